@@ -1,0 +1,90 @@
+// Package placement holds the table of where evidence stands: the one
+// difference between FlashBack, In-Context RALM, virtual evidence and no
+// retrieval. Placements are data, so the engine, the loop, the oracle and the
+// benchmarks have one code path each and read their columns.
+//
+// In the comments p is the number of context tokens, n the number of evidence
+// tokens with their marks, and e' = min(echo, p-1).
+package placement
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Anchor says where the positions of evidence are.
+type Anchor uint8
+
+// The anchors.
+const (
+	Nowhere    Anchor = iota // no evidence
+	AtZero                   // evidence 0 … n-1, the context follows at n …
+	AfterText                // context 0 … p-1, evidence p … p+n-1
+	BeforeZero               // context 0 … p-1, passage j at -n_j … -1
+)
+
+// Sight says what an evidence token sees besides the earlier tokens of its own
+// passage.
+type Sight uint8
+
+// The sights.
+const (
+	SeesNothing Sight = iota // itself only
+	SeesContext              // the whole context
+	SeesSink                 // token 0 of the context, the attention sink
+)
+
+// Placement is one row of the table.
+type Placement struct {
+	Name         string
+	Evidence     Anchor
+	EvidenceSees Sight
+	// Echo is how many of the last context tokens are encoded once more behind
+	// the evidence (at most p-1 of them are).
+	Echo int
+	// EchoInPlace puts the echo at the positions of the tokens it repeats,
+	// p-e' …, and hides their first copies from the tail. Otherwise the tail
+	// starts at p+n and sees the first copies too.
+	EchoInPlace bool
+	// SideBySide puts several passages in one view, none seeing the others.
+	// Otherwise each passage gets a branch and the branches' next-token
+	// probabilities are mixed.
+	SideBySide bool
+}
+
+// The four placements.
+var (
+	None    = Placement{Name: "none"}
+	Prepend = Placement{Name: "prepend", Evidence: AtZero}
+	Append  = Placement{Name: "append", Evidence: AfterText, EvidenceSees: SeesContext}
+	Virtual = Placement{Name: "virtual", Evidence: BeforeZero, EvidenceSees: SeesSink, Echo: 1, EchoInPlace: true, SideBySide: true}
+)
+
+// All lists the placements in the order in which tables show them.
+var All = []Placement{Virtual, Append, Prepend, None}
+
+// Parse returns the placement of that name.
+func Parse(name string) (Placement, error) {
+	var names []string
+	for _, p := range All {
+		if p.Name == name {
+			return p, nil
+		}
+		names = append(names, p.Name)
+	}
+	return Placement{}, fmt.Errorf("unknown placement %q: use one of %s", name, strings.Join(names, ", "))
+}
+
+// WithEcho returns the placement with another echo length. Only append takes
+// one: virtual needs exactly its last context token, and the others have no
+// evidence to echo behind.
+func (p Placement) WithEcho(echo int) (Placement, error) {
+	if echo < 0 {
+		return p, fmt.Errorf("echo %d: must not be negative", echo)
+	}
+	if p.Evidence != AfterText && echo != p.Echo {
+		return p, fmt.Errorf("echo %d: only placement append takes another echo, %s has %d", echo, p.Name, p.Echo)
+	}
+	p.Echo = echo
+	return p, nil
+}

@@ -1,0 +1,32 @@
+// Package retrieve says what a retriever is. Each retriever has a folder of its
+// own below; the loop sees only this interface.
+package retrieve
+
+import "context"
+
+// Passage is a stored piece of a document that can be shown to the model.
+type Passage struct {
+	ID     string  `json:"id"`               // unique in its index; leads back to file and offset
+	Title  string  `json:"title,omitempty"`  // the document's title
+	Text   string  `json:"text"`             // the passage itself, without the title
+	Source string  `json:"source,omitempty"` // file (or record) that it came from
+	Offset int64   `json:"offset"`           // byte offset of Text in the document's text
+	First  bool    `json:"first,omitempty"`  // it is its document's first chunk
+	Score  float64 `json:"score"`            // the retriever's score for the query
+}
+
+// Query asks for the k best passages.
+type Query struct {
+	Text string
+	K    int
+	// ExcludeIDs and ExcludeTitles name passages that must not be returned, as
+	// evaluation needs when the text itself is in the index.
+	ExcludeIDs    []string
+	ExcludeTitles []string
+}
+
+// Retriever finds passages. It is safe for use by many goroutines. No hits is
+// an empty answer, not an error.
+type Retriever interface {
+	Retrieve(ctx context.Context, q Query) ([]Passage, error)
+}
