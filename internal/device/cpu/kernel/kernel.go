@@ -1,0 +1,55 @@
+// Package kernel holds the inner loops of the CPU device: one Set of functions
+// a compute path. The plain Go set is the oracle; the assembly sets are compared
+// with it function by function.
+//
+// Every function promises that one output depends only on its own inputs, in an
+// order of operations that is fixed for the set: MatMul gives the same bits for
+// a row whether it is alone or among others, and whatever columns stand beside
+// it. The exactness of the whole engine rests on that.
+package kernel
+
+import "github.com/flashback-lm/flashback/internal/tensor"
+
+// Set is one compute path. Matrices are row-major with a leading dimension
+// (elements from one row to the next). No function allocates or keeps a slice.
+type Set struct {
+	Name string
+
+	// Dequantize expands whole blocks of stored weights: len(dst) weights from
+	// src. Values equal ggml's in f32: multiply, then add, unfused.
+	Dequantize func(t tensor.Type, dst []float32, src []byte)
+
+	// MatMul sets out[i·ldo+j] = Σ_k x[i·ldx+k] · w[j·ldw+k] for i < m, j < n.
+	MatMul func(out []float32, ldo int, x []float32, ldx int, w []float32, ldw int, m, n, k int)
+
+	// MatVec sets out[j] = Σ_c x[c] · w[j, c] for j < n and c < k, where w holds n
+	// stored rows of k weights: the bits that Dequantize and then MatMul give,
+	// without the expanded weights leaving the registers.
+	MatVec func(t tensor.Type, out []float32, x []float32, w []byte, n, k int)
+
+	// Accumulate adds to acc[i·lda+d] the sum over j < n, in that order, of
+	// p[i·ldp+j] · v[j·ldv+d], for i < m, d < dim.
+	Accumulate func(acc []float32, lda int, p []float32, ldp int, v []float32, ldv int, m, n, dim int)
+
+	// Softmax is one step of an online softmax over the n = len(s) scores of a
+	// block. With M = max(max, scale · max s) it sets s[j] = exp(scale·s[j] - M)
+	// and returns M and Σ s[j]; scale is positive. max is -Inf at first. While M
+	// is -Inf (all scores so far are), s becomes 0 and so does the sum.
+	Softmax func(s []float32, scale, max float32) (newMax, sum float32)
+
+	// Scale multiplies x by a.
+	Scale func(x []float32, a float32)
+
+	// Add adds y to x.
+	Add func(x, y []float32)
+
+	// RMSNorm sets dst = x / sqrt(mean(x²) + eps) · w; dst may be x.
+	RMSNorm func(dst, x, w []float32, eps float32)
+
+	// SwiGLU sets gate = gate · sigmoid(gate) · up.
+	SwiGLU func(gate, up []float32)
+
+	// Rotate turns the neighbouring pairs (x[2i], x[2i+1]) of one head by the
+	// angles whose cosines and sines are given, len(x)/2 of each.
+	Rotate func(x, cos, sin []float32)
+}

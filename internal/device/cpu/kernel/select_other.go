@@ -1,0 +1,4 @@
+package kernel
+
+// assemblySets returns none: there is no assembly for this processor yet.
+func assemblySets() []*Set { return nil }
