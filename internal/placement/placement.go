@@ -50,6 +50,9 @@ type Placement struct {
 	// Otherwise each passage gets a branch and the branches' next-token
 	// probabilities are mixed.
 	SideBySide bool
+	// At is, for AtZero only, how many context tokens stand before the prepended
+	// evidence: 0 in the paper; chat puts evidence into the user's message.
+	At int
 }
 
 // The four placements.
