@@ -1,0 +1,193 @@
+// Package sample turns logits into tokens, and tokens' text into a stream that
+// ends at a stop string.
+package sample
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+)
+
+// Options says how the next token is chosen. The zero value is greedy: the
+// token with the greatest logit, the smallest id among equals.
+//
+// The filters stand in llama.cpp's order: repetition penalty, top-k, top-p,
+// min-p, and the temperature last, so the cuts see probabilities at
+// temperature 1.
+type Options struct {
+	Temperature   float64 `json:"temperature"`              // divides the logits of what the filters left; 0 is greedy
+	TopK          int     `json:"top_k,omitempty"`          // keep the k best; 0 keeps all
+	TopP          float64 `json:"top_p,omitempty"`          // keep the best whose probabilities first sum to p; 0 and 1 keep all
+	MinP          float64 `json:"min_p,omitempty"`          // keep those at least p times as probable as the best; 0 keeps all
+	RepeatPenalty float64 `json:"repeat_penalty,omitempty"` // divides positive and multiplies negative logits of recent tokens; 0 and 1 are none
+	RepeatLast    int     `json:"repeat_last,omitempty"`    // how many of the last tokens of the text are recent
+	Seed          uint64  `json:"seed"`                     // of the random numbers
+}
+
+func (o Options) validate() error {
+	for _, c := range []struct {
+		name     string
+		value    float64
+		min, max float64
+	}{
+		{"temperature", o.Temperature, 0, math.MaxFloat64},
+		{"top-k", float64(o.TopK), 0, math.MaxInt32},
+		{"top-p", o.TopP, 0, 1},
+		{"min-p", o.MinP, 0, 1},
+		{"repetition penalty", o.RepeatPenalty, 0, math.MaxFloat64},
+		{"repetition length", float64(o.RepeatLast), 0, math.MaxInt32},
+	} {
+		if !(c.value >= c.min) || c.value > c.max { // not a number fails too
+			return fmt.Errorf("%s %v: must be from %v to %v", c.name, c.value, c.min, c.max)
+		}
+	}
+	return nil
+}
+
+// Sampler chooses tokens. The same seed and equal logits give the same tokens
+// on every machine. It is for one sequence and one goroutine, and allocates
+// nothing after the first token.
+type Sampler struct {
+	o          Options
+	rng        *rand.Rand
+	candidates []candidate
+	weights    []float64
+}
+
+// New returns a sampler, or an error that names the option out of range.
+func New(o Options) (*Sampler, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if o.TopP == 0 {
+		o.TopP = 1
+	}
+	if o.RepeatPenalty == 0 {
+		o.RepeatPenalty = 1
+	}
+	return &Sampler{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0))}, nil
+}
+
+// Greedy returns a sampler that takes the greatest logit.
+func Greedy() *Sampler {
+	s, _ := New(Options{}) // the zero value is valid
+	return s
+}
+
+// Sample returns the token to follow text, given its logits [vocabulary], which
+// stay as they are. Logits that are not numbers are never chosen over others.
+func (s *Sampler) Sample(logits []float32, text []int32) int32 {
+	s.load(logits, text)
+	if s.o.Temperature == 0 {
+		best := s.candidates[0]
+		for _, c := range s.candidates[1:] {
+			if c.before(best) {
+				best = c
+			}
+		}
+		return best.id
+	}
+	return s.draw(s.filter())
+}
+
+// load makes the candidates, in the order of their ids, with the penalty of
+// those that text repeats.
+func (s *Sampler) load(logits []float32, text []int32) {
+	s.candidates = s.candidates[:0]
+	for id, l := range logits {
+		s.candidates = append(s.candidates, candidate{int32(id), finite(l)})
+	}
+	if s.o.RepeatPenalty == 1 {
+		return
+	}
+	penalty := float32(s.o.RepeatPenalty)
+	for _, id := range text[max(0, len(text)-s.o.RepeatLast):] {
+		// From the logit itself, so a token repeated twice is punished once.
+		if l := finite(logits[id]); l > 0 {
+			s.candidates[id].logit = l / penalty
+		} else {
+			s.candidates[id].logit = l * penalty
+		}
+	}
+}
+
+// finite makes a logit comparable: no number is as bad as can be, and infinity
+// is the greatest number.
+func finite(l float32) float32 {
+	switch {
+	case l != l:
+		return float32(math.Inf(-1))
+	case l > math.MaxFloat32:
+		return math.MaxFloat32
+	}
+	return l
+}
+
+// filter returns the candidates that top-k, top-p and min-p leave, at least one,
+// and the greatest logit.
+func (s *Sampler) filter() (kept []candidate, top float32) {
+	all := s.candidates
+	count := len(all)
+	if s.o.TopK > 0 {
+		count = min(s.o.TopK, count)
+	}
+	if count == len(all) && s.o.TopP == 1 && s.o.MinP == 0 {
+		top = all[0].logit
+		for _, c := range all {
+			top = max(top, c.logit)
+		}
+		return all, top
+	}
+	h := newHeap(all)
+	top = h.best(0).logit
+	enough := math.Inf(1)
+	if s.o.TopP < 1 {
+		var mass float64
+		for i := range count {
+			if count < len(all) {
+				mass += weight(h.best(i).logit, top, 1)
+			} else {
+				mass += weight(all[i].logit, top, 1) // all of them, in whatever order
+			}
+		}
+		enough = s.o.TopP * mass
+	}
+	n := 0
+	for mass := 0.0; n < count; n++ {
+		w := weight(h.best(n).logit, top, 1)
+		if n > 0 && (mass >= enough || w < s.o.MinP) {
+			break
+		}
+		mass += w
+	}
+	return h.taken(n), top
+}
+
+// draw chooses one of the candidates by the temperature.
+func (s *Sampler) draw(kept []candidate, top float32) int32 {
+	s.weights = s.weights[:0]
+	var total float64
+	for _, c := range kept {
+		w := weight(c.logit, top, s.o.Temperature)
+		s.weights = append(s.weights, w)
+		total += w
+	}
+	left := float64(s.rng.Float64() * total)
+	last := kept[0]
+	for i, w := range s.weights {
+		if w == 0 {
+			continue
+		}
+		last = kept[i]
+		if left -= w; left < 0 {
+			break
+		}
+	}
+	return last.id
+}
+
+// weight is the probability of a logit at a temperature, as a share of the
+// greatest logit's.
+func weight(logit, top float32, temperature float64) float64 {
+	return exp((float64(logit) - float64(top)) / temperature)
+}
