@@ -1,0 +1,54 @@
+// Package atomicfile writes files that are seen whole or not at all: to a
+// temporary name beside the target, synced, then renamed over it.
+package atomicfile
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Write fills path with what fill writes. When it returns an error, what stood
+// at path before still stands and nothing else is left behind.
+func Write(path string, fill func(w io.Writer) error) (err error) {
+	dir, name := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, "."+name+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if err := fill(f); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil { // CreateTemp gives 0600
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return Rename(f.Name(), path)
+}
+
+// Rename moves a synced file over path and syncs the directory, so that the new
+// name survives a power failure where the system can promise that.
+func Rename(from, path string) error {
+	if err := os.Rename(from, path); err != nil {
+		return err
+	}
+	if d, err := os.Open(filepath.Dir(path)); err == nil {
+		d.Sync() // not every system can sync a directory; the rename itself stands
+		d.Close()
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+// Package gguf reads and writes GGUF files (versions 2 and 3, the format of ggml
+// and llama.cpp), mapped into memory and read-only.
+//
+// The parser is ours because the files are hostile: of the Go libraries at hand,
+// gguf-parser-go panics on overflowing dimensions and accepts a tensor that lies
+// outside the file.
+package gguf
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/edsrzf/mmap-go"
+
+	"github.com/flashback-lm/flashback/internal/tensor"
+)
+
+// File is an open GGUF file. Everything in it was checked by Open: the getters
+// fail only for a key or tensor that is absent or of another type. It is safe for
+// concurrent use until Close.
+type File struct {
+	path    string
+	data    mmap.MMap
+	keys    []string // in file order
+	values  map[string]value
+	tensors []tensor.Matrix // in file order
+	index   map[string]int  // name → place in tensors
+}
+
+// Open maps the file at path and checks it whole: header, metadata and the place
+// of every tensor. Errors name the file, the key, tensor or byte, the reason, and
+// what to do.
+func Open(path string) (*File, error) {
+	h, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close() // the map outlives the handle
+	info, err := h.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file; name a .gguf file", path)
+	}
+	if info.Size() < headerBytes { // also: an empty file cannot be mapped
+		return nil, fmt.Errorf("%s: %d bytes are too few for a GGUF file; %s", path, info.Size(), damaged)
+	}
+	data, err := mmap.Map(h, mmap.RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: cannot map it into memory: %w", path, err)
+	}
+	f := &File{path: path, data: data}
+	if err := f.parse(); err != nil {
+		data.Unmap()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Close unmaps the file. The data of its tensors must not be used afterwards.
+func (f *File) Close() error {
+	if f.data == nil {
+		return nil
+	}
+	return f.data.Unmap()
+}
+
+// Path returns the path that Open was given.
+func (f *File) Path() string { return f.path }
+
+// Size returns the bytes of the file.
+func (f *File) Size() int64 { return int64(len(f.data)) }
+
+// Tensors returns all tensors in file order. Their data aliases the map.
+func (f *File) Tensors() []tensor.Matrix { return slices.Clone(f.tensors) }
+
+// Tensor returns the tensor of that name: ggml's first dimension is Cols, the
+// second Rows. Its data aliases the map.
+func (f *File) Tensor(name string) (tensor.Matrix, error) {
+	i, ok := f.index[name]
+	if !ok {
+		return tensor.Matrix{}, fmt.Errorf("%s: there is no tensor %q; %s", f.path, name, reconvert)
+	}
+	return f.tensors[i], nil
+}
+
+// What to do about a file, by the kind of its fault.
+const (
+	damaged   = "the file is damaged or was cut short: download it again"
+	reconvert = "the file was made for another kind of model: convert it again with a current llama.cpp, or use another file"
+	requant   = "use a file whose tensors are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K"
+)
