@@ -169,7 +169,7 @@ var hostile = map[string]struct {
 	"key name":     {raw(0, 1, uint64(math.MaxInt64), [9]byte{}), "key 1 of 1 (byte 32): its name is 9223372036854775807 bytes long"},
 	"key cut":      {raw(0, 1, uint64(40), [9]byte{}), "key 1 of 1 (byte 32): 40 bytes are needed where 9 are left"},
 	"key binary":   {raw(0, 1, "\xff", uint32(0), uint8(1)), "is not text"},
-	"key twice":    {raw(0, 2, "k", uint32(0), uint8(1), "k", uint32(0), uint8(1)), `key "k" (byte 51): it occurs twice`},
+	"key twice":    {raw(0, 2, "k", uint32(0), uint8(1), "k", uint32(0), uint8(1)), `key "k" (byte 52): it occurs twice`},
 	"string 2^63":  {raw(0, 1, "k", uint32(typeString), uint64(1<<63)), `key "k" (byte 45): 9223372036854775808 bytes are needed where 0 are left`},
 	"array 2^63": {raw(0, 1, "k", uint32(typeArray), uint32(typeUint64), uint64(1<<63-1), uint64(0)),
 		`key "k" (byte 49): it announces 9223372036854775807 elements where 8 bytes are left`},
