@@ -1,3 +1,5 @@
+//go:build !amd64
+
 package kernel
 
 // assemblySets returns none: there is no assembly for this processor yet.
