@@ -1,0 +1,92 @@
+package ralm
+
+import (
+	"math"
+
+	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/retrieve"
+)
+
+// place turns retrieved passages, best first, into evidence. Passages without a
+// token are left out.
+func (r *run) place(found []retrieve.Passage) ([]Placed, []lm.Evidence) {
+	var placed []Placed
+	var evidence []lm.Evidence
+	for _, p := range found {
+		if tokens := r.marked(p); len(tokens) > 0 {
+			placed = append(placed, Placed{Passage: p, Tokens: len(tokens)})
+			evidence = append(evidence, lm.Evidence{Tokens: tokens})
+		}
+	}
+	for i, w := range weights(placed, r.o.MixFactor) {
+		evidence[i].Weight = w
+		if !r.o.Placement.SideBySide {
+			placed[i].Weight = w
+		}
+	}
+	return placed, evidence
+}
+
+// marked returns a passage's tokens between the marks, if there are any.
+func (r *run) marked(p retrieve.Passage) []int32 {
+	tokens := r.passages.get(r.tokenizer, p, r.o.PassageLen)
+	if m := r.o.Marks; m != nil && len(tokens) > 0 {
+		tokens = append(append([]int32{m.Left}, tokens...), m.Right)
+	}
+	return tokens
+}
+
+// weights are the branches' shares in the mixture: softmax(factor · score / best
+// score). Scores that are not positive say nothing of proportions; then all
+// passages weigh the same.
+func weights(passages []Placed, factor float64) []float64 {
+	best := math.Inf(-1)
+	for _, p := range passages {
+		best = max(best, p.Score)
+	}
+	w := make([]float64, len(passages))
+	sum := 0.0
+	for i, p := range passages {
+		w[i] = 1
+		if best > 0 && !math.IsInf(best, 1) {
+			w[i] = math.Exp(factor * (p.Score/best - 1)) // the best has 1
+		}
+		sum += w[i]
+	}
+	for i := range w {
+		w[i] /= sum
+	}
+	return w
+}
+
+// tokenised keeps the tokens of passages, since a text meets the same ones again
+// and again.
+type tokenised map[passageKey][]int32
+
+type passageKey struct {
+	id     string
+	length int
+}
+
+// maxTokenised bounds the passages kept: 4 MB of 512-token ones.
+const maxTokenised = 2048
+
+// get returns the tokens of a passage, tokenised alone and cut: the title and a
+// newline before its document's first chunk, then the text.
+func (c *tokenised) get(t Tokenizer, p retrieve.Passage, length int) []int32 {
+	key := passageKey{p.ID, length}
+	if tokens, ok := (*c)[key]; ok {
+		return tokens
+	}
+	text := p.Text
+	if p.First && p.Title != "" {
+		text = p.Title + "\n" + text
+	}
+	tokens := t.Encode(text)
+	tokens = append([]int32(nil), tokens[:min(length, len(tokens))]...)
+	if *c == nil || len(*c) == maxTokenised {
+		*c = tokenised{}
+	}
+	(*c)[key] = tokens
+	return tokens
+}

@@ -1,0 +1,278 @@
+// Package ralm is the retrieval-augmented language model: every few tokens it
+// looks passages up and lets the model see them while it writes the next ones.
+//
+// One stride (FlashBack, arXiv 2405.04065) is
+//
+//  1. query: the last tokens of the text so far, without evidence;
+//  2. retrieve: the query's best passages, as evidence tokens;
+//  3. encode what is new: the tokens of the stride before, evidence and echo, on
+//     top of the KV that was kept;
+//  4. sample the next tokens;
+//  5. forget the evidence, and the KV of those tokens, which saw it.
+//
+// Steps 3 to 5 are Sequence.Continue. Where evidence stands is data, the table
+// of package placement: the loop is the same for all of them.
+package ralm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/retrieve"
+	"github.com/flashback-lm/flashback/internal/sample"
+)
+
+// Sequence is the language model that the loop drives: a kept text whose KV is
+// that of the plain text, and evidence beside it for one call at a time.
+type Sequence interface {
+	// Len returns the number of kept tokens.
+	Len() int
+	// Tokens returns the kept tokens, to be read only.
+	Tokens() []int32
+	// Append adds tokens to the kept text; they are encoded when next needed.
+	Append(tokens ...int32) error
+	// Continue samples up to n tokens after kept ++ evidence, keeps them, and
+	// forgets the evidence. It returns the tokens sampled, the stopping one
+	// included; on an error, those sampled before it, which are kept too.
+	Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, pick lm.Pick) ([]int32, error)
+	// Score returns the natural log-probabilities of target after
+	// kept ++ evidence; nothing is kept.
+	Score(ctx context.Context, p placement.Placement, evidence []lm.Evidence, target []int32) ([]float64, error)
+	// Counts returns what has been computed for this sequence so far.
+	Counts() lm.Counts
+	// MaxContext returns the longest sequence that the model takes.
+	MaxContext() int
+}
+
+// Tokenizer turns text into tokens and back.
+type Tokenizer interface {
+	// Encode reads everything in text as plain text, names of special tokens too.
+	Encode(text string) []int32
+	// Decode returns the tokens' bytes, which may begin or end inside a character.
+	Decode(tokens []int32) string
+}
+
+// Generator writes one text. It is not safe for concurrent use.
+type Generator struct {
+	sequence  Sequence
+	tokenizer Tokenizer
+	retriever retrieve.Retriever
+	passages  tokenised
+}
+
+// New returns a generator that goes on with the sequence's text. The retriever
+// may be nil where the placement is none.
+func New(s Sequence, t Tokenizer, r retrieve.Retriever) *Generator {
+	return &Generator{sequence: s, tokenizer: t, retriever: r}
+}
+
+// Generate appends the prompt to the text and writes on, one Event after the
+// other: a Stride before its Tokens, and one Finish at the end, after a
+// cancellation too. An error ends the events and stands alone. Whoever stops
+// reading ends the generation; every token seen is part of the sequence's text.
+func (g *Generator) Generate(ctx context.Context, prompt []int32, o Options) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		r := &run{Generator: g, o: o, start: time.Now(), before: g.sequence.Counts()}
+		r.send = func(e Event) bool {
+			r.deserted = r.deserted || !yield(e, nil)
+			return !r.deserted
+		}
+		err := r.begin(prompt)
+		if err == nil {
+			err = r.strides(ctx)
+		}
+		switch {
+		case r.deserted:
+		case err != nil && ctx.Err() != nil:
+			r.send(r.finish(Cancelled))
+		case err != nil:
+			yield(nil, err)
+		default:
+			r.send(r.finish(r.reason))
+		}
+	}
+}
+
+// run is one call of Generate.
+type run struct {
+	*Generator
+	o        Options
+	send     func(Event) bool
+	deserted bool // nobody reads the events any more
+
+	text   []int32 // the sequence's, and the tokens of this stride
+	sink   int     // tokens of the text that are no text: 1 where a sink stands first
+	prompt int     // tokens of the text before the first one sampled
+	stops  *sample.Stops
+	record *Record // of this stride, where one is wanted
+	reason Reason  // why the generation ends; empty while it goes on
+
+	start, first, last time.Time // of the generation, its first and its last token
+	retrieving         time.Duration
+	before             lm.Counts
+}
+
+// begin checks the options and appends the prompt.
+func (r *run) begin(prompt []int32) error {
+	if err := r.o.validate(r.retriever != nil); err != nil {
+		return err
+	}
+	s := r.sequence
+	if r.o.Sink >= 0 && s.Len() == 0 {
+		prompt = append([]int32{r.o.Sink}, prompt...)
+	}
+	if n := s.Len() + len(prompt); n == 0 {
+		return errors.New("the prompt is empty: give at least one token")
+	} else if n >= s.MaxContext() {
+		return fmt.Errorf("the prompt takes the text to %d tokens and the model reads %d at most: shorten it", n, s.MaxContext())
+	}
+	if err := s.Append(prompt...); err != nil {
+		return err
+	}
+	r.text = slices.Clone(s.Tokens())
+	r.prompt = len(r.text)
+	if r.o.Sink >= 0 && r.text[0] == r.o.Sink {
+		r.sink = 1
+	}
+	if at := r.o.Placement.At; at < 0 || at > 0 && at >= r.prompt {
+		return fmt.Errorf("evidence cannot stand at token %d of a prompt of %d", at, r.prompt)
+	}
+	r.stops = sample.NewStops(r.o.Stop...)
+	return nil
+}
+
+// strides is the loop.
+func (r *run) strides(ctx context.Context) error {
+	for i := 0; r.reason == "" && !r.deserted; i++ {
+		st, evidence, err := r.lookUp(ctx)
+		if err != nil {
+			return err
+		}
+		st.Index = i
+		p := r.o.Placement
+		if len(evidence) == 0 {
+			p = placement.None
+		}
+		st.Placement = p.Name
+		n := min(r.o.Stride, r.left())
+		if Positions(p, len(r.text), evidence, n) > r.sequence.MaxContext() {
+			r.reason = Length
+			return nil
+		}
+		if !r.send(st) {
+			return nil
+		}
+		if r.o.Record != nil {
+			r.record = &Record{Stride: i, Placement: p, Context: slices.Clone(r.text), Evidence: evidence}
+		}
+		sampled, err := r.sequence.Continue(ctx, p, evidence, n, r.pick)
+		if err != nil {
+			return err
+		}
+		if len(sampled) == 0 {
+			return errors.New("the model returned no token")
+		}
+		if r.record != nil {
+			r.record.Sampled = sampled
+			if err := r.o.Record(ctx, *r.record); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Positions returns how many positions a stride of n tokens takes: the context,
+// the evidence, the echo and the tokens. Passages side by side count all; where
+// each has a branch, the longest does.
+func Positions(p placement.Placement, context int, evidence []lm.Evidence, n int) int {
+	all, longest := 0, 0
+	for _, e := range evidence {
+		all += len(e.Tokens)
+		longest = max(longest, len(e.Tokens))
+	}
+	if p.SideBySide {
+		longest = all
+	}
+	return context + longest + p.Echo + n
+}
+
+// lookUp retrieves the passages of the next stride. No evidence comes of no
+// passages, and of a text too short to put any beside.
+func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
+	st := Stride{Context: len(r.text)}
+	if r.o.Placement.Evidence == placement.Nowhere || len(r.text) < 2 {
+		return st, nil, nil
+	}
+	start := time.Now()
+	query := r.o.Query
+	if query == nil {
+		query = LastTokens(r.tokenizer, r.o.QueryLen)
+	}
+	st.Query = query(r.text[r.sink:], r.prompt-r.sink)
+	found, err := r.retriever.Retrieve(ctx, retrieve.Query{
+		Text: st.Query, K: r.o.K, ExcludeIDs: r.o.ExcludeIDs, ExcludeTitles: r.o.ExcludeTitles,
+	})
+	if err != nil {
+		return st, nil, fmt.Errorf("looking passages up: %w", err)
+	}
+	var evidence []lm.Evidence
+	st.Passages, evidence = r.place(found)
+	st.Retrieve = time.Since(start)
+	r.retrieving += st.Retrieve
+	return st, evidence, nil
+}
+
+// pick chooses a token and shows it; it is what Continue calls.
+func (r *run) pick(logits []float32) (token int32, stop bool) {
+	if r.record != nil {
+		r.record.Logits = append(r.record.Logits, slices.Clone(logits))
+	}
+	token = r.o.Sampler.Sample(logits, r.text)
+	r.text = append(r.text, token)
+	r.last = time.Now()
+	if r.first.IsZero() {
+		r.first = r.last
+	}
+	e := Token{ID: token}
+	if slices.Contains(r.o.StopTokens, token) {
+		r.reason = EOS
+	} else if e.Text, stop = r.stops.Write(r.tokenizer.Decode(r.text[len(r.text)-1:])); stop {
+		r.reason = Stop
+	} else if r.left() == 0 {
+		r.reason = Limit
+	}
+	return token, !r.send(e) || r.reason != ""
+}
+
+// left returns how many tokens may still be sampled.
+func (r *run) left() int { return r.o.MaxTokens - (len(r.text) - r.prompt) }
+
+func (r *run) finish(why Reason) Finish {
+	f := Finish{Reason: why, Counts: since(r.before, r.sequence.Counts()), Retrieve: r.retrieving}
+	if r.stops != nil {
+		f.Text = r.stops.Flush()
+	}
+	if n := len(r.text) - r.prompt; n > 0 {
+		f.Tokens, f.FirstToken, f.Decode = n, r.first.Sub(r.start), r.last.Sub(r.first)
+	}
+	return f
+}
+
+// since returns what was counted from a to b.
+func since(a, b lm.Counts) lm.Counts {
+	return lm.Counts{
+		Prompt:         b.Prompt - a.Prompt,
+		Prefilled:      b.Prefilled - a.Prefilled,
+		Decoded:        b.Decoded - a.Decoded,
+		Reused:         b.Reused - a.Reused,
+		Evidence:       b.Evidence - a.Evidence,
+		EvidenceReused: b.EvidenceReused - a.EvidenceReused,
+	}
+}
