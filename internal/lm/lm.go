@@ -1,0 +1,38 @@
+// Package lm holds the few words that the retrieval loop and the engines that
+// it drives have in common.
+package lm
+
+// Evidence is one retrieved passage as tokens, marks included.
+type Evidence struct {
+	Tokens []int32
+	// Weight is the share of this passage's branch in the mixture of next-token
+	// probabilities; the weights of one call sum to 1. Placements that put
+	// passages side by side have one branch and ignore it.
+	Weight float64
+}
+
+// Pick chooses the next token from its logits [vocabulary]; stop ends the call
+// after that token. For several branches the logits are the logarithms of the
+// mixed probabilities. The slice is only valid during the call.
+type Pick func(logits []float32) (token int32, stop bool)
+
+// Counts says how many tokens were computed and how many were not, which is
+// what the placements differ in.
+type Counts struct {
+	Prompt         int `json:"prompt"`          // tokens of the text before the first stride, encoded once
+	Prefilled      int `json:"prefilled"`       // tokens encoded at the start of strides: evidence, echo, text sampled before
+	Decoded        int `json:"decoded"`         // tokens encoded one at a time
+	Reused         int `json:"reused"`          // context tokens whose KV was kept and read again
+	Evidence       int `json:"evidence"`        // evidence tokens that were placed
+	EvidenceReused int `json:"evidence_reused"` // of those, tokens whose KV was kept from earlier
+}
+
+// Add adds o to c.
+func (c *Counts) Add(o Counts) {
+	c.Prompt += o.Prompt
+	c.Prefilled += o.Prefilled
+	c.Decoded += o.Decoded
+	c.Reused += o.Reused
+	c.Evidence += o.Evidence
+	c.EvidenceReused += o.EvidenceReused
+}
