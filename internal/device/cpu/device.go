@@ -1,0 +1,108 @@
+// Package cpu runs the operations of a transformer on the machine's cores. Its
+// inner loops are a kernel.Set; this package cuts an operation into units of
+// fixed size and hands them to threads, so that results do not depend on the
+// number of threads or on how rows are batched.
+package cpu
+
+import (
+	"sync/atomic"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
+	"github.com/flashback-lm/flashback/internal/tensor"
+)
+
+// Device is a set of kernels and the threads that run them. It does one
+// operation at a time: callers take turns.
+type Device struct {
+	kernels *kernel.Set
+	pool    *pool
+	scratch []scratch // one a worker
+
+	// Tasks are kept here so that handing one out allocates nothing.
+	matmul matmulTask
+	rows   rowsTask
+	attend attendTask
+	merge  mergeTask
+
+	weightBytes atomic.Int64
+}
+
+// New returns a device with that many threads.
+func New(set *kernel.Set, threads int) *Device {
+	d := &Device{kernels: set, pool: newPool(threads)}
+	d.scratch = make([]scratch, d.pool.workers)
+	d.matmul.d, d.rows.d, d.attend.d, d.merge.d = d, d, d, d
+	return d
+}
+
+// Close ends the threads.
+func (d *Device) Close() { d.pool.close() }
+
+// Kernels returns the name of the compute path.
+func (d *Device) Kernels() string { return d.kernels.Name }
+
+// Threads returns the number of threads.
+func (d *Device) Threads() int { return d.pool.workers }
+
+// WeightBytes returns how many bytes of stored weights have been read so far.
+func (d *Device) WeightBytes() int64 { return d.weightBytes.Load() }
+
+// scratch is a worker's own memory, grown when first needed.
+type scratch struct {
+	panel  []float32 // dequantised weight rows
+	tile   []float32 // products before they are added to a residual
+	attend attendScratch
+}
+
+func grow(s *[]float32, n int) []float32 {
+	if cap(*s) < n {
+		*s = make([]float32, n)
+	}
+	return (*s)[:n]
+}
+
+// Embed writes the rows of the embedding e for the tokens to x [tokens, e.Cols].
+func (d *Device) Embed(x []float32, e tensor.Matrix, tokens []int32) {
+	for i, t := range tokens {
+		d.kernels.Dequantize(e.Type, x[i*e.Cols:(i+1)*e.Cols], e.Row(int(t)))
+	}
+}
+
+// rowsTask runs f for each row; small batches stay on the caller's thread.
+type rowsTask struct {
+	d *Device
+	f func(worker, row int)
+}
+
+func (t *rowsTask) run(worker, unit int) { t.f(worker, unit) }
+
+// inlineRows is the number of rows up to which waking threads costs more than
+// it saves for work of a few microseconds a row.
+const inlineRows = 3
+
+func (d *Device) eachRow(rows int, f func(worker, row int)) {
+	if rows <= inlineRows {
+		for r := range rows {
+			f(0, r)
+		}
+		return
+	}
+	d.rows.f = f
+	d.pool.run(&d.rows, rows)
+	d.rows.f = nil
+}
+
+// RMSNorm normalises each row of x [rows, len(w)] into dst.
+func (d *Device) RMSNorm(dst, x, w []float32, rows int, eps float32) {
+	n := len(w)
+	d.eachRow(rows, func(_, r int) {
+		d.kernels.RMSNorm(dst[r*n:(r+1)*n], x[r*n:(r+1)*n], w, eps)
+	})
+}
+
+// SwiGLU sets gate = silu(gate) · up for [rows, n] values.
+func (d *Device) SwiGLU(gate, up []float32, rows, n int) {
+	d.eachRow(rows, func(_, r int) {
+		d.kernels.SwiGLU(gate[r*n:(r+1)*n], up[r*n:(r+1)*n])
+	})
+}
