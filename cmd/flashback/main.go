@@ -66,6 +66,8 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
 	root.AddCommand(
+		newPullCmd(),
+		newModelsCmd(),
 		newVersionCmd(),
 	)
 	return root

@@ -131,33 +131,32 @@ func allCached() ([]Model, error) {
 	return all, nil
 }
 
-// link makes a finished blob appear as the file of a commit, and the revision
-// stand for that commit.
-func (r reference) link(dir, commit, file, blob string) (string, error) {
-	path := filepath.Join(dir, "snapshots", commit, filepath.FromSlash(file))
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", err
+// link makes a finished blob appear as file, in the snapshot of a commit, and r's
+// revision stand for that commit.
+func (r reference) link(dir, commit, file, blob string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
 	}
-	if _, err := os.Stat(path); err != nil {
-		os.Remove(path) // a link whose blob is gone
-		target, err := filepath.Rel(filepath.Dir(path), blob)
+	if _, err := os.Stat(file); err != nil {
+		target, err := filepath.Rel(filepath.Dir(file), blob)
 		if err != nil {
-			return "", err
+			return err
 		}
-		if err := os.Symlink(target, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		os.Remove(file) // a link whose blob is gone
+		if err := os.Symlink(target, file); err != nil && !errors.Is(err, fs.ErrExist) {
 			// No links here (Windows without the privilege): the tools then keep
 			// the content itself in the snapshot, and so do we.
-			if err := atomicfile.Rename(blob, path); err != nil {
-				return "", err
+			if err := atomicfile.Rename(blob, file); err != nil {
+				return err
 			}
 		}
 	}
 	if r.rev == commit {
-		return path, nil
+		return nil
 	}
 	ref := filepath.Join(dir, "refs", filepath.FromSlash(r.rev))
 	if err := os.MkdirAll(filepath.Dir(ref), 0o755); err != nil {
-		return "", err
+		return err
 	}
-	return path, atomicfile.WriteBytes(ref, []byte(commit))
+	return atomicfile.WriteBytes(ref, []byte(commit))
 }

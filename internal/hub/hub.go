@@ -86,7 +86,7 @@ func local(path string) (Model, error) {
 		return Model{}, err
 	}
 	if info.IsDir() {
-		files, err := ggufFiles(path)
+		files, err := fs.Glob(os.DirFS(path), "*.gguf")
 		if err != nil {
 			return Model{}, err
 		}
@@ -94,7 +94,7 @@ func local(path string) (Model, error) {
 		if err != nil {
 			return Model{}, err
 		}
-		path = filepath.Join(path, filepath.FromSlash(file))
+		path = filepath.Join(path, file)
 		if info, err = os.Stat(path); err != nil {
 			return Model{}, err
 		}
@@ -102,19 +102,14 @@ func local(path string) (Model, error) {
 	return Model{path, info.Size(), path, SourceFile}, nil
 }
 
-// ggufFiles returns the .gguf files under dir, with slashes.
+// ggufFiles returns the .gguf files under dir, as slash-separated paths.
 func ggufFiles(dir string) ([]string, error) {
 	var files []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && isGGUF(path) {
+			files = append(files, path)
 		}
-		if !d.IsDir() && isGGUF(path) {
-			rel, err := filepath.Rel(dir, path)
-			files = append(files, filepath.ToSlash(rel))
-			return err
-		}
-		return nil
+		return err
 	})
 	return files, err
 }

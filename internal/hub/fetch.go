@@ -1,0 +1,248 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/flashback-lm/flashback/internal/atomicfile"
+	"github.com/flashback-lm/flashback/internal/progress"
+)
+
+// pullHub fetches r's file into the hub's cache.
+func (r reference) pullHub(ctx context.Context, log io.Writer) (Model, error) {
+	c, err := newClient()
+	if err != nil {
+		return Model{}, err
+	}
+	if r.file == "" {
+		files, err := c.files(ctx, r)
+		if err != nil {
+			return Model{}, err
+		}
+		if r.file, err = single(r.name, files); err != nil {
+			return Model{}, err
+		}
+	}
+	want, err := c.content(ctx, r)
+	if err != nil {
+		return Model{}, err
+	}
+	if k := r.known; k != nil && (want.digest != k.sha256 || want.size != k.size) {
+		return Model{}, fmt.Errorf("the hub %s has another file there: %d bytes with digest %s, not %d with %s",
+			c.endpoint, want.size, want.digest, k.size, k.sha256)
+	}
+
+	cache, err := hfCache()
+	if err != nil {
+		return Model{}, err
+	}
+	full := func(err error) error { return disk(err, want.size, cache, "HF_HUB_CACHE") }
+	dir := filepath.Join(cache, r.folder())
+	blob := filepath.Join(dir, "blobs", want.digest)
+	locks := filepath.Join(cache, ".locks", r.folder())
+	for _, d := range []string{filepath.Dir(blob), locks} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return Model{}, full(err)
+		}
+	}
+	unlock, err := lock(ctx, filepath.Join(locks, want.digest+".lock"), log)
+	if err != nil {
+		return Model{}, err
+	}
+	defer unlock()
+
+	file := filepath.Join(dir, "snapshots", want.commit, filepath.FromSlash(r.file)) // the content itself where there are no links
+	if !want.matches(ctx, file) && !want.matches(ctx, blob) {
+		d := download{client: c, ref: r, want: want, log: log, full: full,
+			url: c.resolveURL(r.repo, want.commit, r.file), partial: blob + ".incomplete"}
+		if err := d.run(ctx); err != nil {
+			return Model{}, err
+		}
+		if err := atomicfile.Rename(d.partial, blob); err != nil {
+			return Model{}, full(err)
+		}
+		os.Remove(file) // it was damaged, absent, or a link to that blob
+	}
+	if err := r.link(dir, want.commit, file, blob); err != nil {
+		return Model{}, full(err)
+	}
+	return Model{r.name, want.size, file, SourceHub}, nil
+}
+
+// newHash returns the hash that gives c.digest.
+func (c content) newHash() hash.Hash {
+	if len(c.digest) == 2*sha256.Size {
+		return sha256.New()
+	}
+	h := sha1.New()
+	fmt.Fprintf(h, "blob %d\x00", c.size) // Git's header of a file
+	return h
+}
+
+// matches tells whether the file at path has the content.
+func (c content) matches(ctx context.Context, path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	h := c.newHash()
+	n, err := io.Copy(h, contextReader{ctx, f})
+	return err == nil && n == c.size && verifySum(path, h, c.digest) == nil
+}
+
+// download fetches one file under the name of a partial one, going on where an
+// earlier attempt, of this process or another, was cut off.
+type download struct {
+	client  *client
+	ref     reference
+	want    content
+	url     string
+	partial string
+	log     io.Writer
+	full    func(error) error // marks failures to write
+}
+
+// attempts bounds how often a broken connection is taken up again without any
+// progress; pause stands before each.
+const attempts = 3
+
+var pause = time.Second
+
+// errRestart asks for another attempt from the start.
+var errRestart = errors.New("the hub does not resume the download")
+
+func (d *download) run(ctx context.Context) error {
+	notef(d.log, "pulling %s (%s) from %s", d.ref.file, FormatSize(d.want.size), d.client.endpoint)
+	for failed := 0; ; {
+		got, err := d.attempt(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w; what was fetched of %s stays for the next pull", context.Cause(ctx), d.ref.file)
+		}
+		var broken brokenError
+		if !errors.As(err, &broken) {
+			return err
+		}
+		if failed++; got > 0 {
+			failed = 0
+		}
+		if failed == attempts {
+			return fmt.Errorf("%w; pull again to go on from there", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// brokenError is a failure of the connection, worth another attempt.
+type brokenError struct{ error }
+
+func (e brokenError) Unwrap() error { return e.error }
+
+// attempt takes the partial file up and returns how many bytes it added. On success
+// the file is complete, verified and synced.
+func (d *download) attempt(ctx context.Context) (got int64, err error) {
+	f, err := os.OpenFile(d.partial, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return 0, d.full(err)
+	}
+	drop := false // whether what was fetched is of no use
+	defer func() {
+		f.Close()
+		if drop {
+			os.Remove(d.partial)
+		}
+	}()
+	h := d.want.newHash()
+	have, err := io.Copy(h, contextReader{ctx, f})
+	if err != nil {
+		return 0, err
+	}
+	if have > d.want.size {
+		drop = true
+		return 0, brokenError{errRestart}
+	}
+	if have < d.want.size {
+		got, err = d.rest(ctx, f, h, have)
+		drop = errors.Is(err, errRestart) || errors.As(err, new(diskError))
+		if err != nil {
+			return got, err
+		}
+	}
+	if err := verifySum(d.ref.file+" from the hub "+d.client.endpoint, h, d.want.digest); err != nil {
+		drop = true
+		return got, fmt.Errorf("%w; it was removed: pull again", err)
+	}
+	return got, d.full(f.Sync())
+}
+
+// rest appends what is missing behind the first have bytes to f and to h.
+func (d *download) rest(ctx context.Context, f *os.File, h hash.Hash, have int64) (int64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	header := http.Header{}
+	if have > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", have))
+	}
+	resp, err := d.client.do(ctx, d.client.http, http.MethodGet, d.url, header)
+	if err != nil {
+		return 0, brokenError{err}
+	}
+	defer resp.Body.Close()
+	switch code := resp.StatusCode; {
+	case have == 0 && code == http.StatusOK:
+	case code == http.StatusPartialContent && strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
+	case have > 0 && (code == http.StatusOK || code == http.StatusPartialContent || code == http.StatusRequestedRangeNotSatisfiable):
+		return 0, brokenError{errRestart}
+	case code >= 500:
+		return 0, brokenError{d.client.refused(resp, d.ref)}
+	default:
+		return 0, d.client.refused(resp, d.ref)
+	}
+
+	stalled := time.AfterFunc(stallTimeout, func() { cancel(fmt.Errorf("nothing came for %v", stallTimeout)) })
+	defer stalled.Stop()
+	bar := progress.New(d.log, d.ref.file, d.want.size-have, true)
+	defer bar.Finish()
+	var got int64
+	buf := make([]byte, 256<<10)
+	for {
+		// Never beyond the announced size: the digest decides what those bytes are.
+		n, err := resp.Body.Read(buf[:min(int64(len(buf)), d.want.size-have-got)])
+		stalled.Reset(stallTimeout)
+		if _, err := f.Write(buf[:n]); err != nil {
+			return got, d.full(err)
+		}
+		h.Write(buf[:n])
+		bar.Add(n)
+		got += int64(n)
+		if have+got == d.want.size {
+			return got, nil
+		}
+		if err == nil {
+			continue
+		}
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return got, brokenError{fmt.Errorf("the hub %s broke off after %d of %d bytes: %w", d.client.endpoint, have+got, d.want.size, err)}
+	}
+}

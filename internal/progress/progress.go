@@ -1,0 +1,79 @@
+// Package progress shows how far long work is, on terminals only.
+package progress
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// delay is how long work runs before a bar appears: short work shows none.
+const delay = 2 * time.Second
+
+// Bar is a progress bar. Its methods may be called by several goroutines.
+type Bar struct {
+	bar *progressbar.ProgressBar // nil where nothing is shown
+}
+
+// New returns a bar over total steps, or bytes where bytes is set; total -1 is
+// unknown. It stays silent unless w is a terminal and the work takes a while.
+func New(w io.Writer, label string, total int64, bytes bool) *Bar {
+	if !Terminal(w) {
+		return &Bar{}
+	}
+	return newBar(&lateWriter{w: w, from: time.Now().Add(delay)}, label, total, bytes)
+}
+
+func newBar(w io.Writer, label string, total int64, bytes bool) *Bar {
+	return &Bar{progressbar.NewOptions64(total,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(label),
+		progressbar.OptionShowBytes(bytes),
+		progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+// Add counts n more steps or bytes as done.
+func (b *Bar) Add(n int) {
+	if b.bar != nil {
+		b.bar.Add(n)
+	}
+}
+
+// Write counts the bytes of p, so that a bar can stand in an io.MultiWriter.
+func (b *Bar) Write(p []byte) (int, error) {
+	b.Add(len(p))
+	return len(p), nil
+}
+
+// Finish takes the bar away, whether or not the work was completed.
+func (b *Bar) Finish() {
+	if b.bar != nil {
+		b.bar.Finish()
+	}
+}
+
+// Terminal tells whether w is a terminal.
+func Terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// lateWriter drops what is written before a moment.
+type lateWriter struct {
+	w    io.Writer
+	from time.Time
+}
+
+func (l *lateWriter) Write(p []byte) (int, error) {
+	if time.Now().Before(l.from) {
+		return len(p), nil
+	}
+	return l.w.Write(p)
+}
