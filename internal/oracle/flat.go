@@ -1,0 +1,95 @@
+package oracle
+
+import (
+	"fmt"
+
+	"github.com/flashback-lm/flashback/internal/placement"
+)
+
+// flat is one sequence with a position for each token and a dense mask.
+type flat struct {
+	tokens    []int32
+	positions []int
+	sees      [][]bool // [tokens][size]: row sees column
+	size      int      // at least the number of tokens
+}
+
+// run is a stretch of a flat sequence, its tokens from … to-1.
+type run struct{ from, to int }
+
+// first returns the first n tokens of the run.
+func (r run) first(n int) run { return run{r.from, r.from + n} }
+
+// flatten writes the row of the placement table that p is. The last len(target)
+// tokens of the result are those whose logits predict the target.
+func flatten(p placement.Placement, text []int32, evidence [][]int32, target []int32) (*flat, error) {
+	if len(evidence) == 0 || len(text) < 2 {
+		p, evidence = placement.None, nil
+	}
+	if len(evidence) > 1 && !p.SideBySide {
+		return nil, fmt.Errorf("oracle: %d passages in one sequence, and %s gives each a branch", len(evidence), p.Name)
+	}
+	if p.Evidence == placement.AtZero && (p.At < 0 || p.At >= len(text)) {
+		return nil, fmt.Errorf("oracle: evidence cannot stand at token %d of a text of %d", p.At, len(text))
+	}
+	n := 0
+	for _, passage := range evidence {
+		n += len(passage)
+	}
+	f := &flat{size: len(text) + n + p.Echo + len(target)} // enough for every row
+	sampled := target[:len(target)-1]                      // nothing is predicted from the last one
+
+	switch p.Evidence {
+	case placement.Nowhere:
+		context := f.add(text, 0)
+		f.add(sampled, len(text), context)
+
+	case placement.AtZero:
+		before := f.add(text[:p.At], 0)
+		passage := f.add(evidence[0], p.At, before)
+		behind := f.add(text[p.At:], p.At+n, before, passage)
+		f.add(sampled, len(text)+n, before, passage, behind)
+
+	default:
+		context := f.add(text, 0)
+		// The tail: the echo, and what is sampled.
+		echo := min(p.Echo, len(text)-1)
+		tail, at, seen := append(append([]int32(nil), text[len(text)-echo:]...), sampled...), len(text)+n, []run{context}
+		if p.EchoInPlace {
+			at, seen = len(text)-echo, []run{context.first(len(text) - echo)}
+		}
+		for _, passage := range evidence {
+			start, sees := len(text), run{}
+			if p.Evidence == placement.BeforeZero {
+				start = -len(passage)
+			}
+			switch p.EvidenceSees {
+			case placement.SeesContext:
+				sees = context
+			case placement.SeesSink:
+				sees = context.first(1)
+			}
+			seen = append(seen, f.add(passage, start, sees))
+		}
+		f.add(tail, at, seen...)
+	}
+	return f, nil
+}
+
+// add appends tokens at the positions from start on. Each sees the given runs,
+// those before it in its own run, and itself.
+func (f *flat) add(tokens []int32, start int, seen ...run) run {
+	r := run{len(f.tokens), len(f.tokens) + len(tokens)}
+	for i, t := range tokens {
+		f.tokens = append(f.tokens, t)
+		f.positions = append(f.positions, start+i)
+		row := make([]bool, f.size)
+		for _, s := range append(seen, run{r.from, r.from + i + 1}) {
+			for column := s.from; column < s.to; column++ {
+				row[column] = true
+			}
+		}
+		f.sees = append(f.sees, row)
+	}
+	return r
+}

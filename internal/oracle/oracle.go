@@ -1,0 +1,93 @@
+// Package oracle computes a model of the llama family in the plainest way, to
+// check the engine against: one flat sequence with explicit positions and a
+// dense mask, all of it in f32, nothing kept, no spans, pages or chunks. It
+// shares with the engine only the weights and their expansion.
+package oracle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
+)
+
+// Oracle computes with the weights of one model, which it only reads. It is safe
+// for concurrent use.
+type Oracle struct{ w *model.Weights }
+
+// New returns the oracle of a model.
+func New(w *model.Weights) *Oracle { return &Oracle{w} }
+
+// Recompute returns the logits [len(target)][vocabulary] that predict each
+// target token after text ++ evidence. Where the placement gives each passage a
+// branch and there are several, they are the logarithms of the probabilities
+// mixed by the passages' weights.
+func (o *Oracle) Recompute(ctx context.Context, p placement.Placement, text []int32, evidence []lm.Evidence, target []int32) ([][]float32, error) {
+	passages := make([][]int32, len(evidence))
+	for i, e := range evidence {
+		passages[i] = e.Tokens
+	}
+	if p.SideBySide || len(evidence) < 2 {
+		return o.Logits(ctx, p, text, passages, target)
+	}
+	var branches [][][]float32
+	for i := range passages {
+		rows, err := o.Logits(ctx, p, text, passages[i:i+1], target)
+		if err != nil {
+			return nil, err
+		}
+		branches = append(branches, rows)
+	}
+	mixed := make([][]float32, len(target))
+	for i := range mixed {
+		p := make([]float64, o.w.Config.Vocab)
+		for b, rows := range branches {
+			addSoftmax(p, rows[i], evidence[b].Weight)
+		}
+		mixed[i] = make([]float32, len(p))
+		for j := range p {
+			mixed[i][j] = float32(math.Log(p[j]))
+		}
+	}
+	return mixed, nil
+}
+
+// addSoftmax adds weight · softmax(logits) to p.
+func addSoftmax(p []float64, logits []float32, weight float64) {
+	top := math.Inf(-1)
+	for _, l := range logits {
+		top = max(top, float64(l))
+	}
+	var sum float64
+	for _, l := range logits {
+		sum += math.Exp(float64(l) - top)
+	}
+	for i, l := range logits {
+		p[i] += weight * math.Exp(float64(l)-top) / sum
+	}
+}
+
+// Logits is Recompute for one branch: the passages of a placement that puts them
+// side by side, or at most one.
+func (o *Oracle) Logits(ctx context.Context, p placement.Placement, text []int32, passages [][]int32, target []int32) ([][]float32, error) {
+	if len(target) == 0 {
+		return nil, nil
+	}
+	if len(text) == 0 {
+		return nil, errors.New("oracle: the text is empty")
+	}
+	f, err := flatten(p, text, passages, target)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range f.tokens {
+		if t < 0 || int(t) >= o.w.Config.Vocab {
+			return nil, fmt.Errorf("oracle: token %d is not in the vocabulary of %d", t, o.w.Config.Vocab)
+		}
+	}
+	return forward(ctx, o.w, f, len(target))
+}
