@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/model"
+)
+
+// modelFlags are the flags of every command that runs a model.
+type modelFlags struct {
+	model    string
+	threads  int
+	kernels  string
+	kvBudget byteSize
+}
+
+// add gives the command the flags.
+func (f *modelFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.model, "model", flashback.DefaultModel, "a `MODEL` that pull brought, hf:owner/name[@rev][:file], or a .gguf file")
+	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
+	fs.StringVar(&f.kernels, "kernels", "", "compute path: go, avx2 or avx512 (default: the fastest here)")
+	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for one full context")
+}
+
+// check returns a usage error for values that no model can take.
+func (f *modelFlags) check() error {
+	if f.threads < 0 {
+		return usagef("--threads %d: must not be negative", f.threads)
+	}
+	return nil
+}
+
+// options returns what flashback.Open takes, without an index.
+func (f *modelFlags) options() flashback.Options {
+	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, KVBudget: int64(f.kvBudget)}
+}
+
+// load binds the model alone, for commands that build their own engines.
+func (f *modelFlags) load() (*model.Model, error) {
+	found, err := hub.Resolve(f.model)
+	if err != nil {
+		return nil, err
+	}
+	return model.Load(found.Path)
+}
+
+// byteSize is a flag for a number of bytes: 1048576, 512MB, 2GiB.
+type byteSize int64
+
+// String returns the size as it would be typed.
+func (b *byteSize) String() string {
+	if *b == 0 {
+		return "0"
+	}
+	return humanize.IBytes(uint64(*b))
+}
+
+// Set reads a size.
+func (b *byteSize) Set(s string) error {
+	n, err := humanize.ParseBytes(s)
+	if err != nil {
+		return errors.New("not a size such as 512MB or 2GiB")
+	}
+	if n > math.MaxInt64 {
+		return fmt.Errorf("larger than %d bytes", int64(math.MaxInt64))
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+// Type names the flag's value in help.
+func (*byteSize) Type() string { return "size" }
