@@ -20,7 +20,7 @@ func main() {
 }
 
 // run executes the command line and returns the exit code: 0, 1 for a failure,
-// 2 for a wrong use of the command line.
+// 2 for a wrong use of the command line, 130 when Ctrl-C stopped it.
 func run(ctx context.Context, args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -31,6 +31,9 @@ func run(ctx context.Context, args []string) int {
 	fmt.Fprintln(os.Stderr, "flashback:", err)
 	if _, usage := errors.AsType[usageError](err); usage {
 		return 2
+	}
+	if ctx.Err() != nil {
+		return 130 // what shells report of a command that Ctrl-C ended
 	}
 	return 1
 }
@@ -66,8 +69,12 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
 	root.AddCommand(
+		newGenerateCmd(),
 		newPullCmd(),
 		newModelsCmd(),
+		newIndexCmd(),
+		newSearchCmd(),
+		newCompactCmd(),
 		newVersionCmd(),
 	)
 	return root

@@ -19,10 +19,12 @@ type Passage struct {
 type Query struct {
 	Text string
 	K    int
-	// ExcludeIDs and ExcludeTitles name passages that must not be returned, as
-	// evaluation needs when the text itself is in the index.
-	ExcludeIDs    []string
-	ExcludeTitles []string
+	// ExcludeIDs, ExcludeTitles and ExcludeSources (files) name passages that
+	// must not be returned, as evaluation needs when the text itself is in the
+	// index.
+	ExcludeIDs     []string
+	ExcludeTitles  []string
+	ExcludeSources []string
 }
 
 // Retriever finds passages. It is safe for use by many goroutines. No hits is

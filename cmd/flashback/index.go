@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"runtime/debug"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback/internal/corpus"
+	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/progress"
+	"github.com/flashback-lm/flashback/internal/retrieve"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
+)
+
+// indexFlags are the flags of index.
+type indexFlags struct {
+	dir     string
+	add     bool
+	del     []string
+	model   string
+	chunk   string
+	overlap int
+	strict  bool
+	memory  string
+	fields  corpus.Fields
+	build   bm25.BuildOptions
+}
+
+func newIndexCmd() *cobra.Command {
+	var f indexFlags
+	cmd := &cobra.Command{
+		Use:   "index PATH",
+		Short: "Make an index of documents",
+		Long: `Index reads documents, cuts them into passages and writes an index of them.
+
+PATH is a file, a directory with all below it, or - for standard input. Read are
+.txt, source code and whatever else is text, .md, .html, .pdf, .docx, and records
+in .jsonl, .csv and .tsv, each also as .gz and .zst. In a directory hidden files
+and those that .gitignore and .ignore name are left out. A file that cannot be
+read is reported and counted, and the rest goes on.
+
+Passages are cut by the model's tokens along sentences and headings, so that the
+model reads each whole; --chunk words:100 needs no model, --chunk none makes one
+passage of each document or record. The index replaces the one in DIR at the very
+end: until then, and if anything fails, the old one stays.`,
+		Example: `  flashback index ~/notes -o notes.index
+  flashback index wiki.jsonl.zst -o wiki.index --chunk words:100
+  flashback index new.md -o notes.index --add
+  flashback index -o notes.index --delete old.md
+  flashback index verify notes.index`,
+		Args: usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case f.dir == "":
+				return usagef("name the index's directory with -o")
+			case len(f.del) > 0 && (len(args) > 0 || f.add):
+				return usagef("--delete takes no documents; add them in a second step")
+			case len(f.del) > 0:
+				return deletePassages(cmd.OutOrStdout(), f.dir, f.del)
+			case len(args) == 0:
+				return usagef("name the documents: a file, a directory or -")
+			}
+			return f.run(cmd, args[0])
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVarP(&f.dir, "output", "o", "", "the index's directory")
+	fl.BoolVar(&f.add, "add", false, "add to the index instead of replacing it")
+	fl.StringArrayVar(&f.del, "delete", nil, "delete the passages with this id, or all of this file, from the index (repeatable)")
+	fl.StringVar(&f.chunk, "chunk", "tokens:128", "size of a passage: tokens:N, words:N or none")
+	fl.IntVar(&f.overlap, "overlap", -1, "tokens or words repeated at the next passage's start (default 16 of tokens, 0 of words)")
+	fl.StringVar(&f.model, "model", "smollm2-135m", "the model whose tokens are counted")
+	fl.BoolVar(&f.strict, "strict", false, "stop at the first file that cannot be read")
+	fl.StringVar(&f.build.Analyzer, "analyzer", analysis.English, "english, or unicode for any other language")
+	fl.BoolVar(&f.build.IndexTitle, "title", true, "find a passage by its document's title too")
+	fl.BoolVar(&f.build.ExactLengths, "exact-lengths", false, "score by exact lengths instead of Lucene's one-byte ones")
+	fl.StringVar(&f.memory, "memory", "256MB", "about how much memory the build may take")
+	fl.IntVar(&f.build.Workers, "threads", 0, "processors to use (default all)")
+	fl.StringVar(&f.fields.Text, "text-field", corpus.DefaultFields.Text, "the field of a record that holds its text")
+	fl.StringVar(&f.fields.Title, "title-field", corpus.DefaultFields.Title, "the field that holds its title")
+	fl.StringVar(&f.fields.ID, "id-field", corpus.DefaultFields.ID, "the field that holds its id")
+	cmd.AddCommand(newIndexVerifyCmd())
+	return cmd
+}
+
+// run builds the index or adds to it.
+func (f *indexFlags) run(cmd *cobra.Command, path string) error {
+	memory, err := humanize.ParseBytes(f.memory)
+	if err != nil || memory < 1<<20 || memory > 1<<50 {
+		return usagef("--memory %q is no size like 256MB", f.memory)
+	}
+	f.build.Memory = int64(memory)
+	debug.SetMemoryLimit(f.build.Memory)
+	if _, err := analysis.New(f.build.Analyzer); err != nil {
+		return usageError{err}
+	}
+	chunker, err := f.chunker()
+	if err != nil {
+		return err
+	}
+	bar := progress.New(cmd.ErrOrStderr(), "indexing", -1, true)
+	defer bar.Finish()
+	var counted int64
+	f.build.Progress = func(s bm25.Stats) {
+		bar.Add(int(s.Bytes - counted))
+		counted = s.Bytes
+	}
+	broken := 0
+	report := func(err *corpus.FileError) error {
+		broken++
+		if f.strict {
+			return err
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "flashback: skipped %v\n", err)
+		return nil
+	}
+	docs := corpus.Passages(corpus.Read(path, cmd.InOrStdin(), f.fields), chunker)
+	build := bm25.Build
+	if f.add {
+		build = bm25.Add
+	}
+	start := time.Now()
+	stats, err := build(cmd.Context(), f.dir, skipBroken(docs, report), f.build)
+	bar.Finish()
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("stopped; %s is as it was before", f.dir)
+	}
+	if errors.Is(err, bm25.ErrEmpty) && stats.Duplicates > 0 {
+		err = nil // all of it is there already
+	}
+	if err != nil {
+		if broken > 0 {
+			return fmt.Errorf("%w (%d files could not be read)", err, broken)
+		}
+		return err
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "%s: %s passages, %s of text in %.1f s", f.dir, humanize.Comma(int64(stats.Passages)),
+		humanize.Bytes(uint64(stats.Bytes)), time.Since(start).Seconds())
+	for _, n := range []struct {
+		count int
+		what  string
+	}{{stats.Duplicates, "duplicates left out"}, {stats.Replaced, "older passages replaced"}, {broken, "files or records skipped"}} {
+		if n.count > 0 {
+			fmt.Fprintf(out, ", %s %s", humanize.Comma(int64(n.count)), n.what)
+		}
+	}
+	fmt.Fprintln(out)
+	return nil
+}
+
+// chunker reads the flags about passages, or when adding takes what the index
+// was made with, and loads the tokenizer if it is needed.
+func (f *indexFlags) chunker() (*corpus.Chunker, error) {
+	if f.add {
+		index, err := bm25.Open(f.dir, bm25.Options{})
+		if err != nil {
+			return nil, err
+		}
+		info := index.Info()
+		index.Close()
+		if info.Chunking != "" {
+			f.chunk, f.overlap = info.Chunking, info.Overlap
+		}
+		f.build.Tokenizer = info.Tokenizer
+	}
+	if f.overlap < 0 {
+		f.overlap = 0
+		if len(f.chunk) > 0 && f.chunk[0] == 't' {
+			f.overlap = 16
+		}
+	}
+	chunking, err := corpus.ParseChunking(f.chunk, f.overlap)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	f.build.Chunking, f.build.Overlap = chunking.String(), chunking.Overlap
+	if chunking.Unit != corpus.Tokens {
+		return corpus.NewChunker(chunking, nil)
+	}
+	m, err := hub.Resolve(f.model)
+	if err != nil {
+		return nil, fmt.Errorf("%w; or cut by words with --chunk words:100", err)
+	}
+	tok, err := model.LoadTokenizer(m.Path)
+	if err != nil {
+		return nil, err
+	}
+	if f.add && f.build.Tokenizer != tok.Digest() {
+		return nil, fmt.Errorf("%s was cut with another model's tokens; name that model with --model or index again", f.dir)
+	}
+	f.build.Tokenizer = tok.Digest()
+	return corpus.NewChunker(chunking, tok)
+}
+
+// skipBroken hands files that could not be read to report and passes the rest on.
+func skipBroken(passages iter.Seq2[retrieve.Passage, error], report func(*corpus.FileError) error) iter.Seq2[retrieve.Passage, error] {
+	return func(yield func(retrieve.Passage, error) bool) {
+		for p, err := range passages {
+			if broken, ok := errors.AsType[*corpus.FileError](err); ok {
+				if err = report(broken); err == nil {
+					continue
+				}
+			}
+			if !yield(p, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// deletePassages deletes by id or file.
+func deletePassages(out io.Writer, dir string, names []string) error {
+	n, err := bm25.Delete(dir, names, names)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("%s has no passage and no file of that name; nothing was deleted", dir)
+	}
+	fmt.Fprintf(out, "%s: %s passages deleted; 'flashback compact' frees their room\n", dir, humanize.Comma(int64(n)))
+	return nil
+}
+
+func newIndexVerifyCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "verify DIR",
+		Short:   "Check every file of an index",
+		Long:    "Verify reads the whole index in DIR, checks every checksum and that its parts agree, and says what is wrong.",
+		Example: "  flashback index verify notes.index",
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			info, err := bm25.Verify(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: good: %s passages in %d segments, %s deleted\n", args[0],
+				humanize.Comma(int64(info.Passages)), info.Segments, humanize.Comma(int64(info.Deleted)))
+			return nil
+		},
+	}
+}

@@ -1,0 +1,184 @@
+// Package bm25 is an on-disk index with Lucene's BM25.
+//
+// An index is a directory: a manifest, and segments of five files that never
+// change (see segment.go). Building and adding write new segments, deleting
+// writes a bit map beside one, compacting joins them; each ends with the
+// manifest's replacement by rename, so that a reader or a crash sees the index
+// before or after a change.
+package bm25
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/flashback-lm/flashback/internal/retrieve"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
+)
+
+// Options are chosen when an index is opened; both zero mean the defaults.
+type Options struct {
+	K1, B float64
+}
+
+// Index is an open index. It is safe for use by many goroutines and shows the
+// state that it was opened in.
+type Index struct {
+	dir        string
+	manifest   *manifest
+	segments   []*segment
+	bases      []uint32 // number of each segment's first passage
+	collection collection
+	similarity similarity
+	searchers  sync.Pool
+	cache      *passageCache
+}
+
+var _ retrieve.Retriever = (*Index)(nil)
+
+// Open opens the index in dir.
+func Open(dir string, opt Options) (*Index, error) {
+	if opt == (Options{}) {
+		opt = Options{DefaultK1, DefaultB}
+	}
+	if !(opt.K1 >= 0 && opt.K1 < 1e6) || !(opt.B >= 0 && opt.B <= 1) {
+		return nil, fmt.Errorf("k1 is %g and b %g; k1 must not be negative, b must lie between 0 and 1", opt.K1, opt.B)
+	}
+	x := &Index{dir: dir, cache: newPassageCache(cachedPassages)}
+	for attempt := 0; ; attempt++ {
+		m, err := readManifest(dir)
+		if err != nil {
+			return nil, err
+		}
+		x.segments, err = openSegments(dir, m)
+		if err == nil {
+			x.manifest = m
+			break
+		}
+		// A writer may have replaced the manifest and removed a file meanwhile.
+		if now, again := readManifest(dir); again != nil || now.Generation == m.Generation || attempt == 9 {
+			return nil, fmt.Errorf("%s: %w", dir, err)
+		}
+	}
+	if _, err := analysis.New(x.manifest.Analyzer); err != nil {
+		closeAll(x.segments)
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	base := uint64(0)
+	for _, s := range x.segments {
+		x.bases = append(x.bases, uint32(base))
+		base += uint64(s.docs)
+		x.collection.docs += uint64(s.info.WithTerms)
+		x.collection.terms += s.info.Terms
+	}
+	if base > maxPassages {
+		closeAll(x.segments)
+		return nil, damagedf(manifestName, "%d passages in all", base)
+	}
+	x.similarity = x.collection.similarity(opt.K1, opt.B)
+	x.searchers.New = func() any { return newSearcher(x) }
+	return x, nil
+}
+
+// Close gives the index's files back. No search may be under way.
+func (x *Index) Close() error {
+	var errs []error
+	for _, s := range x.segments {
+		s.stored.close()
+		for _, f := range s.files {
+			errs = append(errs, f.close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Info tells what an index holds and how it was made.
+type Info struct {
+	Passages     int    `json:"passages"` // without the deleted ones
+	Deleted      int    `json:"deleted"`  // counted until the index is compacted
+	Segments     int    `json:"segments"`
+	Analyzer     string `json:"analyzer"`
+	ExactLengths bool   `json:"exact_lengths"`
+	IndexTitle   bool   `json:"index_title"`
+	Chunking     string `json:"chunking"`
+	Overlap      int    `json:"overlap"`
+	Tokenizer    string `json:"tokenizer"` // digest of the tokenizer that cut the passages, or empty
+}
+
+// Info describes the index.
+func (x *Index) Info() Info {
+	m := x.manifest
+	info := Info{Segments: len(x.segments), Analyzer: m.Analyzer, ExactLengths: m.ExactLengths, IndexTitle: m.IndexTitle,
+		Chunking: m.Chunking, Overlap: m.Overlap, Tokenizer: m.Tokenizer}
+	for _, s := range x.segments {
+		info.Passages += int(s.docs - s.info.DeletedCount)
+		info.Deleted += int(s.info.DeletedCount)
+	}
+	return info
+}
+
+// Retrieve implements retrieve.Retriever.
+func (x *Index) Retrieve(ctx context.Context, q retrieve.Query) ([]retrieve.Passage, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s := x.searchers.Get().(*searcher)
+	defer x.searchers.Put(s)
+	hits, _, err := s.search(q, nil)
+	if err != nil {
+		return nil, err
+	}
+	passages := make([]retrieve.Passage, 0, len(hits))
+	for _, h := range hits {
+		p, err := x.Passage(h.Doc)
+		if err != nil {
+			return nil, err
+		}
+		p.Score = h.Score
+		passages = append(passages, p)
+	}
+	return passages, nil
+}
+
+// Hit is a passage's number in the index and its score.
+type Hit struct {
+	Doc   uint32
+	Score float64
+}
+
+// SearchStats tells what a search had to do.
+type SearchStats struct {
+	Terms    int    // different terms of the query that the index has
+	Postings uint64 // of those terms
+	Decoded  uint64 // of them, what was looked at
+}
+
+// Search appends the query's best passages to dst, best first; equal scores are
+// in the passages' order. It allocates nothing once it is warm.
+func (x *Index) Search(q retrieve.Query, dst []Hit) ([]Hit, SearchStats, error) {
+	s := x.searchers.Get().(*searcher)
+	hits, stats, err := s.search(q, dst)
+	x.searchers.Put(s)
+	return hits, stats, err
+}
+
+// Passage returns a passage by its number, without a score.
+func (x *Index) Passage(doc uint32) (retrieve.Passage, error) {
+	if p, ok := x.cache.get(doc); ok {
+		return p, nil
+	}
+	i := len(x.bases) - 1
+	for i > 0 && x.bases[i] > doc {
+		i--
+	}
+	if i < 0 || doc-x.bases[i] >= x.segments[i].docs {
+		return retrieve.Passage{}, fmt.Errorf("the index has no passage %d: %w", doc, fs.ErrNotExist)
+	}
+	p, err := x.segments[i].stored.passage(doc - x.bases[i])
+	if err == nil {
+		x.cache.put(doc, p)
+	}
+	return p, err
+}

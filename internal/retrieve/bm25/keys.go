@@ -1,0 +1,179 @@
+package bm25
+
+import (
+	"encoding/binary"
+	"slices"
+	"sort"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/flashback-lm/flashback/internal/retrieve"
+)
+
+// The keys file finds passages by what they are called: four tables of (64-bit
+// hash, first passage, end), sorted, one after the other, and the number of
+// entries of each in a trailer. A run of passages with one title or source is
+// one entry.
+type keyKind int
+
+const (
+	byID keyKind = iota
+	byTitle
+	bySource
+	byContent // title and text: what makes a passage a duplicate
+	keyKinds
+
+	keySize    = 16
+	keyTrailer = 8 * int(keyKinds)
+)
+
+type key struct {
+	hash       uint64
+	start, end uint32
+}
+
+func compareKeys(a, b key) int {
+	switch {
+	case a.hash != b.hash && a.hash < b.hash, a.hash == b.hash && a.start < b.start:
+		return -1
+	case a == b:
+		return 0
+	}
+	return 1
+}
+
+// contentHash identifies what a reader sees of a passage.
+func contentHash(p *retrieve.Passage) uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	d.WriteString(p.Title)
+	d.WriteString("\n")
+	d.WriteString(p.Text)
+	return d.Sum64()
+}
+
+// keyHash returns the passage's hash in a table.
+func keyHash(kind keyKind, p *retrieve.Passage) uint64 {
+	switch kind {
+	case byID:
+		return xxhash.Sum64String(p.ID)
+	case byTitle:
+		return xxhash.Sum64String(p.Title)
+	case bySource:
+		return xxhash.Sum64String(p.Source)
+	}
+	return contentHash(p)
+}
+
+// keysOf returns the sorted tables of a run of passages.
+func keysOf(passages []retrieve.Passage) [keyKinds][]key {
+	var tables [keyKinds][]key
+	for kind := range tables {
+		var t []key
+		for i := range passages {
+			p, at := &passages[i], uint32(i)
+			same := i > 0 && (keyKind(kind) == byTitle && p.Title == passages[i-1].Title ||
+				keyKind(kind) == bySource && p.Source == passages[i-1].Source)
+			if same {
+				t[len(t)-1].end = at + 1
+				continue
+			}
+			t = append(t, key{keyHash(keyKind(kind), p), at, at + 1})
+		}
+		slices.SortFunc(t, compareKeys)
+		tables[kind] = t
+	}
+	return tables
+}
+
+// keyWriter writes the tables in order of kind.
+type keyWriter struct {
+	out    *blockWriter
+	counts [keyKinds]uint64
+	buf    [keySize]byte
+}
+
+func (w *keyWriter) add(kind keyKind, k key) error {
+	w.counts[kind]++
+	binary.LittleEndian.PutUint64(w.buf[:], k.hash)
+	binary.LittleEndian.PutUint32(w.buf[8:], k.start)
+	binary.LittleEndian.PutUint32(w.buf[12:], k.end)
+	_, err := w.out.Write(w.buf[:])
+	return err
+}
+
+func (w *keyWriter) finish() (fileSum, error) {
+	var tail []byte
+	for _, n := range w.counts {
+		tail = binary.LittleEndian.AppendUint64(tail, n)
+	}
+	if _, err := w.out.Write(tail); err != nil {
+		return fileSum{}, err
+	}
+	return w.out.finish()
+}
+
+// keys reads a keys file.
+type keys struct {
+	file   *blockFile
+	docs   uint32
+	starts [keyKinds + 1]uint64 // of the tables, in entries
+}
+
+func openKeys(file *blockFile, docs uint32) (*keys, error) {
+	n := uint64(len(file.data))
+	if n < uint64(keyTrailer) {
+		return nil, damagedf(file.path, "no room for its trailer")
+	}
+	tail, err := file.bytes(n-uint64(keyTrailer), uint64(keyTrailer))
+	if err != nil {
+		return nil, err
+	}
+	k := &keys{file: file, docs: docs}
+	for i := range keyKinds {
+		count := binary.LittleEndian.Uint64(tail[8*i:])
+		if count > uint64(docs) {
+			return nil, damagedf(file.path, "table %d has %d entries for %d passages", i, count, docs)
+		}
+		k.starts[i+1] = k.starts[i] + count
+	}
+	if k.starts[keyKinds]*keySize != n-uint64(keyTrailer) {
+		return nil, damagedf(file.path, "its tables do not fill it")
+	}
+	return k, nil
+}
+
+func (k *keys) len(kind keyKind) int { return int(k.starts[kind+1] - k.starts[kind]) }
+
+// at returns entry i of a table.
+func (k *keys) at(kind keyKind, i int) (key, error) {
+	b, err := k.file.bytes((k.starts[kind]+uint64(i))*keySize, keySize)
+	if err != nil {
+		return key{}, err
+	}
+	e := key{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])}
+	if e.start >= e.end || e.end > k.docs {
+		return key{}, damagedf(k.file.path, "an entry names passages %d to %d of %d", e.start, e.end, k.docs)
+	}
+	return e, nil
+}
+
+// find returns the entries of a table with that hash.
+func (k *keys) find(dst []key, kind keyKind, hash uint64) ([]key, error) {
+	var failed error
+	i := sort.Search(k.len(kind), func(i int) bool {
+		e, err := k.at(kind, i)
+		if err != nil {
+			failed = err
+		}
+		return e.hash >= hash
+	})
+	for ; failed == nil && i < k.len(kind); i++ {
+		e, err := k.at(kind, i)
+		if err != nil || e.hash != hash {
+			return dst, err
+		}
+		dst = append(dst, e)
+	}
+	return dst, failed
+}

@@ -1,0 +1,221 @@
+package bm25
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/flashback-lm/flashback/internal/retrieve"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
+)
+
+// inverter turns a run of passages into the postings of a segment, in memory.
+type inverter struct {
+	analyzer *analysis.Analyzer
+	exact    bool
+	title    bool // titles are indexed with the text
+
+	surface map[string]uint32 // token as it stands in the text → term, or stopWord
+	ids     map[string]uint32 // term → its number
+	terms   [][]byte
+	arena   []byte
+	df      []uint32 // passages a term
+	last    []uint32 // where in stream the term's present passage is, plus one
+
+	stream  []occurrence // passage after passage
+	bounds  []int        // where each passage's occurrences end
+	lengths []uint32
+	total   uint64
+}
+
+// occurrence is a term's frequency in one passage.
+type occurrence struct{ term, tf uint32 }
+
+const stopWord = ^uint32(0)
+
+func newInverter(opt *BuildOptions) (*inverter, error) {
+	a, err := analysis.New(opt.Analyzer)
+	if err != nil {
+		return nil, err
+	}
+	return &inverter{analyzer: a, exact: opt.ExactLengths, title: opt.IndexTitle,
+		surface: map[string]uint32{}, ids: map[string]uint32{}}, nil
+}
+
+// add analyses one passage.
+func (v *inverter) add(p *retrieve.Passage) {
+	start := len(v.stream)
+	length := uint32(0)
+	if v.title {
+		length += v.count(p.Title, start)
+	}
+	length += v.count(p.Text, start)
+	v.bounds = append(v.bounds, len(v.stream))
+	v.lengths = append(v.lengths, length)
+	v.total += uint64(length)
+}
+
+// count adds the terms of a text to the passage whose occurrences begin at start.
+func (v *inverter) count(text string, start int) (length uint32) {
+	v.analyzer.Reset(text)
+	for {
+		from, to, ok := v.analyzer.Token()
+		if !ok {
+			return length
+		}
+		term, known := v.surface[text[from:to]]
+		if !known {
+			term = v.intern(text[from:to])
+		}
+		if term == stopWord {
+			continue
+		}
+		length++
+		if at := int(v.last[term]); at > start {
+			v.stream[at-1].tf++
+			continue
+		}
+		v.stream = append(v.stream, occurrence{term, 1})
+		v.last[term] = uint32(len(v.stream))
+		v.df[term]++
+	}
+}
+
+// intern returns the number of a token's term.
+func (v *inverter) intern(token string) uint32 {
+	term := v.analyzer.Normalize(token)
+	if term == nil {
+		v.surface[v.keep(token)] = stopWord
+		return stopWord
+	}
+	id, ok := v.ids[string(term)]
+	if !ok {
+		id = uint32(len(v.terms))
+		at := len(v.arena)
+		v.arena = append(v.arena, term...)
+		v.terms = append(v.terms, v.arena[at:len(v.arena):len(v.arena)])
+		v.ids[string(term)] = id
+		v.df = append(v.df, 0)
+		v.last = append(v.last, 0)
+	}
+	v.surface[v.keep(token)] = id
+	return id
+}
+
+// keep copies a token, whose text will go.
+func (v *inverter) keep(token string) string { return string([]byte(token)) }
+
+// write makes the segment of the run.
+func (v *inverter) write(dir, name string, passages []retrieve.Passage, dict []byte) (info segmentInfo, err error) {
+	w, err := newSegmentWriter(dir, name, v.exact, dict)
+	if err != nil {
+		return info, err
+	}
+	defer func() {
+		if err != nil {
+			w.abandon()
+		}
+	}()
+	for i := range passages {
+		if err = w.stored.add(&passages[i]); err != nil {
+			return info, err
+		}
+	}
+	if err = w.finishPassages(); err != nil {
+		return info, err
+	}
+	table := v.codeTable()
+	if err = w.writeLengths(table, slices.Values(v.lengths)); err != nil {
+		return info, err
+	}
+	if err = v.writeTerms(w, table); err != nil {
+		return info, err
+	}
+	if err = w.startKeys(); err != nil {
+		return info, err
+	}
+	for kind, entries := range keysOf(passages) {
+		for _, k := range entries {
+			if err = w.keys.add(keyKind(kind), k); err != nil {
+				return info, err
+			}
+		}
+	}
+	if err = w.finishKeys(); err != nil {
+		return info, err
+	}
+	w.info.Terms = v.total
+	for _, n := range v.lengths {
+		if n > 0 {
+			w.info.WithTerms++
+		}
+	}
+	return w.info, nil
+}
+
+// scored returns a length as it is scored.
+func (v *inverter) scored(length uint32) uint32 {
+	if v.exact {
+		return length
+	}
+	return decodeLength(encodeLength(length))
+}
+
+func (v *inverter) codeTable() *codeTable {
+	counts := map[pair]uint64{}
+	start := 0
+	for doc, end := range v.bounds {
+		length := v.scored(v.lengths[doc])
+		var few [16]uint64 // nearly all frequencies are small
+		for _, o := range v.stream[start:end] {
+			if o.tf < uint32(len(few)) {
+				few[o.tf]++
+			} else {
+				counts[pair{o.tf, length}]++
+			}
+		}
+		for tf, n := range few {
+			if n > 0 {
+				counts[pair{uint32(tf), length}] += n
+			}
+		}
+		start = end
+	}
+	return newCodeTable(counts)
+}
+
+// writeTerms sorts the occurrences by term, which keeps passages ascending, and
+// writes the terms in order.
+func (v *inverter) writeTerms(w *segmentWriter, table *codeTable) error {
+	type posting struct{ doc, tf uint32 }
+	starts := make([]int, len(v.terms)+1)
+	for t, n := range v.df {
+		starts[t+1] = starts[t] + int(n)
+	}
+	sorted := make([]posting, len(v.stream))
+	next := slices.Clone(starts)
+	start := 0
+	for doc, end := range v.bounds {
+		for _, o := range v.stream[start:end] {
+			sorted[next[o.term]] = posting{uint32(doc), o.tf}
+			next[o.term]++
+		}
+		start = end
+	}
+	order := make([]uint32, len(v.terms))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return bytes.Compare(v.terms[a], v.terms[b]) })
+	if err := w.startTerms(table); err != nil {
+		return err
+	}
+	for _, t := range order {
+		for _, p := range sorted[starts[t]:starts[t+1]] {
+			w.postings.add(p.doc, pair{p.tf, v.scored(v.lengths[p.doc])})
+		}
+		if err := w.endTerm(v.terms[t]); err != nil {
+			return err
+		}
+	}
+	return w.finishTerms()
+}

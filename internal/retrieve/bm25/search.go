@@ -1,0 +1,143 @@
+package bm25
+
+import "encoding/binary"
+
+// cursor is a query term's list in the present segment.
+type cursor struct {
+	list   *postings
+	weight float32
+	table  [codes]uint32 // what a posting of each code adds
+}
+
+// searchSegment scores one segment and keeps its best passages.
+func (s *searcher) searchSegment(i int, seg *segment) error {
+	s.cursors = s.cursors[:0]
+	for j := range s.words {
+		w := &s.words[j]
+		l := &s.lists[w.lists+i]
+		if l.blocks == 0 {
+			continue
+		}
+		if len(s.cursors) == cap(s.cursors) {
+			s.cursors = append(s.cursors, cursor{})
+		} else {
+			s.cursors = s.cursors[:len(s.cursors)+1]
+		}
+		c := &s.cursors[len(s.cursors)-1]
+		c.list, c.weight = l, w.weight
+		for code, p := range seg.table.pairs {
+			c.table[code] = 0
+			if p.tf > 0 {
+				c.table[code] = s.fixed(s.index.similarity.score(w.weight, p.tf, p.length))
+			}
+		}
+	}
+	return s.exhaustive(i, seg)
+}
+
+// exhaustive adds up every posting in an accumulator a passage: for the lists of
+// small segments nothing is faster.
+func (s *searcher) exhaustive(i int, seg *segment) error {
+	if cap(s.acc) < int(seg.docs) {
+		s.acc = make([]uint32, seg.docs)
+	}
+	acc := s.acc[:seg.docs]
+	clear(acc)
+	for j := range s.cursors {
+		c := &s.cursors[j]
+		for n := range c.list.blocks {
+			b, err := c.list.block(n)
+			if err != nil {
+				return err
+			}
+			if err := s.addBlock(acc, c, n, &b); err != nil {
+				return err
+			}
+		}
+		s.stats.Decoded += c.list.df
+	}
+	s.collect(acc, s.index.bases[i], seg)
+	return nil
+}
+
+// addBlock adds what block n's postings score.
+func (s *searcher) addBlock(acc []uint32, c *cursor, n int, b *block) error {
+	doc, table, codes := b.prev, &c.table, b.codes
+	switch b.width {
+	case 1:
+		for i, d := range b.deltas[:len(codes)] {
+			if doc += uint32(d); int(doc) >= len(acc) {
+				return c.list.damaged(n)
+			}
+			acc[doc] += table[codes[i]]
+		}
+	case 2:
+		deltas := b.deltas[:2*len(codes)]
+		for i, code := range codes {
+			if doc += uint32(binary.LittleEndian.Uint16(deltas[2*i:])); int(doc) >= len(acc) {
+				return c.list.damaged(n)
+			}
+			acc[doc] += table[code]
+		}
+	default:
+		for i, code := range codes {
+			d := b.deltas[i*b.width : (i+1)*b.width]
+			delta := uint32(d[0]) | uint32(d[1])<<8 | uint32(d[2])<<16
+			if len(d) == 4 {
+				delta |= uint32(d[3]) << 24
+			}
+			if doc += delta; int(doc) >= len(acc) {
+				return c.list.damaged(n)
+			}
+			acc[doc] += table[code]
+		}
+	}
+	if len(b.escaped) > 0 {
+		return s.addEscaped(acc, c, n, b)
+	}
+	return nil
+}
+
+// addEscaped adds the postings of a block whose pairs have no code.
+func (s *searcher) addEscaped(acc []uint32, c *cursor, n int, b *block) error {
+	var docs [postingsBlock]uint32
+	for i, doc := range b.decodeDocs(docs[:0]) {
+		if b.codes[i] != 0 {
+			continue
+		}
+		if int(doc) >= len(acc) {
+			return c.list.damaged(n)
+		}
+		p, err := c.list.escape(n, b, doc)
+		if err != nil {
+			return err
+		}
+		acc[doc] += s.fixed(s.index.similarity.score(c.weight, p.tf, p.length))
+	}
+	return nil
+}
+
+// collect offers the passages of acc to the best so far.
+func (s *searcher) collect(acc []uint32, base uint32, seg *segment) {
+	worst := s.top.worst().score()
+	const stride = 8
+	n := len(acc) &^ (stride - 1)
+	for i := 0; i < n; i += stride {
+		a := acc[i : i+stride : i+stride]
+		if max(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]) <= worst {
+			continue
+		}
+		for j, score := range a {
+			if score > worst && s.wanted(seg, uint32(i+j)) {
+				s.top.add(newHit(score, base+uint32(i+j)))
+				worst = s.top.worst().score()
+			}
+		}
+	}
+	for i, score := range acc[n:] {
+		if doc := uint32(n + i); score > worst && s.wanted(seg, doc) {
+			s.top.add(newHit(score, base+doc))
+			worst = s.top.worst().score()
+		}
+	}
+}

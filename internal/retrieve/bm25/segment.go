@@ -1,0 +1,339 @@
+package bm25
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"path/filepath"
+
+	"github.com/blevesearch/vellum"
+)
+
+// The files of a segment, by extension.
+const (
+	extTerms    = ".terms"    // vellum FST: term → place in the postings file
+	extPostings = ".postings" // see postings.go
+	extLengths  = ".lengths"  // code table, then a length a passage
+	extPassages = ".passages" // see stored.go
+	extKeys     = ".keys"     // see keys.go
+)
+
+var segmentFiles = []string{extTerms, extPostings, extLengths, extPassages, extKeys}
+
+const codeEntry = 16 // of the code table: tf (4), length (4), count (8)
+
+// segmentInfo is what the manifest says of a segment.
+type segmentInfo struct {
+	Name      string             `json:"name"`
+	Passages  uint32             `json:"passages"`
+	WithTerms uint32             `json:"passages_with_terms"`
+	Terms     uint64             `json:"terms"` // of all passages together
+	Files     map[string]fileSum `json:"files"` // by extension
+	// Deleted is the file with a bit a deleted passage; empty if there is none.
+	Deleted      string  `json:"deleted,omitempty"`
+	DeletedSum   fileSum `json:"deleted_sum,omitzero"`
+	DeletedCount uint32  `json:"deleted_passages,omitempty"`
+}
+
+// segment is an open segment. It does not change.
+type segment struct {
+	info     segmentInfo
+	docs     uint32
+	exact    bool // lengths take 4 bytes, else one of Lucene's
+	dict     *vellum.FST
+	terms    *blockFile
+	postings *blockFile
+	lengths  []byte
+	lenFile  *blockFile
+	table    codeTable
+	stored   *stored
+	keys     *keys
+	deleted  []byte // a bit a passage, or nil
+	files    []*blockFile
+}
+
+func openSegment(dir string, info segmentInfo, exact bool) (s *segment, err error) {
+	s = &segment{info: info, docs: info.Passages, exact: exact}
+	defer func() {
+		if err != nil {
+			s.close()
+			s = nil
+		}
+	}()
+	if info.Passages == 0 || info.DeletedCount > info.Passages || info.WithTerms > info.Passages {
+		return s, damagedf(manifestName, "segment %q has impossible counts", info.Name)
+	}
+	open := map[string]*blockFile{}
+	for _, ext := range segmentFiles {
+		sum, ok := info.Files[ext]
+		if !ok || info.Name != filepath.Base(info.Name) {
+			return s, damagedf(manifestName, "segment %q has no %s", info.Name, ext)
+		}
+		f, err := openBlockFile(filepath.Join(dir, info.Name+ext), sum)
+		if err != nil {
+			return s, err
+		}
+		open[ext] = f
+		s.files = append(s.files, f)
+	}
+	s.terms, s.postings, s.lenFile = open[extTerms], open[extPostings], open[extLengths]
+	if err := s.loadTerms(); err != nil {
+		return s, err
+	}
+	if err := s.loadLengths(); err != nil {
+		return s, err
+	}
+	if s.stored, err = openStored(open[extPassages], s.docs); err != nil {
+		return s, err
+	}
+	if s.keys, err = openKeys(open[extKeys], s.docs); err != nil {
+		return s, err
+	}
+	return s, s.loadDeleted(dir)
+}
+
+func (s *segment) loadTerms() error {
+	data, err := s.terms.all()
+	if err != nil {
+		return err
+	}
+	return guard(s.terms.path, func() error {
+		s.dict, err = vellum.Load(data)
+		if err != nil {
+			return damagedf(s.terms.path, "%v", err)
+		}
+		return nil
+	})
+}
+
+func (s *segment) loadLengths() error {
+	data, err := s.lenFile.all()
+	if err != nil {
+		return err
+	}
+	width := 1
+	if s.exact {
+		width = 4
+	}
+	if len(data) != codes*codeEntry+int(s.docs)*width {
+		return damagedf(s.lenFile.path, "it does not hold %d lengths", s.docs)
+	}
+	for i := range codes {
+		e := data[i*codeEntry:]
+		s.table.pairs[i] = pair{binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:])}
+		s.table.counts[i] = binary.LittleEndian.Uint64(e[8:])
+	}
+	s.lengths = data[codes*codeEntry:]
+	return nil
+}
+
+func (s *segment) loadDeleted(dir string) error {
+	if s.info.Deleted == "" {
+		return nil
+	}
+	if s.info.Deleted != filepath.Base(s.info.Deleted) {
+		return damagedf(manifestName, "segment %q names a file outside the index", s.info.Name)
+	}
+	f, err := openBlockFile(filepath.Join(dir, s.info.Deleted), s.info.DeletedSum)
+	if err != nil {
+		return err
+	}
+	s.files = append(s.files, f)
+	if s.deleted, err = f.all(); err != nil {
+		return err
+	}
+	n := 0
+	for _, b := range s.deleted {
+		n += bits.OnesCount8(b)
+	}
+	if len(s.deleted) != int(s.docs+7)/8 || n != int(s.info.DeletedCount) {
+		return damagedf(f.path, "it does not mark %d of %d passages", s.info.DeletedCount, s.docs)
+	}
+	return nil
+}
+
+func (s *segment) close() {
+	if s.stored != nil {
+		s.stored.close()
+	}
+	for _, f := range s.files {
+		f.close()
+	}
+}
+
+// length returns a passage's length as it is scored.
+func (s *segment) length(doc uint32) uint32 {
+	if s.exact {
+		return binary.LittleEndian.Uint32(s.lengths[4*doc:])
+	}
+	return decodeLength(s.lengths[doc])
+}
+
+func (s *segment) isDeleted(doc uint32) bool {
+	return s.deleted != nil && s.deleted[doc/8]&(1<<(doc%8)) != 0
+}
+
+// lookup opens a term's postings; ok is false where the segment lacks the term.
+func (s *segment) lookup(term []byte, r *vellum.Reader, l *postings) (ok bool, err error) {
+	var at uint64
+	err = guard(s.terms.path, func() (err error) {
+		at, ok, err = r.Get(term)
+		return err
+	})
+	if err != nil || !ok {
+		return false, err
+	}
+	return true, l.open(s, at)
+}
+
+// guard turns a panic of the dictionary's reader, which trusts its file, into an
+// error.
+func guard(path string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = damagedf(path, "the dictionary does not decode: %v", p)
+		}
+	}()
+	return f()
+}
+
+// segmentWriter writes the files of a new segment. Its parts are written in
+// turn: passages, lengths, terms, keys.
+type segmentWriter struct {
+	dir, name string
+	exact     bool
+	info      segmentInfo
+	open      []*blockWriter
+	stored    *storedWriter
+	postings  *postingsWriter
+	termsFile *blockWriter
+	terms     *vellum.Builder
+	keys      *keyWriter
+}
+
+func newSegmentWriter(dir, name string, exact bool, dict []byte) (*segmentWriter, error) {
+	w := &segmentWriter{dir: dir, name: name, exact: exact, info: segmentInfo{Name: name, Files: map[string]fileSum{}}}
+	out, err := w.create(extPassages)
+	if err == nil {
+		w.stored, err = newStoredWriter(out, dict)
+	}
+	if err != nil {
+		w.abandon()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *segmentWriter) create(ext string) (*blockWriter, error) {
+	b, err := createBlockFile(filepath.Join(w.dir, w.name+ext))
+	if err == nil {
+		w.open = append(w.open, b)
+	}
+	return b, err
+}
+
+// abandon drops what was written.
+func (w *segmentWriter) abandon() {
+	for _, b := range w.open {
+		b.abandon()
+	}
+}
+
+// done notes a finished file.
+func (w *segmentWriter) done(ext string, sum fileSum, err error) error {
+	w.info.Files[ext] = sum
+	return err
+}
+
+// writeLengths writes the code table and every passage's number of terms.
+func (w *segmentWriter) writeLengths(table *codeTable, passages func(yield func(length uint32) bool)) error {
+	out, err := w.create(extLengths)
+	if err != nil {
+		return err
+	}
+	var b []byte
+	for i, p := range table.pairs {
+		b = binary.LittleEndian.AppendUint32(b, p.tf)
+		b = binary.LittleEndian.AppendUint32(b, p.length)
+		b = binary.LittleEndian.AppendUint64(b, table.counts[i])
+	}
+	for n := range passages {
+		w.info.Passages++
+		if w.exact {
+			b = binary.LittleEndian.AppendUint32(b, n)
+		} else {
+			b = append(b, encodeLength(n))
+		}
+		if len(b) >= 1<<16 {
+			if _, err := out.Write(b); err != nil {
+				return err
+			}
+			b = b[:0]
+		}
+	}
+	if _, err := out.Write(b); err != nil {
+		return err
+	}
+	sum, err := out.finish()
+	return w.done(extLengths, sum, err)
+}
+
+// startTerms opens the dictionary and the postings; terms follow in order.
+func (w *segmentWriter) startTerms(table *codeTable) error {
+	out, err := w.create(extPostings)
+	if err != nil {
+		return err
+	}
+	w.postings = newPostingsWriter(out, table)
+	if w.termsFile, err = w.create(extTerms); err != nil {
+		return err
+	}
+	w.terms, err = vellum.New(w.termsFile, nil)
+	return err
+}
+
+// endTerm names the postings that were added since the last call.
+func (w *segmentWriter) endTerm(term []byte) error {
+	at, ok, err := w.postings.endTerm()
+	if err != nil || !ok {
+		return err
+	}
+	return w.terms.Insert(term, at)
+}
+
+func (w *segmentWriter) finishTerms() error {
+	if err := w.terms.Close(); err != nil {
+		return err
+	}
+	sum, err := w.termsFile.finish()
+	if err = w.done(extTerms, sum, err); err != nil {
+		return err
+	}
+	sum, err = w.postings.out.finish()
+	return w.done(extPostings, sum, err)
+}
+
+func (w *segmentWriter) startKeys() error {
+	out, err := w.create(extKeys)
+	w.keys = &keyWriter{out: out}
+	return err
+}
+
+func (w *segmentWriter) finishKeys() error {
+	sum, err := w.keys.finish()
+	return w.done(extKeys, sum, err)
+}
+
+func (w *segmentWriter) finishPassages() error {
+	sum, err := w.stored.finish()
+	return w.done(extPassages, sum, err)
+}
+
+// diskError explains an error of writing the index.
+func diskError(dir string, err error) error {
+	if errors.Is(err, errNoSpace) {
+		return fmt.Errorf("%s: the disk is full; the index is as it was before: %w", dir, err)
+	}
+	return fmt.Errorf("%s: cannot write the index: %w", dir, err)
+}
