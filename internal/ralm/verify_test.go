@@ -70,6 +70,19 @@ func TestVerifier(t *testing.T) {
 	}
 }
 
+func TestOracleEvery(t *testing.T) {
+	rows := [][]float32{{0, 1}}
+	v := ralm.Verifier{Engine: answers{rows: rows}, Oracle: answers{rows: rows}, OracleEvery: 3}
+	for range 7 {
+		if err := v.Record(t.Context(), ralm.Record{Sampled: []int32{1}, Logits: rows}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := v.Report(); r.Strides != 7 || r.OracleStrides != 3 {
+		t.Errorf("report %+v, want 7 strides and 3 by the oracle", r)
+	}
+}
+
 func TestVerifierErrors(t *testing.T) {
 	made := [][]float32{{0, 1}}
 	for name, c := range map[string]struct{ engine, oracle answers }{
