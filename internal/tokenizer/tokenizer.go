@@ -1,0 +1,289 @@
+// Package tokenizer turns text into the token ids of a byte-level BPE model and back, exactly as Hugging Face's
+// tokenizers library does for the same vocabulary.
+//
+// It is our own because none of the Go libraries fits: gomlx/go-huggingface has no byte-level BPE, sugarme/tokenizer is
+// neither exact nor linear on long runs, and daulet/tokenizers needs cgo.
+//
+// Text becomes ids in three steps: special tokens are cut out (only if asked for), the rest is split into pieces by the
+// model's pre-tokenizer (words with their space, numbers, punctuation, blanks), and each piece's bytes are merged pair by
+// pair in the order in which the merges were learnt.
+//
+// Go strings may hold invalid UTF-8. Each invalid byte counts as a punctuation character of its own, so that every byte
+// is encoded and Decode gives it back. A byte that the vocabulary lacks (SmolLM2's lacks a few control characters and the
+// bytes that UTF-8 never uses) encodes to nothing, as in Hugging Face's library.
+package tokenizer
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// The ggml token types: what a GGUF says about each entry of its vocabulary (tokenizer.ggml.token_type).
+const (
+	TypeNormal      = 1
+	TypeUnknown     = 2
+	TypeControl     = 3
+	TypeUserDefined = 4
+	TypeUnused      = 5
+	TypeByte        = 6
+)
+
+// Config is what a model file stores about its tokenizer: the tokenizer.ggml.* keys of a GGUF. A Tokenizer keeps the
+// strings, which therefore must not point into memory that is unmapped later.
+type Config struct {
+	Model  string   // kind of tokenizer: "gpt2", byte-level BPE
+	Pre    string   // pre-tokenizer: "smollm", "gpt-2", "llama-bpe" or "qwen2"
+	Tokens []string // stored names, by id; ordinary ones are written in the byte alphabet
+	Types  []int32  // ggml token types, by id; nil when every token is ordinary
+	Merges []string // "left right", most important first
+
+	BOS, EOS, Unknown, Padding int32 // ids; -1 for none
+
+	AddBOS       bool   // whether the model expects BOS first; kept for the caller, Encode never adds it
+	ChatTemplate string // Jinja source; "" for a model without one
+}
+
+// Limits on what New accepts. The largest vocabularies in use hold some 260 thousand tokens; the limits bound the time and
+// memory that a hostile file can cost.
+const (
+	maxTokens     = 1 << 21
+	maxMerges     = 1 << 21
+	maxTokenBytes = 1 << 16 // of one stored name
+	maxTextBytes  = 1 << 28 // of all stored names
+)
+
+// Tokenizer encodes and decodes text. It is safe for concurrent use.
+type Tokenizer struct {
+	config Config
+	words  map[string]int32 // the tokens that text may become, by stored name
+	marks  map[string]int32 // the tokens that text never becomes, control and unknown, by stored name
+	text   []byte           // the bytes of all tokens, one after the other
+	ends   []uint32         // where each token's bytes end in text
+	digest string
+
+	pre     preTokenizer
+	merger  merger
+	known   *pieceCache
+	user    *trie // user-defined tokens: always recognised
+	special *trie // the same and control tokens: recognised by EncodeSpecial
+	chat    *chat
+	chatErr error // why the chat template cannot be used; nil when it can
+}
+
+// New checks the configuration and builds a tokenizer from it. The error names the key and the entry that are wrong. A
+// chat template that cannot be used is no error here: Chat reports it.
+func New(c Config) (*Tokenizer, error) {
+	if c.Model != "gpt2" {
+		return nil, fmt.Errorf("tokenizer: model %q is not supported: only byte-level BPE, \"gpt2\", is", clip(c.Model))
+	}
+	pre, err := newPreTokenizer(c.Pre)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tokenizer{config: c, pre: pre, known: newPieceCache()}
+	if err := t.loadTokens(); err != nil {
+		return nil, err
+	}
+	if t.merger, err = newMerger(c.Merges, t.words, pre.wholeFirst); err != nil {
+		return nil, err
+	}
+	t.digest = digest(c)
+	t.chat, t.chatErr = newChat(c.ChatTemplate, slices.Sorted(maps.Keys(t.marks)))
+	return t, nil
+}
+
+// loadTokens checks the vocabulary and fills the tables that depend on it alone.
+func (t *Tokenizer) loadTokens() error {
+	c := &t.config
+	switch n := len(c.Tokens); {
+	case n == 0:
+		return fmt.Errorf("tokenizer: the vocabulary (tokenizer.ggml.tokens) is empty")
+	case n > maxTokens:
+		return fmt.Errorf("tokenizer: the vocabulary has %d tokens; at most %d are supported", n, maxTokens)
+	case c.Types != nil && len(c.Types) != n:
+		return fmt.Errorf("tokenizer: %d token types (tokenizer.ggml.token_type) for %d tokens", len(c.Types), n)
+	}
+	for _, id := range []struct {
+		name  string
+		value int32
+	}{{"bos", c.BOS}, {"eos", c.EOS}, {"unknown", c.Unknown}, {"padding", c.Padding}} {
+		if id.value < -1 || int(id.value) >= len(c.Tokens) {
+			return fmt.Errorf("tokenizer: %s token id %d is outside the vocabulary of %d tokens", id.name, id.value, len(c.Tokens))
+		}
+	}
+	size := 0
+	for id, token := range c.Tokens {
+		if token == "" || len(token) > maxTokenBytes {
+			return fmt.Errorf("tokenizer: token %d is %d bytes long; 1 to %d are supported", id, len(token), maxTokenBytes)
+		}
+		if size += len(token); size > maxTextBytes {
+			return fmt.Errorf("tokenizer: the vocabulary is longer than %d bytes", maxTextBytes)
+		}
+	}
+
+	t.words = make(map[string]int32, len(c.Tokens))
+	t.marks = make(map[string]int32)
+	t.ends = make([]uint32, len(c.Tokens))
+	t.text = make([]byte, 0, size)
+	for id, token := range c.Tokens {
+		if first, ok := t.ID(token); ok {
+			return fmt.Errorf("tokenizer: tokens %d and %d are both %q", first, id, clip(token))
+		}
+		if t.IsControl(int32(id)) {
+			t.marks[token] = int32(id)
+		} else {
+			t.words[token] = int32(id)
+		}
+		switch kind := t.kind(int32(id)); kind {
+		case TypeNormal, TypeUnused, TypeByte:
+			t.text = appendAlphabet(t.text, token)
+		case TypeUnknown, TypeControl, TypeUserDefined:
+			if len(token) > maxSpecialBytes {
+				return fmt.Errorf("tokenizer: special token %d is %d bytes long; at most %d are supported", id, len(token), maxSpecialBytes)
+			}
+			t.text = append(t.text, token...)
+			t.special = t.special.with(token, int32(id))
+			if kind == TypeUserDefined {
+				t.user = t.user.with(token, int32(id))
+			}
+		default:
+			return fmt.Errorf("tokenizer: token %d, %q, has the unknown type %d", id, clip(token), kind)
+		}
+		t.ends[id] = uint32(len(t.text))
+	}
+	return nil
+}
+
+// kind gives the ggml type of a token in the vocabulary.
+func (t *Tokenizer) kind(id int32) int32 {
+	if t.config.Types == nil {
+		return TypeNormal
+	}
+	return t.config.Types[id]
+}
+
+// Encode gives the ids of text. Control tokens written in the text are plain text, so no document can smuggle one in;
+// user-defined ones, which are ordinary words of the vocabulary, are recognised. It never adds BOS.
+func (t *Tokenizer) Encode(text string) []int32 {
+	return t.appendText(nil, text)
+}
+
+// EncodeSpecial gives the ids of text with every special token recognised, the leftmost and longest first. It is for text
+// that the program or its user wrote as a prompt, not for documents. It never adds BOS.
+func (t *Tokenizer) EncodeSpecial(text string) []int32 {
+	var ids []int32
+	t.special.cut(text, func(text string) { ids = t.appendText(ids, text) }, func(id int32) { ids = append(ids, id) })
+	return ids
+}
+
+// appendText appends the ids of text to ids, control tokens being plain text.
+func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
+	t.user.cut(text, func(text string) { ids = t.appendPieces(ids, text) }, func(id int32) { ids = append(ids, id) })
+	return ids
+}
+
+// appendPieces appends the ids of text, in which no token is recognised whole, piece by piece.
+func (t *Tokenizer) appendPieces(ids []int32, text string) []int32 {
+	for piece := range t.pre.pieces(t.pre.prepare(text)) {
+		slot := t.known.slot(piece)
+		if known := slot.Load(); known != nil && known.text == piece {
+			ids = append(ids, known.ids...)
+			continue
+		}
+		start := len(ids)
+		ids = t.merger.appendIDs(ids, piece)
+		t.known.store(slot, piece, ids[start:])
+	}
+	return ids
+}
+
+// Decode gives the bytes of the tokens, joined: what Encode was given, invalid UTF-8 included. Ids outside the vocabulary
+// are left out.
+func (t *Tokenizer) Decode(ids []int32) string {
+	var b strings.Builder
+	for _, id := range ids {
+		b.Write(t.Bytes(id))
+	}
+	return b.String()
+}
+
+// Bytes gives the bytes that a token stands for, or nil for an id outside the vocabulary. They must not be changed.
+func (t *Tokenizer) Bytes(id int32) []byte {
+	if id < 0 || int(id) >= len(t.ends) {
+		return nil
+	}
+	start, end := uint32(0), t.ends[id]
+	if id > 0 {
+		start = t.ends[id-1]
+	}
+	return t.text[start:end:end]
+}
+
+// IsControl tells whether a token steers the model and is no text: the beginning of a chat turn, the end of a text.
+func (t *Tokenizer) IsControl(id int32) bool {
+	if id < 0 || int(id) >= len(t.ends) {
+		return false
+	}
+	kind := t.kind(id)
+	return kind == TypeControl || kind == TypeUnknown
+}
+
+// ID gives the id of a token by its stored name: "<|im_end|>", or "Ġthe" for " the".
+func (t *Tokenizer) ID(token string) (int32, bool) {
+	if id, ok := t.words[token]; ok {
+		return id, true
+	}
+	id, ok := t.marks[token]
+	return id, ok
+}
+
+// Size is the number of tokens in the vocabulary.
+func (t *Tokenizer) Size() int { return len(t.ends) }
+
+// BOS is the id of the token that begins a text, -1 for none.
+func (t *Tokenizer) BOS() int32 { return t.config.BOS }
+
+// EOS is the id of the token that ends a text or a turn, -1 for none.
+func (t *Tokenizer) EOS() int32 { return t.config.EOS }
+
+// Digest is a short hash of all that decides how text is encoded. Two tokenizers with the same digest give the same ids, so
+// an index says with it by which tokenizer its passages were counted.
+func (t *Tokenizer) Digest() string { return t.digest }
+
+func digest(c Config) string {
+	h := sha256.New()
+	count := func(n int) {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(n))
+		h.Write(b[:])
+	}
+	list := func(entries []string) {
+		count(len(entries))
+		for _, s := range entries {
+			count(len(s))
+			h.Write([]byte(s))
+		}
+	}
+	list([]string{c.Model, c.Pre})
+	list(c.Tokens)
+	list(c.Merges)
+	count(len(c.Types))
+	for _, kind := range c.Types {
+		count(int(kind))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// clip shortens what a file holds so that an error message stays readable.
+func clip(s string) string {
+	const most = 60
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}
