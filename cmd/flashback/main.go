@@ -75,6 +75,7 @@ func newRoot() *cobra.Command {
 		newIndexCmd(),
 		newSearchCmd(),
 		newCompactCmd(),
+		newBenchCmd(),
 		newVersionCmd(),
 	)
 	return root

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback/internal/bench"
+	"github.com/flashback-lm/flashback/internal/corpus"
+	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/model"
+)
+
+func newBenchCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure speed: the retrieval loop, prefill, decode, retrieval",
+		Long: `Bench measures this machine. Figures are medians of --rounds measurements on real
+text: the documentation of the Go standard library, or --text. Anything else that
+runs on the machine slows them down; look at its load first.`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newBenchLoopCmd())
+	return cmd
+}
+
+// benchFlags are the flags of every benchmark.
+type benchFlags struct {
+	modelFlags
+	text   string
+	rounds int
+	json   bool
+}
+
+func (f *benchFlags) add(cmd *cobra.Command, rounds int) {
+	f.modelFlags.add(cmd)
+	fs := cmd.Flags()
+	fs.StringVar(&f.text, "text", "", "take text from this `FILE` or directory (default: the Go standard library's documentation)")
+	fs.IntVar(&f.rounds, "rounds", rounds, "measurements, of which the median counts")
+	fs.BoolVar(&f.json, "json", false, "print a list of objects")
+}
+
+func (f *benchFlags) check() error {
+	if f.rounds < 1 {
+		return usagef("--rounds %d: must be at least 1", f.rounds)
+	}
+	return f.modelFlags.check()
+}
+
+// engineOptions returns what engine.New takes.
+func (f *benchFlags) engineOptions() engine.Options {
+	return engine.Options{Threads: f.threads, Kernels: f.kernels, KVBudget: int64(f.kvBudget)}
+}
+
+// open binds the model and starts to read the text. Close both.
+func (f *benchFlags) open(ctx context.Context) (*model.Model, *bench.Text, error) {
+	docs, err := f.documents(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := f.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, bench.NewText(docs, m.Tokenizer.Encode), nil
+}
+
+func (f *benchFlags) documents(ctx context.Context) (iter.Seq2[corpus.Document, error], error) {
+	if f.text != "" {
+		return corpus.Read(f.text, nil, corpus.DefaultFields), nil
+	}
+	root, err := goroot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return corpus.GoDoc(root), nil
+}
