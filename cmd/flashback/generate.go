@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback"
+)
+
+// maxPrompt bounds a prompt, in bytes: far more than any model's context.
+const maxPrompt = 16 << 20
+
+// generateFlags are the flags of generate.
+type generateFlags struct {
+	model         modelFlags
+	request       *requestFlags
+	promptFile    string
+	trace, verify bool
+	json          bool
+}
+
+func newGenerateCmd() *cobra.Command {
+	var f generateFlags
+	cmd := &cobra.Command{
+		Use:   "generate --prompt TEXT",
+		Short: "Continue a text, looking passages up every few tokens",
+		Long: `Generate writes on where the prompt ends, without a chat template. With --index it
+looks passages up every --stride tokens, shows them to the model for the next
+tokens, and forgets them again; --placement says where they stand:
+
+  virtual   in front of the text by their positions, written behind it (default)
+  append    behind the text: FlashBack's way, for models with a trained adapter
+  prepend   in front of the text, which is computed again at every retrieval
+  none      nowhere
+
+The text goes to standard output while it is written, a line with what was
+computed to standard error. Ctrl-C ends the text there: the line is still printed,
+and the exit code is 130.
+
+--verify computes every stride twice more: by the same kernels from empty caches,
+which must give equal bits, and by an oracle in plain Go that knows no cache. It is
+slow. The exit code is 1 where they differ.`,
+		Example: `  flashback generate --prompt "The Go programming language is" --tokens 64
+  flashback generate --index notes.index --prompt-file draft.txt --trace
+  echo "A mutex is" | flashback generate --index notes.index --prompt-file - --k 3 --json
+  flashback generate --index notes.index --prompt "A mutex is" --placement append --echo 16 --verify`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.model.add(cmd)
+	f.request = newRequestFlags(cmd, flashback.Request{
+		Passages: 1, Stride: 16, QueryLen: 32, PassageLen: 128, MaxTokens: 128,
+		Sampling: flashback.Sampling{RepeatPenalty: 1, RepeatLast: 64},
+	})
+	fs := cmd.Flags()
+	fs.StringVar(&f.request.Prompt, "prompt", "", "the `TEXT` to continue")
+	fs.StringVar(&f.promptFile, "prompt-file", "", "a `FILE` with the text to continue, - for standard input; a line break at its end is left out")
+	fs.BoolVar(&f.trace, "trace", false, "show each stride's passages on standard error")
+	fs.BoolVar(&f.json, "json", false, "print the whole trace as one JSON object instead of the text")
+	fs.BoolVar(&f.verify, "verify", false, "compute every stride again in two ways and compare")
+	return cmd
+}
+
+func (f *generateFlags) run(cmd *cobra.Command) error {
+	if err := f.model.check(); err != nil {
+		return err
+	}
+	r, err := f.request.request(cmd)
+	if err != nil {
+		return err
+	}
+	if r.Prompt, err = f.prompt(cmd); err != nil {
+		return err
+	}
+	opt := f.model.options()
+	opt.Index = f.request.index
+	engine, err := flashback.Open(opt)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	if f.verify {
+		r.Verify = &flashback.Verify{}
+	}
+	out, log := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	shown := follower{out: out}
+	if f.json {
+		shown.out = io.Discard
+	}
+	if f.trace {
+		shown.strides = log
+	}
+	stopped := shown.follow(engine.Stream(cmd.Context(), r))
+	if shown.Finish == nil {
+		return stopped
+	}
+	if f.json {
+		if err := writeJSON(out, generated(r, engine, &shown.Trace)); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(out)
+	}
+	printSummary(log, *shown.Finish)
+	if r.Verify != nil {
+		if err := printVerified(log, r.Verify.Report()); err != nil {
+			return err
+		}
+	}
+	return stopped
+}
+
+// prompt returns the text to continue.
+func (f *generateFlags) prompt(cmd *cobra.Command) (string, error) {
+	given, file := cmd.Flags().Changed("prompt"), f.promptFile
+	switch {
+	case given == (file != ""):
+		return "", usagef("give the text to continue with --prompt, or its file with --prompt-file")
+	case given && f.request.Prompt == "":
+		return "", usagef("--prompt is empty: give at least a word")
+	case given:
+		return f.request.Prompt, nil
+	}
+	in := cmd.InOrStdin()
+	if file != "-" {
+		opened, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("cannot read the prompt: %w", err)
+		}
+		defer opened.Close()
+		in = opened
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxPrompt+1))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("cannot read the prompt: %w", err)
+	case len(text) > maxPrompt:
+		return "", fmt.Errorf("the prompt %s is larger than %d MiB: shorten it", file, maxPrompt>>20)
+	}
+	prompt := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if prompt == "" {
+		return "", fmt.Errorf("the prompt %s is empty: give at least a word", file)
+	}
+	return prompt, nil
+}
+
+// trace is what --json prints.
+type trace struct {
+	Model     string `json:"model"`
+	Kernels   string `json:"kernels"`
+	Threads   int    `json:"threads"`
+	Placement string `json:"placement"`
+	Prompt    string `json:"prompt"`
+	Text      string `json:"text"`
+	*flashback.Trace
+	Verify *flashback.VerifyReport `json:"verify,omitempty"`
+}
+
+func generated(r flashback.Request, e *flashback.Engine, t *flashback.Trace) trace {
+	info := e.Info()
+	j := trace{Model: info.Model, Kernels: info.Kernels, Threads: info.Threads, Placement: r.Placement, Prompt: r.Prompt, Text: t.Text(), Trace: t}
+	if r.Verify != nil {
+		report := r.Verify.Report()
+		j.Verify = &report
+	}
+	return j
+}
+
+// printVerified says what was compared. The error holds the first difference.
+func printVerified(w io.Writer, r flashback.VerifyReport) error {
+	fmt.Fprintf(w, "verified %d strides, %d tokens: recomputed logits differ by %g at most, the oracle's by %.2g (%.2g allowed)",
+		r.Strides, r.Tokens, r.Recomputed, r.Oracle, r.Tolerance)
+	if r.Close > 0 {
+		fmt.Fprintf(w, "; at %d tokens the oracle prefers another one by less than that", r.Close)
+	}
+	fmt.Fprintln(w)
+	if r.First != nil {
+		return fmt.Errorf("not equal: %v", r.First)
+	}
+	fmt.Fprintln(w, "equal: bit for bit to the recomputed, token for token to the oracle")
+	return nil
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
+)
+
+// requestFlags are the flags of commands that write text: one a field of
+// flashback.Request.
+type requestFlags struct {
+	index string
+	flashback.Request
+	echo, sink int
+	mixFactor  float64
+}
+
+// newRequestFlags gives the command the flags, with these defaults.
+func newRequestFlags(cmd *cobra.Command, defaults flashback.Request) *requestFlags {
+	f := &requestFlags{Request: defaults}
+	fs := cmd.Flags()
+	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
+	fs.StringVar(&f.Placement, "placement", defaults.Placement, "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
+	fs.IntVar(&f.echo, "echo", 0, "context tokens that append repeats behind the passages")
+	fs.IntVar(&f.Passages, "k", defaults.Passages, "passages a retrieval")
+	fs.IntVar(&f.Stride, "stride", defaults.Stride, "tokens from one retrieval to the next")
+	fs.IntVar(&f.QueryLen, "query-len", defaults.QueryLen, "last tokens of the text that make a query")
+	fs.IntVar(&f.PassageLen, "passage-len", defaults.PassageLen, "tokens at which a passage is cut")
+	fs.Float64Var(&f.mixFactor, "mix-factor", 10, "weighs several passages by softmax(factor · score / best score), for append and prepend")
+	fs.IntVar(&f.sink, "sink", -1, "token `ID` put first in the text; -1: none")
+	fs.StringArrayVar(&f.ExcludeIDs, "exclude-id", nil, "never show the passage with this id (repeatable)")
+	fs.StringArrayVar(&f.ExcludeTitles, "exclude-title", nil, "never show passages of this title (repeatable)")
+	fs.IntVar(&f.MaxTokens, "tokens", defaults.MaxTokens, "tokens to write at most")
+	fs.StringArrayVar(&f.Stop, "stop", nil, "end the text before this string (repeatable)")
+	fs.BoolVar(&f.IgnoreEOS, "ignore-eos", false, "write on behind the model's end-of-text token")
+	s, d := &f.Sampling, defaults.Sampling
+	fs.Float64Var(&s.Temperature, "temperature", d.Temperature, "how freely a token is drawn; 0: always the likeliest")
+	fs.IntVar(&s.TopK, "top-k", d.TopK, "draw among the k likeliest tokens; 0: all")
+	fs.Float64Var(&s.TopP, "top-p", d.TopP, "draw among the likeliest tokens that share this probability; 0: all")
+	fs.Float64Var(&s.MinP, "min-p", d.MinP, "draw among tokens at least this times as likely as the best; 0: all")
+	fs.Float64Var(&s.RepeatPenalty, "repeat-penalty", d.RepeatPenalty, "hold back tokens that stand in the last --repeat-last of the text; 1: do not")
+	fs.IntVar(&s.RepeatLast, "repeat-last", d.RepeatLast, "last tokens of the text that --repeat-penalty looks at")
+	fs.Uint64Var(&s.Seed, "seed", 0, "seed of the random numbers")
+	return f
+}
+
+// request returns what the flags say, or a usage error.
+func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
+	r := f.Request
+	for _, c := range []struct {
+		name  string
+		value int
+	}{
+		{"k", r.Passages}, {"stride", r.Stride}, {"query-len", r.QueryLen}, {"passage-len", r.PassageLen}, {"tokens", r.MaxTokens},
+	} {
+		if c.value < 1 {
+			return r, usagef("--%s %d: must be at least 1", c.name, c.value)
+		}
+	}
+	if !(f.mixFactor >= 0) {
+		return r, usagef("--mix-factor %v: must not be negative", f.mixFactor)
+	}
+	r.MixFactor = &f.mixFactor
+	if err := f.place(cmd, &r); err != nil {
+		return r, usageError{err}
+	}
+	if cmd.Flags().Changed("sink") {
+		sink := int32(f.sink)
+		if f.sink < 0 || int(sink) != f.sink {
+			return r, usagef("--sink %d: must be a token's id", f.sink)
+		}
+		r.Sink = &sink
+	}
+	if _, err := sample.New(sample.Options(r.Sampling)); err != nil {
+		return r, usageError{err}
+	}
+	return r, nil
+}
+
+// place checks the placement with its echo against the index.
+func (f *requestFlags) place(cmd *cobra.Command, r *flashback.Request) error {
+	if r.Placement == "" {
+		r.Placement = placement.Virtual.Name
+		if f.index == "" {
+			r.Placement = placement.None.Name
+		}
+	}
+	p, err := placement.Parse(r.Placement)
+	if err != nil {
+		return err
+	}
+	if f.index == "" && p.Evidence != placement.Nowhere {
+		return fmt.Errorf("--placement %s needs passages: name an index with --index", p.Name)
+	}
+	if cmd.Flags().Changed("echo") {
+		if _, err := p.WithEcho(f.echo); err != nil {
+			return err
+		}
+		r.Echo = &f.echo
+	}
+	return nil
+}
