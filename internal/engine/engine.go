@@ -1,0 +1,266 @@
+// Package engine owns a model on a device: its weights, the KV cache, and the
+// forward over spans and views that every placement is made of.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu"
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
+	"github.com/flashback-lm/flashback/internal/kvcache"
+	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/nn"
+	"github.com/flashback-lm/flashback/internal/tensor"
+)
+
+// Options configure an engine; the zero value is a good default.
+type Options struct {
+	Threads  int    // threads; 0: one a core
+	Kernels  string // compute path by name; "": the fastest that the processor has
+	KVBudget int64  // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
+	// BatchTokens is how many rows a forward computes at once; 0: 256. Results
+	// do not depend on it, memory and speed do.
+	BatchTokens int
+}
+
+// Engine computes with one model. It is safe for concurrent use: forwards take
+// turns.
+type Engine struct {
+	*core
+	pool *kvcache.Pool
+	kept *keptSpans // virtual evidence for reuse; nil keeps none
+	// tamper plants faults; only tests set it.
+	tamper func(*stride, *plan)
+}
+
+// core is what every engine of one model shares.
+type core struct {
+	weights *model.Weights
+	shape   cpu.AttendShape
+	rope    nn.Rope
+	blocks  []nn.Block
+	head    nn.Head
+
+	mu     *sync.Mutex // held during a forward
+	dev    *cpu.Device
+	act    *nn.Activations
+	cos    []float32 // [batch, headDim/2]
+	sin    []float32
+	rows   []cpu.Rows
+	headIn []float32 // [headRows, hidden]
+	logits []float32 // [headRows, vocabulary]
+}
+
+// headRows is how many rows go through the output head at once: their logits
+// are large, the vocabulary wide.
+const headRows = 32
+
+// DefaultKVBudget returns the bytes that hold one context of up to 8192 tokens
+// of the model and a quarter more for evidence.
+func DefaultKVBudget(c model.Config) int64 {
+	return int64(kvShape(c).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
+}
+
+func kvShape(c model.Config) kvcache.Shape {
+	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
+}
+
+// New returns an engine for the weights, which it reads but does not own.
+func New(w *model.Weights, opt Options) (*Engine, error) {
+	set := kernel.Best()
+	if opt.Kernels != "" {
+		var err error
+		if set, err = kernel.Named(opt.Kernels); err != nil {
+			return nil, err
+		}
+	}
+	if opt.Threads <= 0 {
+		opt.Threads = runtime.GOMAXPROCS(0)
+	}
+	if opt.BatchTokens <= 0 {
+		opt.BatchTokens = 256
+	}
+	if opt.KVBudget <= 0 {
+		opt.KVBudget = DefaultKVBudget(w.Config)
+	}
+	pool, err := kvcache.NewPool(kvShape(w.Config), opt.KVBudget)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{core: newCore(w, set, opt.Threads, opt.BatchTokens), pool: pool, kept: newKeptSpans()}
+	pool.OnFull(e.kept.evict)
+	return e, nil
+}
+
+// Close ends the engine's threads.
+func (e *Engine) Close() { e.dev.Close() }
+
+// Config returns the shape of the model.
+func (e *Engine) Config() model.Config { return e.weights.Config }
+
+// Device returns the device, for its counters.
+func (e *Engine) Device() *cpu.Device { return e.dev }
+
+// KV returns how full the KV cache is.
+func (e *Engine) KV() kvcache.Usage { return e.pool.Usage() }
+
+func newCore(w *model.Weights, set *kernel.Set, threads, batch int) *core {
+	c := w.Config
+	shape := cpu.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
+	core := &core{
+		weights: w,
+		shape:   shape,
+		rope:    nn.NewRope(c.RopeBase, c.HeadDim, c.RopeFactors),
+		mu:      new(sync.Mutex),
+		dev:     cpu.New(set, threads),
+		headIn:  make([]float32, headRows*c.Hidden),
+	}
+	norm := func(m tensor.Matrix) nn.Norm {
+		scale := make([]float32, m.Cols)
+		set.Dequantize(m.Type, scale, m.Data)
+		return nn.Norm{Scale: scale, Eps: c.NormEps}
+	}
+	for _, l := range w.Layers {
+		core.blocks = append(core.blocks, nn.Block{
+			AttnNorm: norm(l.AttnNorm),
+			Q:        nn.Linear{W: l.Q}, K: nn.Linear{W: l.K}, V: nn.Linear{W: l.V}, O: nn.Linear{W: l.O},
+			FFNorm: norm(l.FFNorm),
+			Gate:   nn.Linear{W: l.Gate}, Up: nn.Linear{W: l.Up}, Down: nn.Linear{W: l.Down},
+		})
+	}
+	core.head = nn.Head{Norm: norm(w.OutputNorm), Out: nn.Linear{W: w.Head}}
+	core.size(batch)
+	return core
+}
+
+// size allocates the buffers of a forward for up to tokens rows.
+func (c *core) size(tokens int) {
+	cfg := c.weights.Config
+	c.act = nn.NewActivations(tokens, cfg.Hidden, cfg.FF, c.shape)
+	c.cos = make([]float32, tokens*cfg.HeadDim/2)
+	c.sin = make([]float32, tokens*cfg.HeadDim/2)
+}
+
+// batch returns how many rows the buffers hold.
+func (c *core) batch() int { return len(c.act.X) / c.weights.Config.Hidden }
+
+// segment is a run of tokens to encode: they go to the end of one span and see
+// a view, then the entries of that span up to their own.
+type segment struct {
+	tokens []int32
+	view   []kvcache.Part
+	into   *kvcache.Span
+	// The rows from logitsFrom on are passed through the output head, in order,
+	// and their logits [vocabulary] given to emit, which must not keep them.
+	logitsFrom int
+	emit       func(row int, logits []float32)
+}
+
+// forward encodes the segments. A segment may see what earlier segments of the
+// same call write. On an error all spans are as before.
+func (e *Engine) forward(ctx context.Context, segments []segment) (err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := make([]int, len(segments))
+	for i, s := range segments {
+		before[i] = s.into.Len()
+	}
+	defer func() {
+		if err != nil {
+			for i := len(segments) - 1; i >= 0; i-- {
+				segments[i].into.Truncate(before[i])
+			}
+		}
+	}()
+	for i, s := range segments {
+		for _, t := range s.tokens {
+			if t < 0 || int(t) >= e.weights.Config.Vocab {
+				return fmt.Errorf("token %d is not in the model's vocabulary of %d", t, e.weights.Config.Vocab)
+			}
+		}
+		before[i] = s.into.Len()
+		if err := s.into.Extend(len(s.tokens)); err != nil {
+			return err
+		}
+	}
+	var chunk []piece
+	rows := 0
+	for i := range segments {
+		s := &segments[i]
+		for from := 0; from < len(s.tokens); {
+			n := min(len(s.tokens)-from, e.batch()-rows)
+			chunk = append(chunk, piece{segment: s, from: from, count: n, entry: before[i] + from})
+			from += n
+			if rows += n; rows == e.batch() {
+				if err := e.encode(ctx, chunk); err != nil {
+					return err
+				}
+				chunk, rows = chunk[:0], 0
+			}
+		}
+	}
+	if rows == 0 {
+		return nil
+	}
+	return e.encode(ctx, chunk)
+}
+
+// piece is the part of a segment that is in one chunk.
+type piece struct {
+	*segment
+	from, count int // tokens of the segment
+	entry       int // of the span, that token from is written to
+}
+
+// encode runs one chunk of rows through the model.
+func (c *core) encode(ctx context.Context, chunk []piece) error {
+	cfg := c.weights.Config
+	half := cfg.HeadDim / 2
+	rows := 0
+	c.rows = c.rows[:0]
+	for _, p := range chunk {
+		c.dev.Embed(c.act.X[rows*cfg.Hidden:], c.weights.Embedding, p.tokens[p.from:p.from+p.count])
+		for i := range p.count {
+			at := (rows + i) * half
+			c.rope.Angles(c.cos[at:at+half], c.sin[at:at+half], p.into.Start()+p.entry+i)
+		}
+		c.rows = append(c.rows, cpu.Rows{First: rows, Count: p.count, View: p.view, Self: p.into, SelfFirst: p.entry})
+		rows += p.count
+	}
+	b := nn.Batch{Tokens: rows, Shape: c.shape, Cos: c.cos, Sin: c.sin, Rows: c.rows}
+	for l := range c.blocks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c.blocks[l].Forward(c.dev, l, &b, c.act)
+	}
+	return c.emit(ctx, chunk)
+}
+
+// emit computes the logits that the chunk's segments want.
+func (c *core) emit(ctx context.Context, chunk []piece) error {
+	cfg := c.weights.Config
+	first := 0
+	for _, p := range chunk {
+		for from := max(p.from, p.logitsFrom); from < p.from+p.count; from += headRows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			n := min(headRows, p.from+p.count-from)
+			x := c.act.X[(first+from-p.from)*cfg.Hidden:]
+			copy(c.headIn[:n*cfg.Hidden], x)
+			if len(c.logits) < n*cfg.Vocab {
+				c.logits = make([]float32, n*cfg.Vocab)
+			}
+			c.head.Forward(c.dev, c.logits, c.headIn, n)
+			for i := range n {
+				p.emit(from+i, c.logits[i*cfg.Vocab:(i+1)*cfg.Vocab:(i+1)*cfg.Vocab])
+			}
+		}
+		first += p.count
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"github.com/flashback-lm/flashback/internal/kvcache"
+	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/placement"
+)
+
+// Recompute returns the logits [len(target)][vocabulary] that predict each
+// target token, computed by the same kernels from empty caches with everything
+// in one chunk. They are bit-equal to those of a sequence that kept its KV: the
+// first half of the exactness promise.
+func (e *Engine) Recompute(ctx context.Context, p placement.Placement, text []int32, evidence []lm.Evidence, target []int32) ([][]float32, error) {
+	tokens := len(text) + p.Echo + len(target)
+	for _, ev := range evidence {
+		// Prepending repeats the text in every branch.
+		tokens += len(ev.Tokens) + len(text) + p.Echo + len(target)
+	}
+	shape := kvShape(e.weights.Config)
+	pages := kvcache.Blocks(tokens) + 3*(len(evidence)+1)
+	pool, err := kvcache.NewPool(shape, int64(pages*kvcache.PageTokens)*int64(shape.TokenBytes()))
+	if err != nil {
+		return nil, err
+	}
+	fresh := *e.core
+	fresh.rows, fresh.logits, fresh.headIn = nil, nil, make([]float32, len(e.headIn))
+	fresh.size(tokens)
+	s := (&Engine{core: &fresh, pool: pool}).NewSequence()
+	defer s.Close()
+	if err := s.Append(text...); err != nil {
+		return nil, err
+	}
+	var rows [][]float32
+	err = s.Logits(ctx, p, evidence, target, func(logits []float32) {
+		rows = append(rows, slices.Clone(logits))
+	})
+	return rows, err
+}

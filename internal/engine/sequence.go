@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flashback-lm/flashback/internal/kvcache"
+	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
+)
+
+// Sequence is a text whose KV is kept: always that of the plain text, never of
+// evidence or of tokens that saw evidence. It is not safe for concurrent use;
+// several sequences of one engine are.
+type Sequence struct {
+	e       *Engine
+	tokens  []int32
+	context *kvcache.Span // the KV of the first context.Len() tokens
+	fresh   int           // appended tokens that no stride has counted yet
+	counts  lm.Counts
+}
+
+// NewSequence returns an empty sequence.
+func (e *Engine) NewSequence() *Sequence {
+	return &Sequence{e: e, context: e.pool.NewSpan(0)}
+}
+
+// Close gives the sequence's KV back.
+func (s *Sequence) Close() { s.context.Release() }
+
+// Len returns the number of kept tokens.
+func (s *Sequence) Len() int { return len(s.tokens) }
+
+// Tokens returns the kept tokens, to be read only.
+func (s *Sequence) Tokens() []int32 { return s.tokens }
+
+// Counts returns what has been computed for this sequence.
+func (s *Sequence) Counts() lm.Counts { return s.counts }
+
+// MaxContext returns the longest sequence that the model takes, in positions.
+func (s *Sequence) MaxContext() int { return s.e.weights.Config.Context }
+
+// Append adds tokens to the kept text; they are encoded when next needed.
+func (s *Sequence) Append(tokens ...int32) error {
+	if n := len(s.tokens) + len(tokens); n > s.MaxContext() {
+		return fmt.Errorf("the text has %d tokens and the model takes %d: shorten it, or use a model with a longer context", n, s.MaxContext())
+	}
+	s.tokens = append(s.tokens, tokens...)
+	s.fresh += len(tokens)
+	return nil
+}
+
+// Truncate keeps the first n tokens only.
+func (s *Sequence) Truncate(n int) {
+	if n < len(s.tokens) {
+		s.fresh = max(0, s.fresh-(len(s.tokens)-n))
+		s.tokens = s.tokens[:n]
+		s.context.Truncate(n)
+	}
+}
+
+// Fork returns a sequence with the same text, sharing its KV.
+func (s *Sequence) Fork() *Sequence {
+	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, counts: s.counts}
+}
+
+// Continue samples up to n tokens after kept ++ evidence, keeps them, and
+// forgets the evidence (design: one stride). It returns the sampled tokens, the
+// stopping one included. On an error the tokens sampled before it are returned
+// and kept.
+func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, pick lm.Pick) ([]int32, error) {
+	if n <= 0 {
+		return nil, nil
+	}
+	st, err := s.open(ctx, p, evidence, nil, n)
+	if err != nil {
+		return nil, err
+	}
+	defer st.close()
+
+	var sampled []int32
+	for {
+		token, stop := pick(st.logits())
+		sampled = append(sampled, token)
+		if stop || len(sampled) == n {
+			break
+		}
+		if err = st.decode(ctx, token); err != nil {
+			break
+		}
+		s.counts.Decoded++
+	}
+	s.tokens = append(s.tokens, sampled...)
+	return sampled, err
+}
+
+// Score returns the natural log-probabilities of the target tokens after
+// kept ++ evidence. Nothing is kept but the KV of the context.
+func (s *Sequence) Score(ctx context.Context, p placement.Placement, evidence []lm.Evidence, target []int32) ([]float64, error) {
+	scores := make([]float64, 0, len(target))
+	err := s.Logits(ctx, p, evidence, target, func(logits []float32) {
+		scores = append(scores, float64(logits[target[len(scores)]])-sample.LogSumExp(logits))
+	})
+	return scores, err
+}
+
+// Logits calls row with the logits that predict each target token after kept ++
+// evidence, in order; for several branches they are the logarithms of the mixed
+// probabilities. The slice is only valid during the call.
+func (s *Sequence) Logits(ctx context.Context, p placement.Placement, evidence []lm.Evidence, target []int32, row func(logits []float32)) error {
+	if len(target) == 0 {
+		return nil
+	}
+	st, err := s.open(ctx, p, evidence, &scoring{target: target, row: row}, len(target))
+	if err != nil {
+		return err
+	}
+	st.close()
+	return nil
+}
+
+// check refuses what cannot be placed.
+func (s *Sequence) check(p placement.Placement, evidence []lm.Evidence, n int) error {
+	if len(s.tokens) == 0 {
+		return errors.New("the text is empty: a model needs at least one token to continue from")
+	}
+	if p.Evidence == placement.AtZero && (p.At < 0 || p.At >= len(s.tokens)) {
+		return fmt.Errorf("evidence cannot stand at token %d of a text of %d", p.At, len(s.tokens))
+	}
+	longest, sum := 0, 0
+	for i, ev := range evidence {
+		if len(ev.Tokens) == 0 {
+			return fmt.Errorf("passage %d of the evidence is empty", i)
+		}
+		longest = max(longest, len(ev.Tokens))
+		sum += len(ev.Tokens)
+	}
+	if p.SideBySide {
+		longest = sum
+	}
+	if need := len(s.tokens) + longest + p.Echo + n; need > s.MaxContext() {
+		return fmt.Errorf("text, evidence, echo and %d new tokens take %d positions and the model has %d", n, need, s.MaxContext())
+	}
+	return nil
+}

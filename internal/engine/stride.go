@@ -1,0 +1,306 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/flashback-lm/flashback/internal/kvcache"
+	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
+)
+
+// stride is one stride of a sequence: its evidence beside the context and the
+// tail behind it.
+type stride struct {
+	s        *Sequence
+	branches []branch
+	kept     []*keptSpan     // evidence shared with other strides
+	own      []*kvcache.Span // spans that end with the stride
+	plain    int             // kept tokens; scored targets behind them are dropped
+	mixed    []float32       // of several branches
+	one      [1]int32
+}
+
+// branch is one view and the tail that sees it. Placements that put passages
+// side by side have one branch, the others one a passage.
+type branch struct {
+	view   []kvcache.Part
+	tail   *kvcache.Span // echo, then sampled tokens; the context itself without evidence
+	weight float64
+	logits []float32 // that predict the next token
+}
+
+// scoring asks for the logits of given tokens instead of sampled ones.
+type scoring struct {
+	target []int32
+	row    func(logits []float32)
+}
+
+// plan is what a stride encodes before its first token: segments in an order in
+// which each sees only earlier ones.
+type plan struct {
+	segments []segment
+	keep     []keeping
+}
+
+// keeping says that a segment's span is worth keeping under a key.
+type keeping struct {
+	key  keptKey
+	span *kvcache.Span
+}
+
+// open encodes what is new in one forward: text that is not encoded yet, the
+// evidence, the echo and, when scoring, the target. Which spans there are, where
+// they stand and what sees them are the columns of the placement.
+func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []lm.Evidence, score *scoring, n int) (*stride, error) {
+	if len(evidence) == 0 || len(s.tokens) < 2 {
+		p, evidence = placement.None, nil
+	}
+	if err := s.check(p, evidence, n); err != nil {
+		return nil, err
+	}
+	st := &stride{s: s, plain: -1}
+	reused := min(s.context.Len(), len(s.tokens)-1)
+	if p.Evidence == placement.AtZero {
+		reused = min(reused, p.At)
+	}
+	pl := st.plan(p, evidence, score)
+	if s.e.tamper != nil {
+		s.e.tamper(st, pl)
+	}
+	rows := 0
+	for _, sg := range pl.segments {
+		rows += len(sg.tokens)
+	}
+	if err := s.e.forward(ctx, pl.segments); err != nil {
+		st.close()
+		return nil, err
+	}
+	for _, k := range pl.keep {
+		st.keep(k)
+	}
+	switch {
+	case score == nil:
+		st.count(p, evidence, rows, reused)
+	case len(st.branches) > 1:
+		for i := range score.target {
+			score.row(st.mix(i))
+		}
+	}
+	return st, nil
+}
+
+// plan lays the spans out and lists what is to be encoded.
+func (st *stride) plan(p placement.Placement, evidence []lm.Evidence, score *scoring) *plan {
+	s := st.s
+	pl := &plan{}
+	var target []int32
+	if score != nil {
+		target = score.target[:len(score.target)-1]
+	}
+	text := len(s.tokens)
+	if p.Evidence == placement.AtZero {
+		text = p.At // what stands behind prepended evidence is encoded anew each time
+	}
+	if p.Evidence == placement.Nowhere {
+		st.branches = []branch{{tail: s.context, weight: 1}}
+		// The logits come from the last token, so at least that one is encoded.
+		s.context.Truncate(text - 1)
+		from := s.context.Len()
+		tokens := append(append([]int32(nil), s.tokens[from:]...), target...)
+		if score != nil {
+			st.plain = text
+		}
+		pl.segments = append(pl.segments, st.last(0, segment{tokens: tokens, into: s.context}, text-1-from, score))
+		return pl
+	}
+	if from := s.context.Len(); from < text {
+		pl.segments = append(pl.segments, segment{tokens: s.tokens[from:text], into: s.context, logitsFrom: text})
+	}
+
+	// The positions and views of the table (placement package).
+	e := min(p.Echo, len(s.tokens)-1)
+	context := s.context.Prefix(text)
+	for i := 0; i < len(evidence); {
+		group := evidence[i : i+1]
+		if p.SideBySide {
+			group = evidence
+		}
+		i += len(group)
+		b := branch{weight: group[0].Weight, view: []kvcache.Part{context}}
+		if p.SideBySide {
+			b.weight = 1
+		}
+		if p.EchoInPlace {
+			b.view[0].Len = text - e
+		}
+		n := 0
+		for _, ev := range group {
+			b.view = append(b.view, st.place(p, pl, ev.Tokens))
+			n += len(ev.Tokens)
+		}
+		tail, start := s.tokens[len(s.tokens)-e:], text+n
+		switch {
+		case p.Evidence == placement.AtZero:
+			tail = s.tokens[text:]
+		case p.EchoInPlace:
+			start = text - e
+		}
+		b.tail = s.e.pool.NewSpan(start)
+		st.own = append(st.own, b.tail)
+		st.branches = append(st.branches, b)
+		nth := len(st.branches) - 1
+		if len(tail) == 0 {
+			// Without an echo the last evidence token predicts the first one.
+			last := &pl.segments[len(pl.segments)-1]
+			first := score
+			if score != nil {
+				first = &scoring{target: score.target[:1], row: score.row}
+			}
+			*last = st.last(nth, *last, len(last.tokens)-1, first)
+			if len(target) > 0 {
+				rest := &scoring{target: score.target[1:], row: score.row}
+				pl.segments = append(pl.segments, st.last(nth, segment{tokens: target, view: b.view, into: b.tail}, 0, rest))
+			}
+			continue
+		}
+		tokens := append(append([]int32(nil), tail...), target...)
+		pl.segments = append(pl.segments, st.last(nth, segment{tokens: tokens, view: b.view, into: b.tail}, len(tail)-1, score))
+	}
+	return pl
+}
+
+// place returns the span of one passage as a part, and plans its encoding
+// unless it was kept.
+func (st *stride) place(p placement.Placement, pl *plan, tokens []int32) kvcache.Part {
+	s := st.s
+	start := len(s.tokens)
+	var view []kvcache.Part
+	switch p.Evidence {
+	case placement.AtZero:
+		start = p.At
+	case placement.BeforeZero:
+		start = -len(tokens)
+	}
+	switch {
+	case p.EvidenceSees == placement.SeesContext:
+		view = []kvcache.Part{s.context.Prefix(len(s.tokens))}
+	case p.EvidenceSees == placement.SeesSink:
+		view = []kvcache.Part{s.context.Prefix(1)}
+	case p.At > 0:
+		view = []kvcache.Part{s.context.Prefix(p.At)}
+	}
+	// Only evidence that sees no more than the sink has KV that others can use.
+	keeps := p.EvidenceSees == placement.SeesSink && s.e.kept != nil
+	key := keyOf(s.tokens[0], tokens)
+	if keeps {
+		if k := s.e.kept.get(key); k != nil {
+			st.kept = append(st.kept, k)
+			s.counts.EvidenceReused += len(tokens)
+			return k.span.All()
+		}
+	}
+	span := s.e.pool.NewSpan(start)
+	st.own = append(st.own, span)
+	if keeps {
+		pl.keep = append(pl.keep, keeping{key, span})
+	}
+	pl.segments = append(pl.segments, segment{tokens: tokens, view: view, into: span, logitsFrom: len(tokens)})
+	return kvcache.Part{Span: span, Len: len(tokens)}
+}
+
+// last asks a segment for the logits of its rows from the given one on, for a
+// branch.
+func (st *stride) last(nth int, sg segment, from int, score *scoring) segment {
+	sg.logitsFrom = from
+	sg.emit = func(_ int, logits []float32) {
+		if score != nil && len(st.branches) == 1 {
+			score.row(logits)
+			return
+		}
+		b := &st.branches[nth]
+		b.logits = append(b.logits, logits...)
+	}
+	return sg
+}
+
+// keep hands a span over to the kept ones.
+func (st *stride) keep(k keeping) {
+	kept := st.s.e.kept.put(k.key, k.span)
+	if kept == nil {
+		return
+	}
+	st.kept = append(st.kept, kept)
+	for i, own := range st.own {
+		if own == k.span {
+			st.own = append(st.own[:i], st.own[i+1:]...)
+			return
+		}
+	}
+}
+
+// count adds what was encoded to the sequence's counts.
+func (st *stride) count(p placement.Placement, evidence []lm.Evidence, rows, reused int) {
+	c := &st.s.counts
+	prompt := min(rows, st.s.fresh)
+	st.s.fresh = 0
+	c.Prompt += prompt
+	if rows -= prompt; p.Evidence == placement.Nowhere && rows == 1 {
+		c.Decoded++ // the last token of the stride before
+	} else {
+		c.Prefilled += rows
+	}
+	c.Reused += reused
+	for _, ev := range evidence {
+		c.Evidence += len(ev.Tokens)
+	}
+}
+
+// logits returns the logits that predict the next token.
+func (st *stride) logits() []float32 {
+	if len(st.branches) == 1 {
+		return st.branches[0].logits
+	}
+	return st.mix(0)
+}
+
+// mix returns the mixture of the branches' nth rows of logits.
+func (st *stride) mix(nth int) []float32 {
+	vocab := st.s.e.weights.Config.Vocab
+	if st.mixed == nil {
+		st.mixed = make([]float32, vocab)
+	}
+	rows := make([][]float32, len(st.branches))
+	weights := make([]float64, len(st.branches))
+	for i, b := range st.branches {
+		rows[i], weights[i] = b.logits[nth*vocab:(nth+1)*vocab], b.weight
+	}
+	sample.Mix(st.mixed, rows, weights)
+	return st.mixed
+}
+
+// decode encodes a sampled token in every branch.
+func (st *stride) decode(ctx context.Context, token int32) error {
+	st.one[0] = token
+	segments := make([]segment, len(st.branches))
+	for i := range st.branches {
+		b := &st.branches[i]
+		b.logits = b.logits[:0]
+		segments[i] = st.last(i, segment{tokens: st.one[:], view: b.view, into: b.tail}, 0, nil)
+	}
+	return st.s.e.forward(ctx, segments)
+}
+
+// close forgets the evidence and the tail.
+func (st *stride) close() {
+	for _, k := range st.kept {
+		st.s.e.kept.done(k)
+	}
+	for _, span := range st.own {
+		span.Release()
+	}
+	st.kept, st.own = nil, nil
+	if st.plain >= 0 {
+		st.s.context.Truncate(st.plain)
+	}
+}
