@@ -1,0 +1,106 @@
+package flashback
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/tokenizer"
+)
+
+// Chat is a conversation whose KV is kept from turn to turn. It is not safe for
+// concurrent use.
+type Chat struct {
+	e        *Engine
+	sequence *engine.Sequence
+	messages []tokenizer.Message
+}
+
+// NewChat starts a conversation; system is the system message, "" for the model's
+// own.
+func (e *Engine) NewChat(system string) *Chat {
+	c := &Chat{e: e, sequence: e.engine.NewSequence()}
+	if system != "" {
+		c.messages = append(c.messages, tokenizer.Message{Role: "system", Content: system})
+	}
+	return c
+}
+
+// Close gives the conversation's memory back.
+func (c *Chat) Close() { c.sequence.Close() }
+
+// Ask asks a question and streams the answer; r.Prompt is ignored. Passages are
+// looked up with the question, then with the question and the last tokens of the
+// answer. Prepended evidence stands in the user's message, before the question.
+func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		o, err := c.e.options(r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		prompt, at, err := c.prompt(question)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		// What the new prompt repeats of the text so far keeps its KV.
+		kept := common(prompt, c.sequence.Tokens())
+		c.sequence.Truncate(kept)
+		if o.Placement.Evidence == placement.AtZero {
+			o.Placement.At = at
+		}
+		o.Query = ralm.Question(c.e.model.Tokenizer, question, o.QueryLen)
+		if r.Verify != nil {
+			o.Record = r.Verify.attach(c.e)
+		}
+		var trace Trace
+		for event, err := range ralm.New(c.sequence, c.e.model.Tokenizer, c.e.retriever).Generate(ctx, prompt[kept:], o) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			trace.Add(event)
+			if !yield(event, nil) {
+				break
+			}
+		}
+		c.messages = append(c.messages,
+			tokenizer.Message{Role: "user", Content: question},
+			tokenizer.Message{Role: "assistant", Content: trace.Text()})
+	}
+}
+
+// prompt renders the conversation with the question, up to where the answer
+// begins, and finds the token at which the question begins.
+func (c *Chat) prompt(question string) (tokens []int32, at int, err error) {
+	if question == "" {
+		return nil, 0, errors.New("the question is empty")
+	}
+	render := func(content string) ([]int32, error) {
+		messages := append(c.messages[:len(c.messages):len(c.messages)], tokenizer.Message{Role: "user", Content: content})
+		return c.e.model.Tokenizer.Chat(messages, true)
+	}
+	if tokens, err = render(question); err != nil {
+		return nil, 0, err
+	}
+	empty, err := render("")
+	if err != nil {
+		return nil, 0, err
+	}
+	return tokens, common(tokens, empty), nil
+}
+
+// common returns the length of the longest common beginning.
+func common(a, b []int32) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}

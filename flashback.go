@@ -1,0 +1,177 @@
+// Package flashback runs a language model that looks passages up every few
+// tokens while it writes. Passages are placed beside the context instead of in
+// front of it, so the KV cache of the context survives every retrieval.
+//
+// Open an Engine, then Stream a continuation or start a Chat:
+//
+//	e, err := flashback.Open(flashback.Options{Model: "smollm2-135m", Index: "docs.index"})
+//	…
+//	for event, err := range e.Stream(ctx, flashback.Request{Prompt: "Go's maps are"}) {
+//		…
+//	}
+package flashback
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/retrieve"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+)
+
+// DefaultModel is the model that is used where none is named.
+const DefaultModel = "smollm2-135m"
+
+// Options say what Open opens; the zero value is the default model without
+// retrieval.
+type Options struct {
+	// Model is a known name, hf:owner/name[@rev][:file], a .gguf file or a
+	// directory with one; "" is DefaultModel. It must be on this machine:
+	// `flashback pull` brings it.
+	Model string
+	// Index is an index directory that `flashback index` wrote; "": none.
+	Index string
+	// Retriever is used instead of an index where it is not nil.
+	Retriever Retriever
+	// Threads is how many threads compute; 0: one a core.
+	Threads int
+	// Kernels forces a compute path: "go", "avx2" or "avx512"; "": the fastest
+	// that the processor has. Results of different paths differ in the last bits.
+	Kernels string
+	// KVBudget is the memory for keys and values, in bytes, kept evidence
+	// included; 0: enough for one full context of up to 8192 tokens and a
+	// quarter more.
+	KVBudget int64
+}
+
+// Engine is a model, and perhaps an index, ready to write. It is safe for
+// concurrent use.
+type Engine struct {
+	model     *model.Model
+	engine    *engine.Engine
+	retriever retrieve.Retriever
+	index     *bm25.Index
+}
+
+// Open opens the model and the index. The error says what is missing and how to
+// get it.
+func Open(o Options) (*Engine, error) {
+	if o.Model == "" {
+		o.Model = DefaultModel
+	}
+	found, err := hub.Resolve(o.Model)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{retriever: o.Retriever}
+	if e.model, err = model.Load(found.Path); err != nil {
+		return nil, err
+	}
+	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, KVBudget: o.KVBudget}); err != nil {
+		e.Close()
+		return nil, err
+	}
+	if o.Retriever == nil && o.Index != "" {
+		if e.index, err = bm25.Open(o.Index, bm25.Options{}); err != nil {
+			e.Close()
+			return nil, err
+		}
+		e.retriever = e.index
+	}
+	return e, nil
+}
+
+// Close releases the model and the index.
+func (e *Engine) Close() error {
+	if e.engine != nil {
+		e.engine.Close()
+	}
+	var err error
+	if e.index != nil {
+		err = e.index.Close()
+	}
+	if closeErr := e.model.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// Info says what an engine runs.
+type Info struct {
+	Model   string // path of the model file
+	Kernels string // compute path
+	Threads int
+	Context int // longest sequence, in positions
+}
+
+// Info returns what the engine runs.
+func (e *Engine) Info() Info {
+	return Info{Model: e.model.Path, Kernels: e.engine.Device().Kernels(), Threads: e.engine.Device().Threads(), Context: e.engine.Config().Context}
+}
+
+// Stream writes a continuation of the prompt, one Event after the other: a
+// Stride for each retrieval before its Tokens, and a Finish at the end, after a
+// cancellation too. An error ends the events. Whoever stops reading ends the
+// generation.
+func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		o, err := e.options(r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		seq := e.engine.NewSequence()
+		defer seq.Close()
+		prompt := e.model.Tokenizer.Encode(r.Prompt)
+		if r.Verify != nil {
+			o.Record = r.Verify.attach(e)
+		}
+		for event, err := range ralm.New(seq, e.model.Tokenizer, e.retriever).Generate(ctx, prompt, o) {
+			if !yield(event, err) {
+				return
+			}
+		}
+	}
+}
+
+// options turns a request into the loop's options.
+func (e *Engine) options(r Request) (ralm.Options, error) {
+	o := ralm.Defaults()
+	p, err := r.placement(e.retriever != nil)
+	if err != nil {
+		return o, err
+	}
+	o.Placement = p
+	set(&o.Stride, r.Stride)
+	set(&o.K, r.Passages)
+	set(&o.QueryLen, r.QueryLen)
+	set(&o.PassageLen, r.PassageLen)
+	set(&o.MaxTokens, r.MaxTokens)
+	if r.MixFactor != nil {
+		o.MixFactor = *r.MixFactor
+	}
+	if r.Sink != nil {
+		if *r.Sink < 0 || int(*r.Sink) >= e.engine.Config().Vocab {
+			return o, fmt.Errorf("sink %d is not one of the model's %d tokens", *r.Sink, e.engine.Config().Vocab)
+		}
+		o.Sink = *r.Sink
+	}
+	o.ExcludeIDs, o.ExcludeTitles = r.ExcludeIDs, r.ExcludeTitles
+	o.Stop = r.Stop
+	if eos := e.model.Tokenizer.EOS(); eos >= 0 && !r.IgnoreEOS {
+		o.StopTokens = []int32{eos}
+	}
+	o.Sampler, err = r.Sampling.sampler()
+	return o, err
+}
+
+func set(field *int, value int) {
+	if value != 0 {
+		*field = value
+	}
+}

@@ -1,0 +1,39 @@
+package flashback
+
+import (
+	"context"
+
+	"github.com/flashback-lm/flashback/internal/oracle"
+	"github.com/flashback-lm/flashback/internal/ralm"
+)
+
+// VerifyTolerance is how far a logit may be from that of the plain f32 oracle,
+// which adds in another order. Both are within 1e-4 of the reference on the
+// default model; a fault in a position or a mask is far above 2e-3.
+const VerifyTolerance = 2e-3
+
+// Verify checks the exactness promise on a stream: every stride is computed again
+// from empty caches by the same kernels, which must give equal bits, and by an
+// oracle that knows no cache, which must agree within VerifyTolerance. It is slow:
+// set Request.Verify for a test, not in service.
+type Verify struct {
+	verifier *ralm.Verifier
+}
+
+// VerifyReport says what was compared and where the first difference is.
+type VerifyReport = ralm.Report
+
+// Report returns what was found so far.
+func (v *Verify) Report() VerifyReport {
+	if v.verifier == nil {
+		return VerifyReport{}
+	}
+	return v.verifier.Report()
+}
+
+func (v *Verify) attach(e *Engine) func(context.Context, ralm.Record) error {
+	if v.verifier == nil {
+		v.verifier = &ralm.Verifier{Engine: e.engine, Oracle: oracle.New(&e.model.Weights), Tolerance: VerifyTolerance}
+	}
+	return v.verifier.Record
+}
