@@ -18,7 +18,7 @@ TEXT ·matMul1AVX2(SB), NOSPLIT, $0-64
 	MOVQ k+56(FP), DI
 	LEAQ (BX)(BX*2), R8
 
-tiles1:
+while1:
 	CMPQ   SI, $0x00000008
 	JL     end2
 	VXORPS Y0, Y0, Y0
@@ -38,15 +38,15 @@ tiles1:
 	JZ     end4
 
 loop3:
-	VMOVUPS     (R9), Y9
-	VFMADD231PS (R10), Y9, Y0
-	VFMADD231PS (R10)(BX*1), Y9, Y1
-	VFMADD231PS (R10)(BX*2), Y9, Y2
-	VFMADD231PS (R10)(R8*1), Y9, Y3
-	VFMADD231PS (R11), Y9, Y4
-	VFMADD231PS (R11)(BX*1), Y9, Y5
-	VFMADD231PS (R11)(BX*2), Y9, Y6
-	VFMADD231PS (R11)(R8*1), Y9, Y7
+	VMOVUPS     (R9), Y8
+	VFMADD231PS (R10), Y8, Y0
+	VFMADD231PS (R10)(BX*1), Y8, Y1
+	VFMADD231PS (R10)(BX*2), Y8, Y2
+	VFMADD231PS (R10)(R8*1), Y8, Y3
+	VFMADD231PS (R11), Y8, Y4
+	VFMADD231PS (R11)(BX*1), Y8, Y5
+	VFMADD231PS (R11)(BX*2), Y8, Y6
+	VFMADD231PS (R11)(R8*1), Y8, Y7
 	ADDQ        $0x00000020, R9
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000020, R11
@@ -61,63 +61,63 @@ end4:
 	NEGQ        R12
 	LEAQ        tail<>+32(SB), R13
 	VMOVDQU     (R13)(R12*4), Y8
-	VMASKMOVPS  (R9), Y8, Y9
+	VMASKMOVPS  (R9), Y8, Y8
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R12
-	VMOVDQU     (R12)(R9*4), Y8
-	VMASKMOVPS  (R10), Y8, Y8
-	VFMADD231PS Y9, Y8, Y0
+	VMOVDQU     (R12)(R9*4), Y9
+	VMASKMOVPS  (R10), Y9, Y9
+	VFMADD231PS Y8, Y9, Y0
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R12
-	VMOVDQU     (R12)(R9*4), Y8
-	VMASKMOVPS  (R10)(BX*1), Y8, Y8
-	VFMADD231PS Y9, Y8, Y1
+	VMOVDQU     (R12)(R9*4), Y9
+	VMASKMOVPS  (R10)(BX*1), Y9, Y9
+	VFMADD231PS Y8, Y9, Y1
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R12
-	VMOVDQU     (R12)(R9*4), Y8
-	VMASKMOVPS  (R10)(BX*2), Y8, Y8
-	VFMADD231PS Y9, Y8, Y2
+	VMOVDQU     (R12)(R9*4), Y9
+	VMASKMOVPS  (R10)(BX*2), Y9, Y9
+	VFMADD231PS Y8, Y9, Y2
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R12
-	VMOVDQU     (R12)(R9*4), Y8
-	VMASKMOVPS  (R10)(R8*1), Y8, Y8
-	VFMADD231PS Y9, Y8, Y3
+	VMOVDQU     (R12)(R9*4), Y9
+	VMASKMOVPS  (R10)(R8*1), Y9, Y9
+	VFMADD231PS Y8, Y9, Y3
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R10
-	VMOVDQU     (R10)(R9*4), Y8
-	VMASKMOVPS  (R11), Y8, Y8
-	VFMADD231PS Y9, Y8, Y4
+	VMOVDQU     (R10)(R9*4), Y9
+	VMASKMOVPS  (R11), Y9, Y9
+	VFMADD231PS Y8, Y9, Y4
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R10
-	VMOVDQU     (R10)(R9*4), Y8
-	VMASKMOVPS  (R11)(BX*1), Y8, Y8
-	VFMADD231PS Y9, Y8, Y5
+	VMOVDQU     (R10)(R9*4), Y9
+	VMASKMOVPS  (R11)(BX*1), Y9, Y9
+	VFMADD231PS Y8, Y9, Y5
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R10
-	VMOVDQU     (R10)(R9*4), Y8
-	VMASKMOVPS  (R11)(BX*2), Y8, Y8
-	VFMADD231PS Y9, Y8, Y6
+	VMOVDQU     (R10)(R9*4), Y9
+	VMASKMOVPS  (R11)(BX*2), Y9, Y9
+	VFMADD231PS Y8, Y9, Y6
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R10
-	VMOVDQU     (R10)(R9*4), Y8
-	VMASKMOVPS  (R11)(R8*1), Y8, Y8
-	VFMADD231PS Y9, Y8, Y7
+	VMOVDQU     (R10)(R9*4), Y9
+	VMASKMOVPS  (R11)(R8*1), Y9, Y9
+	VFMADD231PS Y8, Y9, Y7
 
 done5:
 	VUNPCKHPS    Y1, Y0, Y8
@@ -148,10 +148,10 @@ done5:
 	LEAQ         (DX)(BX*4), DX
 	LEAQ         (DX)(BX*4), DX
 	SUBQ         $0x00000008, SI
-	JMP          tiles1
+	JMP          while1
 
 end2:
-tiles6:
+while6:
 	CMPQ   SI, $0x00000004
 	JL     end7
 	VXORPS Y0, Y0, Y0
@@ -166,11 +166,11 @@ tiles6:
 	JZ     end9
 
 loop8:
-	VMOVUPS     (R9), Y5
-	VFMADD231PS (R10), Y5, Y0
-	VFMADD231PS (R10)(BX*1), Y5, Y1
-	VFMADD231PS (R10)(BX*2), Y5, Y2
-	VFMADD231PS (R10)(R8*1), Y5, Y3
+	VMOVUPS     (R9), Y4
+	VFMADD231PS (R10), Y4, Y0
+	VFMADD231PS (R10)(BX*1), Y4, Y1
+	VFMADD231PS (R10)(BX*2), Y4, Y2
+	VFMADD231PS (R10)(R8*1), Y4, Y3
 	ADDQ        $0x00000020, R9
 	ADDQ        $0x00000020, R10
 	DECQ        R11
@@ -184,35 +184,35 @@ end9:
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R12
 	VMOVDQU     (R12)(R11*4), Y4
-	VMASKMOVPS  (R9), Y4, Y5
+	VMASKMOVPS  (R9), Y4, Y4
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R11
-	VMOVDQU     (R11)(R9*4), Y4
-	VMASKMOVPS  (R10), Y4, Y4
-	VFMADD231PS Y5, Y4, Y0
+	VMOVDQU     (R11)(R9*4), Y5
+	VMASKMOVPS  (R10), Y5, Y5
+	VFMADD231PS Y4, Y5, Y0
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R11
-	VMOVDQU     (R11)(R9*4), Y4
-	VMASKMOVPS  (R10)(BX*1), Y4, Y4
-	VFMADD231PS Y5, Y4, Y1
+	VMOVDQU     (R11)(R9*4), Y5
+	VMASKMOVPS  (R10)(BX*1), Y5, Y5
+	VFMADD231PS Y4, Y5, Y1
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R11
-	VMOVDQU     (R11)(R9*4), Y4
-	VMASKMOVPS  (R10)(BX*2), Y4, Y4
-	VFMADD231PS Y5, Y4, Y2
+	VMOVDQU     (R11)(R9*4), Y5
+	VMASKMOVPS  (R10)(BX*2), Y5, Y5
+	VFMADD231PS Y4, Y5, Y2
 	MOVQ        DI, R9
 	ANDQ        $0x00000007, R9
 	NEGQ        R9
 	LEAQ        tail<>+32(SB), R11
-	VMOVDQU     (R11)(R9*4), Y4
-	VMASKMOVPS  (R10)(R8*1), Y4, Y4
-	VFMADD231PS Y5, Y4, Y3
+	VMOVDQU     (R11)(R9*4), Y5
+	VMASKMOVPS  (R10)(R8*1), Y5, Y5
+	VFMADD231PS Y4, Y5, Y3
 
 done10:
 	VUNPCKHPS    Y1, Y0, Y4
@@ -230,10 +230,10 @@ done10:
 	ADDQ         $0x00000010, AX
 	LEAQ         (DX)(BX*4), DX
 	SUBQ         $0x00000004, SI
-	JMP          tiles6
+	JMP          while6
 
 end7:
-tiles11:
+while11:
 	CMPQ   SI, $0x00000001
 	JL     end12
 	VXORPS Y0, Y0, Y0
@@ -245,8 +245,8 @@ tiles11:
 	JZ     end14
 
 loop13:
-	VMOVUPS     (R8), Y2
-	VFMADD231PS (R9), Y2, Y0
+	VMOVUPS     (R8), Y1
+	VFMADD231PS (R9), Y1, Y0
 	ADDQ        $0x00000020, R8
 	ADDQ        $0x00000020, R9
 	DECQ        R10
@@ -260,14 +260,14 @@ end14:
 	NEGQ        R10
 	LEAQ        tail<>+32(SB), R11
 	VMOVDQU     (R11)(R10*4), Y1
-	VMASKMOVPS  (R8), Y1, Y2
+	VMASKMOVPS  (R8), Y1, Y1
 	MOVQ        DI, R8
 	ANDQ        $0x00000007, R8
 	NEGQ        R8
 	LEAQ        tail<>+32(SB), R10
-	VMOVDQU     (R10)(R8*4), Y1
-	VMASKMOVPS  (R9), Y1, Y1
-	VFMADD231PS Y2, Y1, Y0
+	VMOVDQU     (R10)(R8*4), Y2
+	VMASKMOVPS  (R9), Y2, Y2
+	VFMADD231PS Y1, Y2, Y0
 
 done15:
 	VUNPCKHPD    Y0, Y0, Y1
@@ -280,7 +280,7 @@ done15:
 	ADDQ         $0x00000004, AX
 	ADDQ         BX, DX
 	SUBQ         $0x00000001, SI
-	JMP          tiles11
+	JMP          while11
 
 end12:
 	VZEROUPPER
@@ -320,7 +320,7 @@ TEXT ·matMul2AVX2(SB), NOSPLIT, $0-64
 	MOVQ k+56(FP), R9
 	LEAQ (DI)(DI*2), R10
 
-tiles16:
+while16:
 	CMPQ   R8, $0x00000004
 	JL     end17
 	VXORPS Y0, Y0, Y0
@@ -339,20 +339,20 @@ tiles16:
 	JZ     end19
 
 loop18:
-	VMOVUPS     (R11), Y9
-	VMOVUPS     (R11)(BX*1), Y10
-	VMOVUPS     (R12), Y8
-	VFMADD231PS Y9, Y8, Y0
-	VFMADD231PS Y10, Y8, Y4
-	VMOVUPS     (R12)(DI*1), Y8
-	VFMADD231PS Y9, Y8, Y1
-	VFMADD231PS Y10, Y8, Y5
-	VMOVUPS     (R12)(DI*2), Y8
-	VFMADD231PS Y9, Y8, Y2
-	VFMADD231PS Y10, Y8, Y6
-	VMOVUPS     (R12)(R10*1), Y8
-	VFMADD231PS Y9, Y8, Y3
-	VFMADD231PS Y10, Y8, Y7
+	VMOVUPS     (R11), Y8
+	VMOVUPS     (R11)(BX*1), Y9
+	VMOVUPS     (R12), Y10
+	VFMADD231PS Y8, Y10, Y0
+	VFMADD231PS Y9, Y10, Y4
+	VMOVUPS     (R12)(DI*1), Y10
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y9, Y10, Y5
+	VMOVUPS     (R12)(DI*2), Y10
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y9, Y10, Y6
+	VMOVUPS     (R12)(R10*1), Y10
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y9, Y10, Y7
 	ADDQ        $0x00000020, R11
 	ADDQ        $0x00000020, R12
 	DECQ        R13
@@ -366,40 +366,45 @@ end19:
 	NEGQ        R13
 	LEAQ        tail<>+32(SB), R14
 	VMOVDQU     (R14)(R13*4), Y8
-	VMASKMOVPS  (R11), Y8, Y9
-	VMASKMOVPS  (R11)(BX*1), Y8, Y10
+	VMASKMOVPS  (R11), Y8, Y8
+	MOVQ        R9, R13
+	ANDQ        $0x00000007, R13
+	NEGQ        R13
+	LEAQ        tail<>+32(SB), R14
+	VMOVDQU     (R14)(R13*4), Y9
+	VMASKMOVPS  (R11)(BX*1), Y9, Y9
 	MOVQ        R9, R11
 	ANDQ        $0x00000007, R11
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R13
-	VMOVDQU     (R13)(R11*4), Y8
-	VMASKMOVPS  (R12), Y8, Y8
-	VFMADD231PS Y9, Y8, Y0
-	VFMADD231PS Y10, Y8, Y4
+	VMOVDQU     (R13)(R11*4), Y10
+	VMASKMOVPS  (R12), Y10, Y10
+	VFMADD231PS Y8, Y10, Y0
+	VFMADD231PS Y9, Y10, Y4
 	MOVQ        R9, R11
 	ANDQ        $0x00000007, R11
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R13
-	VMOVDQU     (R13)(R11*4), Y8
-	VMASKMOVPS  (R12)(DI*1), Y8, Y8
-	VFMADD231PS Y9, Y8, Y1
-	VFMADD231PS Y10, Y8, Y5
+	VMOVDQU     (R13)(R11*4), Y10
+	VMASKMOVPS  (R12)(DI*1), Y10, Y10
+	VFMADD231PS Y8, Y10, Y1
+	VFMADD231PS Y9, Y10, Y5
 	MOVQ        R9, R11
 	ANDQ        $0x00000007, R11
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R13
-	VMOVDQU     (R13)(R11*4), Y8
-	VMASKMOVPS  (R12)(DI*2), Y8, Y8
-	VFMADD231PS Y9, Y8, Y2
-	VFMADD231PS Y10, Y8, Y6
+	VMOVDQU     (R13)(R11*4), Y10
+	VMASKMOVPS  (R12)(DI*2), Y10, Y10
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y9, Y10, Y6
 	MOVQ        R9, R11
 	ANDQ        $0x00000007, R11
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R13
-	VMOVDQU     (R13)(R11*4), Y8
-	VMASKMOVPS  (R12)(R10*1), Y8, Y8
-	VFMADD231PS Y9, Y8, Y3
-	VFMADD231PS Y10, Y8, Y7
+	VMOVDQU     (R13)(R11*4), Y10
+	VMASKMOVPS  (R12)(R10*1), Y10, Y10
+	VFMADD231PS Y8, Y10, Y3
+	VFMADD231PS Y9, Y10, Y7
 
 done20:
 	VUNPCKHPS    Y1, Y0, Y8
@@ -429,10 +434,10 @@ done20:
 	ADDQ         $0x00000010, AX
 	LEAQ         (SI)(DI*4), SI
 	SUBQ         $0x00000004, R8
-	JMP          tiles16
+	JMP          while16
 
 end17:
-tiles21:
+while21:
 	CMPQ   R8, $0x00000001
 	JL     end22
 	VXORPS Y0, Y0, Y0
@@ -445,11 +450,11 @@ tiles21:
 	JZ     end24
 
 loop23:
-	VMOVUPS     (R10), Y3
-	VMOVUPS     (R10)(BX*1), Y4
-	VMOVUPS     (R11), Y2
-	VFMADD231PS Y3, Y2, Y0
-	VFMADD231PS Y4, Y2, Y1
+	VMOVUPS     (R10), Y2
+	VMOVUPS     (R10)(BX*1), Y3
+	VMOVUPS     (R11), Y4
+	VFMADD231PS Y2, Y4, Y0
+	VFMADD231PS Y3, Y4, Y1
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000020, R11
 	DECQ        R12
@@ -463,16 +468,21 @@ end24:
 	NEGQ        R12
 	LEAQ        tail<>+32(SB), R13
 	VMOVDQU     (R13)(R12*4), Y2
-	VMASKMOVPS  (R10), Y2, Y3
-	VMASKMOVPS  (R10)(BX*1), Y2, Y4
+	VMASKMOVPS  (R10), Y2, Y2
+	MOVQ        R9, R12
+	ANDQ        $0x00000007, R12
+	NEGQ        R12
+	LEAQ        tail<>+32(SB), R13
+	VMOVDQU     (R13)(R12*4), Y3
+	VMASKMOVPS  (R10)(BX*1), Y3, Y3
 	MOVQ        R9, R10
 	ANDQ        $0x00000007, R10
 	NEGQ        R10
 	LEAQ        tail<>+32(SB), R12
-	VMOVDQU     (R12)(R10*4), Y2
-	VMASKMOVPS  (R11), Y2, Y2
-	VFMADD231PS Y3, Y2, Y0
-	VFMADD231PS Y4, Y2, Y1
+	VMOVDQU     (R12)(R10*4), Y4
+	VMASKMOVPS  (R11), Y4, Y4
+	VFMADD231PS Y2, Y4, Y0
+	VFMADD231PS Y3, Y4, Y1
 
 done25:
 	VUNPCKHPD    Y0, Y0, Y2
@@ -492,7 +502,7 @@ done25:
 	ADDQ         $0x00000004, AX
 	ADDQ         DI, SI
 	SUBQ         $0x00000001, R8
-	JMP          tiles21
+	JMP          while21
 
 end22:
 	VZEROUPPER
@@ -514,7 +524,7 @@ TEXT ·matMul3AVX2(SB), NOSPLIT, $0-64
 	MOVQ k+56(FP), R9
 	LEAQ (DI)(DI*2), R10
 
-tiles26:
+while26:
 	CMPQ   R8, $0x00000004
 	JL     end27
 	VXORPS Y0, Y0, Y0
@@ -537,25 +547,25 @@ tiles26:
 	JZ     end29
 
 loop28:
-	VMOVUPS     (R11), Y13
-	VMOVUPS     (R11)(BX*1), Y14
-	VMOVUPS     (R11)(BX*2), Y15
-	VMOVUPS     (R12), Y12
-	VFMADD231PS Y13, Y12, Y0
-	VFMADD231PS Y14, Y12, Y4
-	VFMADD231PS Y15, Y12, Y8
-	VMOVUPS     (R12)(DI*1), Y12
-	VFMADD231PS Y13, Y12, Y1
-	VFMADD231PS Y14, Y12, Y5
-	VFMADD231PS Y15, Y12, Y9
-	VMOVUPS     (R12)(DI*2), Y12
-	VFMADD231PS Y13, Y12, Y2
-	VFMADD231PS Y14, Y12, Y6
-	VFMADD231PS Y15, Y12, Y10
-	VMOVUPS     (R12)(R10*1), Y12
-	VFMADD231PS Y13, Y12, Y3
-	VFMADD231PS Y14, Y12, Y7
-	VFMADD231PS Y15, Y12, Y11
+	VMOVUPS     (R11), Y12
+	VMOVUPS     (R11)(BX*1), Y13
+	VMOVUPS     (R11)(BX*2), Y14
+	VMOVUPS     (R12), Y15
+	VFMADD231PS Y12, Y15, Y0
+	VFMADD231PS Y13, Y15, Y4
+	VFMADD231PS Y14, Y15, Y8
+	VMOVUPS     (R12)(DI*1), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VFMADD231PS Y13, Y15, Y5
+	VFMADD231PS Y14, Y15, Y9
+	VMOVUPS     (R12)(DI*2), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y6
+	VFMADD231PS Y14, Y15, Y10
+	VMOVUPS     (R12)(R10*1), Y15
+	VFMADD231PS Y12, Y15, Y3
+	VFMADD231PS Y13, Y15, Y7
+	VFMADD231PS Y14, Y15, Y11
 	ADDQ        $0x00000020, R11
 	ADDQ        $0x00000020, R12
 	DECQ        R13
@@ -569,45 +579,55 @@ end29:
 	NEGQ        R13
 	LEAQ        tail<>+32(SB), R14
 	VMOVDQU     (R14)(R13*4), Y12
-	VMASKMOVPS  (R11), Y12, Y13
-	VMASKMOVPS  (R11)(BX*1), Y12, Y14
-	VMASKMOVPS  (R11)(BX*2), Y12, Y15
+	VMASKMOVPS  (R11), Y12, Y12
+	MOVQ        R9, R13
+	ANDQ        $0x00000007, R13
+	NEGQ        R13
+	LEAQ        tail<>+32(SB), R14
+	VMOVDQU     (R14)(R13*4), Y13
+	VMASKMOVPS  (R11)(BX*1), Y13, Y13
+	MOVQ        R9, R13
+	ANDQ        $0x00000007, R13
+	NEGQ        R13
+	LEAQ        tail<>+32(SB), R14
+	VMOVDQU     (R14)(R13*4), Y14
+	VMASKMOVPS  (R11)(BX*2), Y14, Y14
 	MOVQ        R9, R11
 	ANDQ        $0x00000007, R11
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R13
-	VMOVDQU     (R13)(R11*4), Y12
-	VMASKMOVPS  (R12), Y12, Y12
-	VFMADD231PS Y13, Y12, Y0
-	VFMADD231PS Y14, Y12, Y4
-	VFMADD231PS Y15, Y12, Y8
+	VMOVDQU     (R13)(R11*4), Y15
+	VMASKMOVPS  (R12), Y15, Y15
+	VFMADD231PS Y12, Y15, Y0
+	VFMADD231PS Y13, Y15, Y4
+	VFMADD231PS Y14, Y15, Y8
 	MOVQ        R9, R11
 	ANDQ        $0x00000007, R11
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R13
-	VMOVDQU     (R13)(R11*4), Y12
-	VMASKMOVPS  (R12)(DI*1), Y12, Y12
-	VFMADD231PS Y13, Y12, Y1
-	VFMADD231PS Y14, Y12, Y5
-	VFMADD231PS Y15, Y12, Y9
+	VMOVDQU     (R13)(R11*4), Y15
+	VMASKMOVPS  (R12)(DI*1), Y15, Y15
+	VFMADD231PS Y12, Y15, Y1
+	VFMADD231PS Y13, Y15, Y5
+	VFMADD231PS Y14, Y15, Y9
 	MOVQ        R9, R11
 	ANDQ        $0x00000007, R11
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R13
-	VMOVDQU     (R13)(R11*4), Y12
-	VMASKMOVPS  (R12)(DI*2), Y12, Y12
-	VFMADD231PS Y13, Y12, Y2
-	VFMADD231PS Y14, Y12, Y6
-	VFMADD231PS Y15, Y12, Y10
+	VMOVDQU     (R13)(R11*4), Y15
+	VMASKMOVPS  (R12)(DI*2), Y15, Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y6
+	VFMADD231PS Y14, Y15, Y10
 	MOVQ        R9, R11
 	ANDQ        $0x00000007, R11
 	NEGQ        R11
 	LEAQ        tail<>+32(SB), R13
-	VMOVDQU     (R13)(R11*4), Y12
-	VMASKMOVPS  (R12)(R10*1), Y12, Y12
-	VFMADD231PS Y13, Y12, Y3
-	VFMADD231PS Y14, Y12, Y7
-	VFMADD231PS Y15, Y12, Y11
+	VMOVDQU     (R13)(R11*4), Y15
+	VMASKMOVPS  (R12)(R10*1), Y15, Y15
+	VFMADD231PS Y12, Y15, Y3
+	VFMADD231PS Y13, Y15, Y7
+	VFMADD231PS Y14, Y15, Y11
 
 done30:
 	VUNPCKHPS    Y1, Y0, Y12
@@ -649,10 +669,10 @@ done30:
 	ADDQ         $0x00000010, AX
 	LEAQ         (SI)(DI*4), SI
 	SUBQ         $0x00000004, R8
-	JMP          tiles26
+	JMP          while26
 
 end27:
-tiles31:
+while31:
 	CMPQ   R8, $0x00000001
 	JL     end32
 	VXORPS Y0, Y0, Y0
@@ -666,13 +686,13 @@ tiles31:
 	JZ     end34
 
 loop33:
-	VMOVUPS     (R10), Y4
-	VMOVUPS     (R10)(BX*1), Y5
-	VMOVUPS     (R10)(BX*2), Y6
-	VMOVUPS     (R11), Y3
-	VFMADD231PS Y4, Y3, Y0
-	VFMADD231PS Y5, Y3, Y1
-	VFMADD231PS Y6, Y3, Y2
+	VMOVUPS     (R10), Y3
+	VMOVUPS     (R10)(BX*1), Y4
+	VMOVUPS     (R10)(BX*2), Y5
+	VMOVUPS     (R11), Y6
+	VFMADD231PS Y3, Y6, Y0
+	VFMADD231PS Y4, Y6, Y1
+	VFMADD231PS Y5, Y6, Y2
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000020, R11
 	DECQ        R12
@@ -686,18 +706,28 @@ end34:
 	NEGQ        R12
 	LEAQ        tail<>+32(SB), R13
 	VMOVDQU     (R13)(R12*4), Y3
-	VMASKMOVPS  (R10), Y3, Y4
-	VMASKMOVPS  (R10)(BX*1), Y3, Y5
-	VMASKMOVPS  (R10)(BX*2), Y3, Y6
+	VMASKMOVPS  (R10), Y3, Y3
+	MOVQ        R9, R12
+	ANDQ        $0x00000007, R12
+	NEGQ        R12
+	LEAQ        tail<>+32(SB), R13
+	VMOVDQU     (R13)(R12*4), Y4
+	VMASKMOVPS  (R10)(BX*1), Y4, Y4
+	MOVQ        R9, R12
+	ANDQ        $0x00000007, R12
+	NEGQ        R12
+	LEAQ        tail<>+32(SB), R13
+	VMOVDQU     (R13)(R12*4), Y5
+	VMASKMOVPS  (R10)(BX*2), Y5, Y5
 	MOVQ        R9, R10
 	ANDQ        $0x00000007, R10
 	NEGQ        R10
 	LEAQ        tail<>+32(SB), R12
-	VMOVDQU     (R12)(R10*4), Y3
-	VMASKMOVPS  (R11), Y3, Y3
-	VFMADD231PS Y4, Y3, Y0
-	VFMADD231PS Y5, Y3, Y1
-	VFMADD231PS Y6, Y3, Y2
+	VMOVDQU     (R12)(R10*4), Y6
+	VMASKMOVPS  (R11), Y6, Y6
+	VFMADD231PS Y3, Y6, Y0
+	VFMADD231PS Y4, Y6, Y1
+	VFMADD231PS Y5, Y6, Y2
 
 done35:
 	VUNPCKHPD    Y0, Y0, Y3
@@ -724,7 +754,7 @@ done35:
 	ADDQ         $0x00000004, AX
 	ADDQ         DI, SI
 	SUBQ         $0x00000001, R8
-	JMP          tiles31
+	JMP          while31
 
 end32:
 	VZEROUPPER
@@ -745,7 +775,7 @@ TEXT ·accumulate1AVX2(SB), NOSPLIT, $0-64
 	MOVQ n+48(FP), SI
 	MOVQ dim+56(FP), DI
 
-columns36:
+while36:
 	CMPQ    DI, $0x00000040
 	JL      end37
 	VMOVUPS (AX), Y0
@@ -756,24 +786,24 @@ columns36:
 	VMOVUPS 160(AX), Y5
 	VMOVUPS 192(AX), Y6
 	VMOVUPS 224(AX), Y7
-	MOVQ    DX, R8
-	MOVQ    CX, R9
+	MOVQ    CX, R8
+	MOVQ    DX, R9
 	MOVQ    SI, R10
 	TESTQ   R10, R10
 	JZ      end39
 
 loop38:
-	VBROADCASTSS (R9), Y8
-	VFMADD231PS  (R8), Y8, Y0
-	VFMADD231PS  32(R8), Y8, Y1
-	VFMADD231PS  64(R8), Y8, Y2
-	VFMADD231PS  96(R8), Y8, Y3
-	VFMADD231PS  128(R8), Y8, Y4
-	VFMADD231PS  160(R8), Y8, Y5
-	VFMADD231PS  192(R8), Y8, Y6
-	VFMADD231PS  224(R8), Y8, Y7
-	ADDQ         $0x00000004, R9
-	ADDQ         BX, R8
+	VBROADCASTSS (R8), Y8
+	VFMADD231PS  (R9), Y8, Y0
+	VFMADD231PS  32(R9), Y8, Y1
+	VFMADD231PS  64(R9), Y8, Y2
+	VFMADD231PS  96(R9), Y8, Y3
+	VFMADD231PS  128(R9), Y8, Y4
+	VFMADD231PS  160(R9), Y8, Y5
+	VFMADD231PS  192(R9), Y8, Y6
+	VFMADD231PS  224(R9), Y8, Y7
+	ADDQ         $0x00000004, R8
+	ADDQ         BX, R9
 	DECQ         R10
 	JNZ          loop38
 
@@ -789,64 +819,96 @@ end39:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, DI
-	JMP     columns36
+	JMP     while36
 
 end37:
-columns40:
-	CMPQ    DI, $0x00000008
+while40:
+	CMPQ    DI, $0x00000020
 	JL      end41
 	VMOVUPS (AX), Y0
-	MOVQ    DX, R8
-	MOVQ    CX, R9
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, R8
+	MOVQ    DX, R9
 	MOVQ    SI, R10
 	TESTQ   R10, R10
 	JZ      end43
 
 loop42:
-	VBROADCASTSS (R9), Y1
-	VFMADD231PS  (R8), Y1, Y0
-	ADDQ         $0x00000004, R9
-	ADDQ         BX, R8
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  (R9), Y4, Y0
+	VFMADD231PS  32(R9), Y4, Y1
+	VFMADD231PS  64(R9), Y4, Y2
+	VFMADD231PS  96(R9), Y4, Y3
+	ADDQ         $0x00000004, R8
+	ADDQ         BX, R9
 	DECQ         R10
 	JNZ          loop42
 
 end43:
 	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000020, DI
+	JMP     while40
+
+end41:
+while44:
+	CMPQ    DI, $0x00000008
+	JL      end45
+	VMOVUPS (AX), Y0
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    SI, R10
+	TESTQ   R10, R10
+	JZ      end47
+
+loop46:
+	VBROADCASTSS (R8), Y1
+	VFMADD231PS  (R9), Y1, Y0
+	ADDQ         $0x00000004, R8
+	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          loop46
+
+end47:
+	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, DI
-	JMP     columns40
+	JMP     while44
 
-end41:
+end45:
 	TESTQ      DI, DI
-	JZ         end44
-	MOVQ       DI, R8
-	ANDQ       $0x00000007, R8
-	NEGQ       R8
-	LEAQ       tail<>+32(SB), R9
-	VMOVDQU    (R9)(R8*4), Y0
+	JZ         end48
+	ANDQ       $0x00000007, DI
+	NEGQ       DI
+	LEAQ       tail<>+32(SB), R8
+	VMOVDQU    (R8)(DI*4), Y0
 	VMASKMOVPS (AX), Y0, Y1
-	MOVQ       DX, R8
-	MOVQ       SI, SI
+	MOVQ       DX, DI
 	TESTQ      SI, SI
-	JZ         end46
+	JZ         end50
 
-loop45:
-	VBROADCASTSS (CX), Y3
-	VMASKMOVPS   (R8), Y0, Y2
-	VFMADD231PS  Y3, Y2, Y1
+loop49:
+	VBROADCASTSS (CX), Y2
+	VMASKMOVPS   (DI), Y0, Y3
+	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         $0x00000004, CX
-	ADDQ         BX, R8
+	ADDQ         BX, DI
 	DECQ         SI
-	JNZ          loop45
+	JNZ          loop49
 
-end46:
+end50:
 	VMASKMOVPS Y1, Y0, (AX)
 	ADDQ       $0x00000020, AX
 	ADDQ       $0x00000020, DX
-	SUBQ       $0x00000008, DI
 
-end44:
+end48:
 	VZEROUPPER
 	RET
 
@@ -865,9 +927,9 @@ TEXT ·accumulate2AVX2(SB), NOSPLIT, $0-64
 	MOVQ n+48(FP), R8
 	MOVQ dim+56(FP), R9
 
-columns47:
+while51:
 	CMPQ    R9, $0x00000020
-	JL      end48
+	JL      end52
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -876,33 +938,33 @@ columns47:
 	VMOVUPS 32(AX)(CX*1), Y5
 	VMOVUPS 64(AX)(CX*1), Y6
 	VMOVUPS 96(AX)(CX*1), Y7
-	MOVQ    SI, R10
-	MOVQ    DX, R11
+	MOVQ    DX, R10
+	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end50
+	JZ      end54
 
-loop49:
-	VBROADCASTSS (R11), Y9
-	VBROADCASTSS (R11)(BX*1), Y10
-	VMOVUPS      (R10), Y8
-	VFMADD231PS  Y9, Y8, Y0
-	VFMADD231PS  Y10, Y8, Y4
-	VMOVUPS      32(R10), Y8
-	VFMADD231PS  Y9, Y8, Y1
-	VFMADD231PS  Y10, Y8, Y5
-	VMOVUPS      64(R10), Y8
-	VFMADD231PS  Y9, Y8, Y2
-	VFMADD231PS  Y10, Y8, Y6
-	VMOVUPS      96(R10), Y8
-	VFMADD231PS  Y9, Y8, Y3
-	VFMADD231PS  Y10, Y8, Y7
-	ADDQ         $0x00000004, R11
-	ADDQ         DI, R10
+loop53:
+	VBROADCASTSS (R10), Y8
+	VBROADCASTSS (R10)(BX*1), Y9
+	VMOVUPS      (R11), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VMOVUPS      32(R11), Y10
+	VFMADD231PS  Y8, Y10, Y1
+	VFMADD231PS  Y9, Y10, Y5
+	VMOVUPS      64(R11), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VMOVUPS      96(R11), Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000004, R10
+	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop49
+	JNZ          loop53
 
-end50:
+end54:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -914,73 +976,70 @@ end50:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, R9
-	JMP     columns47
+	JMP     while51
 
-end48:
-columns51:
+end52:
+while55:
 	CMPQ    R9, $0x00000008
-	JL      end52
+	JL      end56
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
-	MOVQ    SI, R10
-	MOVQ    DX, R11
+	MOVQ    DX, R10
+	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end54
+	JZ      end58
 
-loop53:
-	VBROADCASTSS (R11), Y3
-	VBROADCASTSS (R11)(BX*1), Y4
-	VMOVUPS      (R10), Y2
-	VFMADD231PS  Y3, Y2, Y0
-	VFMADD231PS  Y4, Y2, Y1
-	ADDQ         $0x00000004, R11
-	ADDQ         DI, R10
+loop57:
+	VBROADCASTSS (R10), Y2
+	VBROADCASTSS (R10)(BX*1), Y3
+	VMOVUPS      (R11), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000004, R10
+	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop53
+	JNZ          loop57
 
-end54:
+end58:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, R9
-	JMP     columns51
+	JMP     while55
 
-end52:
+end56:
 	TESTQ      R9, R9
-	JZ         end55
-	MOVQ       R9, R10
-	ANDQ       $0x00000007, R10
-	NEGQ       R10
-	LEAQ       tail<>+32(SB), R11
-	VMOVDQU    (R11)(R10*4), Y0
+	JZ         end59
+	ANDQ       $0x00000007, R9
+	NEGQ       R9
+	LEAQ       tail<>+32(SB), R10
+	VMOVDQU    (R10)(R9*4), Y0
 	VMASKMOVPS (AX), Y0, Y1
 	VMASKMOVPS (AX)(CX*1), Y0, Y2
-	MOVQ       SI, R10
-	MOVQ       R8, R8
+	MOVQ       SI, R9
 	TESTQ      R8, R8
-	JZ         end57
+	JZ         end61
 
-loop56:
-	VBROADCASTSS (DX), Y4
-	VBROADCASTSS (DX)(BX*1), Y5
-	VMASKMOVPS   (R10), Y0, Y3
-	VFMADD231PS  Y4, Y3, Y1
-	VFMADD231PS  Y5, Y3, Y2
+loop60:
+	VBROADCASTSS (DX), Y3
+	VBROADCASTSS (DX)(BX*1), Y4
+	VMASKMOVPS   (R9), Y0, Y5
+	VFMADD231PS  Y3, Y5, Y1
+	VFMADD231PS  Y4, Y5, Y2
 	ADDQ         $0x00000004, DX
-	ADDQ         DI, R10
+	ADDQ         DI, R9
 	DECQ         R8
-	JNZ          loop56
+	JNZ          loop60
 
-end57:
+end61:
 	VMASKMOVPS Y1, Y0, (AX)
 	VMASKMOVPS Y2, Y0, (AX)(CX*1)
 	ADDQ       $0x00000020, AX
 	ADDQ       $0x00000020, SI
-	SUBQ       $0x00000008, R9
 
-end55:
+end59:
 	VZEROUPPER
 	RET
 
@@ -999,9 +1058,9 @@ TEXT ·accumulate3AVX2(SB), NOSPLIT, $0-64
 	MOVQ n+48(FP), R8
 	MOVQ dim+56(FP), R9
 
-columns58:
+while62:
 	CMPQ    R9, $0x00000020
-	JL      end59
+	JL      end63
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -1014,38 +1073,38 @@ columns58:
 	VMOVUPS 32(AX)(CX*2), Y9
 	VMOVUPS 64(AX)(CX*2), Y10
 	VMOVUPS 96(AX)(CX*2), Y11
-	MOVQ    SI, R10
-	MOVQ    DX, R11
+	MOVQ    DX, R10
+	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end61
+	JZ      end65
 
-loop60:
-	VBROADCASTSS (R11), Y13
-	VBROADCASTSS (R11)(BX*1), Y14
-	VBROADCASTSS (R11)(BX*2), Y15
-	VMOVUPS      (R10), Y12
-	VFMADD231PS  Y13, Y12, Y0
-	VFMADD231PS  Y14, Y12, Y4
-	VFMADD231PS  Y15, Y12, Y8
-	VMOVUPS      32(R10), Y12
-	VFMADD231PS  Y13, Y12, Y1
-	VFMADD231PS  Y14, Y12, Y5
-	VFMADD231PS  Y15, Y12, Y9
-	VMOVUPS      64(R10), Y12
-	VFMADD231PS  Y13, Y12, Y2
-	VFMADD231PS  Y14, Y12, Y6
-	VFMADD231PS  Y15, Y12, Y10
-	VMOVUPS      96(R10), Y12
-	VFMADD231PS  Y13, Y12, Y3
-	VFMADD231PS  Y14, Y12, Y7
-	VFMADD231PS  Y15, Y12, Y11
-	ADDQ         $0x00000004, R11
-	ADDQ         DI, R10
+loop64:
+	VBROADCASTSS (R10), Y12
+	VBROADCASTSS (R10)(BX*1), Y13
+	VBROADCASTSS (R10)(BX*2), Y14
+	VMOVUPS      (R11), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VMOVUPS      32(R11), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VMOVUPS      64(R11), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VMOVUPS      96(R11), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
+	ADDQ         $0x00000004, R10
+	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop60
+	JNZ          loop64
 
-end61:
+end65:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -1061,81 +1120,78 @@ end61:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, R9
-	JMP     columns58
+	JMP     while62
 
-end59:
-columns62:
+end63:
+while66:
 	CMPQ    R9, $0x00000008
-	JL      end63
+	JL      end67
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	VMOVUPS (AX)(CX*2), Y2
-	MOVQ    SI, R10
-	MOVQ    DX, R11
+	MOVQ    DX, R10
+	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end65
+	JZ      end69
 
-loop64:
-	VBROADCASTSS (R11), Y4
-	VBROADCASTSS (R11)(BX*1), Y5
-	VBROADCASTSS (R11)(BX*2), Y6
-	VMOVUPS      (R10), Y3
-	VFMADD231PS  Y4, Y3, Y0
-	VFMADD231PS  Y5, Y3, Y1
-	VFMADD231PS  Y6, Y3, Y2
-	ADDQ         $0x00000004, R11
-	ADDQ         DI, R10
+loop68:
+	VBROADCASTSS (R10), Y3
+	VBROADCASTSS (R10)(BX*1), Y4
+	VBROADCASTSS (R10)(BX*2), Y5
+	VMOVUPS      (R11), Y6
+	VFMADD231PS  Y3, Y6, Y0
+	VFMADD231PS  Y4, Y6, Y1
+	VFMADD231PS  Y5, Y6, Y2
+	ADDQ         $0x00000004, R10
+	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop64
+	JNZ          loop68
 
-end65:
+end69:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	VMOVUPS Y2, (AX)(CX*2)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, R9
-	JMP     columns62
+	JMP     while66
 
-end63:
+end67:
 	TESTQ      R9, R9
-	JZ         end66
-	MOVQ       R9, R10
-	ANDQ       $0x00000007, R10
-	NEGQ       R10
-	LEAQ       tail<>+32(SB), R11
-	VMOVDQU    (R11)(R10*4), Y0
+	JZ         end70
+	ANDQ       $0x00000007, R9
+	NEGQ       R9
+	LEAQ       tail<>+32(SB), R10
+	VMOVDQU    (R10)(R9*4), Y0
 	VMASKMOVPS (AX), Y0, Y1
 	VMASKMOVPS (AX)(CX*1), Y0, Y2
 	VMASKMOVPS (AX)(CX*2), Y0, Y3
-	MOVQ       SI, R10
-	MOVQ       R8, R8
+	MOVQ       SI, R9
 	TESTQ      R8, R8
-	JZ         end68
+	JZ         end72
 
-loop67:
-	VBROADCASTSS (DX), Y5
-	VBROADCASTSS (DX)(BX*1), Y6
-	VBROADCASTSS (DX)(BX*2), Y7
-	VMASKMOVPS   (R10), Y0, Y4
-	VFMADD231PS  Y5, Y4, Y1
-	VFMADD231PS  Y6, Y4, Y2
-	VFMADD231PS  Y7, Y4, Y3
+loop71:
+	VBROADCASTSS (DX), Y4
+	VBROADCASTSS (DX)(BX*1), Y5
+	VBROADCASTSS (DX)(BX*2), Y6
+	VMASKMOVPS   (R9), Y0, Y7
+	VFMADD231PS  Y4, Y7, Y1
+	VFMADD231PS  Y5, Y7, Y2
+	VFMADD231PS  Y6, Y7, Y3
 	ADDQ         $0x00000004, DX
-	ADDQ         DI, R10
+	ADDQ         DI, R9
 	DECQ         R8
-	JNZ          loop67
+	JNZ          loop71
 
-end68:
+end72:
 	VMASKMOVPS Y1, Y0, (AX)
 	VMASKMOVPS Y2, Y0, (AX)(CX*1)
 	VMASKMOVPS Y3, Y0, (AX)(CX*2)
 	ADDQ       $0x00000020, AX
 	ADDQ       $0x00000020, SI
-	SUBQ       $0x00000008, R9
 
-end66:
+end70:
 	VZEROUPPER
 	RET
 
@@ -1146,17 +1202,17 @@ TEXT ·dequantizeF16AVX2(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end70
+	JZ    end74
 
-loop69:
+loop73:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000020, AX
 	DECQ      DX
-	JNZ       loop69
+	JNZ       loop73
 
-end70:
+end74:
 	VZEROUPPER
 	RET
 
@@ -1168,42 +1224,42 @@ TEXT ·matVecF16AVX2(SB), NOSPLIT, $16-40
 	MOVQ n+24(FP), DX
 	MOVQ k+32(FP), BX
 	MOVQ w+16(FP), SI
-	MOVQ BX, R9
 	MOVQ BX, DI
-	SHLQ $0x01, DI
-	SHRQ $0x03, R9
-	LEAQ (DI)(DI*2), R8
+	SHRQ $0x03, DI
+	MOVQ BX, R8
+	SHLQ $0x01, R8
+	LEAQ (R8)(R8*2), R9
 
-rows71:
+while75:
 	CMPQ   DX, $0x00000004
-	JL     end72
+	JL     end76
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R10
 	MOVQ   SI, R11
-	MOVQ   R9, R12
+	MOVQ   DI, R12
 	TESTQ  R12, R12
-	JZ     end74
+	JZ     end78
 
-loop73:
+loop77:
 	VCVTPH2PS   (R11), Y4
 	VFMADD231PS (R10), Y4, Y0
-	VCVTPH2PS   (R11)(DI*1), Y4
-	VFMADD231PS (R10), Y4, Y1
-	VCVTPH2PS   (R11)(DI*2), Y4
-	VFMADD231PS (R10), Y4, Y2
 	VCVTPH2PS   (R11)(R8*1), Y4
+	VFMADD231PS (R10), Y4, Y1
+	VCVTPH2PS   (R11)(R8*2), Y4
+	VFMADD231PS (R10), Y4, Y2
+	VCVTPH2PS   (R11)(R9*1), Y4
 	VFMADD231PS (R10), Y4, Y3
 	ADDQ        $0x00000010, R11
 	ADDQ        $0x00000020, R10
 	DECQ        R12
-	JNZ         loop73
+	JNZ         loop77
 
-end74:
+end78:
 	TESTQ      $0x00000007, BX
-	JZ         done75
+	JZ         done79
 	MOVQ       BX, R12
 	ANDQ       $0x00000007, R12
 	NEGQ       R12
@@ -1216,37 +1272,7 @@ end74:
 	LEAQ       (R11), R10
 	ANDQ       $0x00000007, R12
 	TESTQ      R12, R12
-	JZ         end77
-
-loop76:
-	MOVWLZX -2(R10)(R12*2), R13
-	MOVW    R13, -2(SP)(R12*2)
-	DECQ    R12
-	JNZ     loop76
-
-end77:
-	VCVTPH2PS   (SP), Y5
-	VFMADD231PS Y4, Y5, Y0
-	MOVQ        BX, R12
-	LEAQ        (R11)(DI*1), R10
-	ANDQ        $0x00000007, R12
-	TESTQ       R12, R12
-	JZ          end79
-
-loop78:
-	MOVWLZX -2(R10)(R12*2), R13
-	MOVW    R13, -2(SP)(R12*2)
-	DECQ    R12
-	JNZ     loop78
-
-end79:
-	VCVTPH2PS   (SP), Y5
-	VFMADD231PS Y4, Y5, Y1
-	MOVQ        BX, R12
-	LEAQ        (R11)(DI*2), R10
-	ANDQ        $0x00000007, R12
-	TESTQ       R12, R12
-	JZ          end81
+	JZ         end81
 
 loop80:
 	MOVWLZX -2(R10)(R12*2), R13
@@ -1256,24 +1282,54 @@ loop80:
 
 end81:
 	VCVTPH2PS   (SP), Y5
-	VFMADD231PS Y4, Y5, Y2
-	MOVQ        BX, R10
-	LEAQ        (R11)(R8*1), R11
-	ANDQ        $0x00000007, R10
-	TESTQ       R10, R10
+	VFMADD231PS Y4, Y5, Y0
+	MOVQ        BX, R12
+	LEAQ        (R11)(R8*1), R10
+	ANDQ        $0x00000007, R12
+	TESTQ       R12, R12
 	JZ          end83
 
 loop82:
-	MOVWLZX -2(R11)(R10*2), R12
-	MOVW    R12, -2(SP)(R10*2)
-	DECQ    R10
+	MOVWLZX -2(R10)(R12*2), R13
+	MOVW    R13, -2(SP)(R12*2)
+	DECQ    R12
 	JNZ     loop82
 
 end83:
 	VCVTPH2PS   (SP), Y5
+	VFMADD231PS Y4, Y5, Y1
+	MOVQ        BX, R12
+	LEAQ        (R11)(R8*2), R10
+	ANDQ        $0x00000007, R12
+	TESTQ       R12, R12
+	JZ          end85
+
+loop84:
+	MOVWLZX -2(R10)(R12*2), R13
+	MOVW    R13, -2(SP)(R12*2)
+	DECQ    R12
+	JNZ     loop84
+
+end85:
+	VCVTPH2PS   (SP), Y5
+	VFMADD231PS Y4, Y5, Y2
+	MOVQ        BX, R10
+	LEAQ        (R11)(R9*1), R11
+	ANDQ        $0x00000007, R10
+	TESTQ       R10, R10
+	JZ          end87
+
+loop86:
+	MOVWLZX -2(R11)(R10*2), R12
+	MOVW    R12, -2(SP)(R10*2)
+	DECQ    R10
+	JNZ     loop86
+
+end87:
+	VCVTPH2PS   (SP), Y5
 	VFMADD231PS Y4, Y5, Y3
 
-done75:
+done79:
 	VUNPCKHPS    Y1, Y0, Y4
 	VUNPCKLPS    Y1, Y0, Y0
 	VADDPS       Y4, Y0, Y0
@@ -1286,58 +1342,58 @@ done75:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	VMOVUPS      X1, (AX)
-	LEAQ         (SI)(DI*4), SI
+	LEAQ         (SI)(R8*4), SI
 	ADDQ         $0x00000010, AX
 	SUBQ         $0x00000004, DX
-	JMP          rows71
+	JMP          while75
 
-end72:
-rows84:
+end76:
+while88:
 	CMPQ   DX, $0x00000001
-	JL     end85
+	JL     end89
 	VXORPS Y0, Y0, Y0
-	MOVQ   CX, R8
+	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   R9, R11
+	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end87
+	JZ     end91
 
-loop86:
+loop90:
 	VCVTPH2PS   (R10), Y1
-	VFMADD231PS (R8), Y1, Y0
+	VFMADD231PS (R9), Y1, Y0
 	ADDQ        $0x00000010, R10
-	ADDQ        $0x00000020, R8
+	ADDQ        $0x00000020, R9
 	DECQ        R11
-	JNZ         loop86
+	JNZ         loop90
 
-end87:
+end91:
 	TESTQ      $0x00000007, BX
-	JZ         done88
+	JZ         done92
 	MOVQ       BX, R11
 	ANDQ       $0x00000007, R11
 	NEGQ       R11
 	LEAQ       tail<>+32(SB), R12
 	VMOVDQU    (R12)(R11*4), Y1
-	VMASKMOVPS (R8), Y1, Y1
+	VMASKMOVPS (R9), Y1, Y1
 	VPXOR      X2, X2, X2
 	VMOVDQU    X2, (SP)
-	MOVQ       BX, R8
+	MOVQ       BX, R9
 	LEAQ       (R10), R10
-	ANDQ       $0x00000007, R8
-	TESTQ      R8, R8
-	JZ         end90
+	ANDQ       $0x00000007, R9
+	TESTQ      R9, R9
+	JZ         end94
 
-loop89:
-	MOVWLZX -2(R10)(R8*2), R11
-	MOVW    R11, -2(SP)(R8*2)
-	DECQ    R8
-	JNZ     loop89
+loop93:
+	MOVWLZX -2(R10)(R9*2), R11
+	MOVW    R11, -2(SP)(R9*2)
+	DECQ    R9
+	JNZ     loop93
 
-end90:
+end94:
 	VCVTPH2PS   (SP), Y2
 	VFMADD231PS Y1, Y2, Y0
 
-done88:
+done92:
 	VUNPCKHPD    Y0, Y0, Y1
 	VADDPS       Y1, Y0, Y0
 	VMOVSHDUP    Y0, Y1
@@ -1345,12 +1401,12 @@ done88:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	VMOVSS       X1, (AX)
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	ADDQ         $0x00000004, AX
 	SUBQ         $0x00000001, DX
-	JMP          rows84
+	JMP          while88
 
-end85:
+end89:
 	VZEROUPPER
 	RET
 
@@ -1361,18 +1417,18 @@ TEXT ·dequantizeBF16AVX2(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end92
+	JZ    end96
 
-loop91:
+loop95:
 	VPMOVZXWD (CX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000020, AX
 	DECQ      DX
-	JNZ       loop91
+	JNZ       loop95
 
-end92:
+end96:
 	VZEROUPPER
 	RET
 
@@ -1384,46 +1440,46 @@ TEXT ·matVecBF16AVX2(SB), NOSPLIT, $16-40
 	MOVQ n+24(FP), DX
 	MOVQ k+32(FP), BX
 	MOVQ w+16(FP), SI
-	MOVQ BX, R9
 	MOVQ BX, DI
-	SHLQ $0x01, DI
-	SHRQ $0x03, R9
-	LEAQ (DI)(DI*2), R8
+	SHRQ $0x03, DI
+	MOVQ BX, R8
+	SHLQ $0x01, R8
+	LEAQ (R8)(R8*2), R9
 
-rows93:
+while97:
 	CMPQ   DX, $0x00000004
-	JL     end94
+	JL     end98
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R10
 	MOVQ   SI, R11
-	MOVQ   R9, R12
+	MOVQ   DI, R12
 	TESTQ  R12, R12
-	JZ     end96
+	JZ     end100
 
-loop95:
+loop99:
 	VPMOVZXWD   (R11), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VFMADD231PS (R10), Y4, Y0
-	VPMOVZXWD   (R11)(DI*1), Y4
+	VPMOVZXWD   (R11)(R8*1), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VFMADD231PS (R10), Y4, Y1
-	VPMOVZXWD   (R11)(DI*2), Y4
+	VPMOVZXWD   (R11)(R8*2), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VFMADD231PS (R10), Y4, Y2
-	VPMOVZXWD   (R11)(R8*1), Y4
+	VPMOVZXWD   (R11)(R9*1), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VFMADD231PS (R10), Y4, Y3
 	ADDQ        $0x00000010, R11
 	ADDQ        $0x00000020, R10
 	DECQ        R12
-	JNZ         loop95
+	JNZ         loop99
 
-end96:
+end100:
 	TESTQ      $0x00000007, BX
-	JZ         done97
+	JZ         done101
 	MOVQ       BX, R12
 	ANDQ       $0x00000007, R12
 	NEGQ       R12
@@ -1436,39 +1492,7 @@ end96:
 	LEAQ       (R11), R10
 	ANDQ       $0x00000007, R12
 	TESTQ      R12, R12
-	JZ         end99
-
-loop98:
-	MOVWLZX -2(R10)(R12*2), R13
-	MOVW    R13, -2(SP)(R12*2)
-	DECQ    R12
-	JNZ     loop98
-
-end99:
-	VPMOVZXWD   (SP), Y5
-	VPSLLD      $0x10, Y5, Y5
-	VFMADD231PS Y4, Y5, Y0
-	MOVQ        BX, R12
-	LEAQ        (R11)(DI*1), R10
-	ANDQ        $0x00000007, R12
-	TESTQ       R12, R12
-	JZ          end101
-
-loop100:
-	MOVWLZX -2(R10)(R12*2), R13
-	MOVW    R13, -2(SP)(R12*2)
-	DECQ    R12
-	JNZ     loop100
-
-end101:
-	VPMOVZXWD   (SP), Y5
-	VPSLLD      $0x10, Y5, Y5
-	VFMADD231PS Y4, Y5, Y1
-	MOVQ        BX, R12
-	LEAQ        (R11)(DI*2), R10
-	ANDQ        $0x00000007, R12
-	TESTQ       R12, R12
-	JZ          end103
+	JZ         end103
 
 loop102:
 	MOVWLZX -2(R10)(R12*2), R13
@@ -1479,25 +1503,57 @@ loop102:
 end103:
 	VPMOVZXWD   (SP), Y5
 	VPSLLD      $0x10, Y5, Y5
-	VFMADD231PS Y4, Y5, Y2
-	MOVQ        BX, R10
-	LEAQ        (R11)(R8*1), R11
-	ANDQ        $0x00000007, R10
-	TESTQ       R10, R10
+	VFMADD231PS Y4, Y5, Y0
+	MOVQ        BX, R12
+	LEAQ        (R11)(R8*1), R10
+	ANDQ        $0x00000007, R12
+	TESTQ       R12, R12
 	JZ          end105
 
 loop104:
-	MOVWLZX -2(R11)(R10*2), R12
-	MOVW    R12, -2(SP)(R10*2)
-	DECQ    R10
+	MOVWLZX -2(R10)(R12*2), R13
+	MOVW    R13, -2(SP)(R12*2)
+	DECQ    R12
 	JNZ     loop104
 
 end105:
 	VPMOVZXWD   (SP), Y5
 	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y4, Y5, Y1
+	MOVQ        BX, R12
+	LEAQ        (R11)(R8*2), R10
+	ANDQ        $0x00000007, R12
+	TESTQ       R12, R12
+	JZ          end107
+
+loop106:
+	MOVWLZX -2(R10)(R12*2), R13
+	MOVW    R13, -2(SP)(R12*2)
+	DECQ    R12
+	JNZ     loop106
+
+end107:
+	VPMOVZXWD   (SP), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y4, Y5, Y2
+	MOVQ        BX, R10
+	LEAQ        (R11)(R9*1), R11
+	ANDQ        $0x00000007, R10
+	TESTQ       R10, R10
+	JZ          end109
+
+loop108:
+	MOVWLZX -2(R11)(R10*2), R12
+	MOVW    R12, -2(SP)(R10*2)
+	DECQ    R10
+	JNZ     loop108
+
+end109:
+	VPMOVZXWD   (SP), Y5
+	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y4, Y5, Y3
 
-done97:
+done101:
 	VUNPCKHPS    Y1, Y0, Y4
 	VUNPCKLPS    Y1, Y0, Y0
 	VADDPS       Y4, Y0, Y0
@@ -1510,60 +1566,60 @@ done97:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	VMOVUPS      X1, (AX)
-	LEAQ         (SI)(DI*4), SI
+	LEAQ         (SI)(R8*4), SI
 	ADDQ         $0x00000010, AX
 	SUBQ         $0x00000004, DX
-	JMP          rows93
+	JMP          while97
 
-end94:
-rows106:
+end98:
+while110:
 	CMPQ   DX, $0x00000001
-	JL     end107
+	JL     end111
 	VXORPS Y0, Y0, Y0
-	MOVQ   CX, R8
+	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   R9, R11
+	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end109
+	JZ     end113
 
-loop108:
+loop112:
 	VPMOVZXWD   (R10), Y1
 	VPSLLD      $0x10, Y1, Y1
-	VFMADD231PS (R8), Y1, Y0
+	VFMADD231PS (R9), Y1, Y0
 	ADDQ        $0x00000010, R10
-	ADDQ        $0x00000020, R8
+	ADDQ        $0x00000020, R9
 	DECQ        R11
-	JNZ         loop108
+	JNZ         loop112
 
-end109:
+end113:
 	TESTQ      $0x00000007, BX
-	JZ         done110
+	JZ         done114
 	MOVQ       BX, R11
 	ANDQ       $0x00000007, R11
 	NEGQ       R11
 	LEAQ       tail<>+32(SB), R12
 	VMOVDQU    (R12)(R11*4), Y1
-	VMASKMOVPS (R8), Y1, Y1
+	VMASKMOVPS (R9), Y1, Y1
 	VPXOR      X2, X2, X2
 	VMOVDQU    X2, (SP)
-	MOVQ       BX, R8
+	MOVQ       BX, R9
 	LEAQ       (R10), R10
-	ANDQ       $0x00000007, R8
-	TESTQ      R8, R8
-	JZ         end112
+	ANDQ       $0x00000007, R9
+	TESTQ      R9, R9
+	JZ         end116
 
-loop111:
-	MOVWLZX -2(R10)(R8*2), R11
-	MOVW    R11, -2(SP)(R8*2)
-	DECQ    R8
-	JNZ     loop111
+loop115:
+	MOVWLZX -2(R10)(R9*2), R11
+	MOVW    R11, -2(SP)(R9*2)
+	DECQ    R9
+	JNZ     loop115
 
-end112:
+end116:
 	VPMOVZXWD   (SP), Y2
 	VPSLLD      $0x10, Y2, Y2
 	VFMADD231PS Y1, Y2, Y0
 
-done110:
+done114:
 	VUNPCKHPD    Y0, Y0, Y1
 	VADDPS       Y1, Y0, Y0
 	VMOVSHDUP    Y0, Y1
@@ -1571,77 +1627,117 @@ done110:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	VMOVSS       X1, (AX)
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	ADDQ         $0x00000004, AX
 	SUBQ         $0x00000001, DX
-	JMP          rows106
+	JMP          while110
 
-end107:
+end111:
 	VZEROUPPER
 	RET
 
 // func dequantizeQ4_0AVX2(dst *float32, src *byte, blocks int)
 // Requires: AVX, AVX2, F16C
 TEXT ·dequantizeQ4_0AVX2(SB), NOSPLIT, $0-24
-	MOVQ  dst+0(FP), AX
-	MOVQ  src+8(FP), CX
-	MOVQ  blocks+16(FP), DX
-	TESTQ DX, DX
-	JZ    end114
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS spread0<>+0(SB), Y1
+	VMOVUPS spread8<>+0(SB), Y2
+	VMOVUPS c00000008<>+0(SB), Y3
+	TESTQ   DX, DX
+	JZ      end118
 
-loop113:
-	VPBROADCASTW (CX), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVZXBD    2(CX), Y1
-	VPAND        c0000000f<>+0(SB), Y1, Y1
-	VPSUBD       c00000008<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (AX)
-	VPMOVZXBD    10(CX), Y1
-	VPAND        c0000000f<>+0(SB), Y1, Y1
-	VPSUBD       c00000008<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(AX)
-	VPMOVZXBD    2(CX), Y1
-	VPSRLD       $0x04, Y1, Y1
-	VPSUBD       c00000008<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(AX)
-	VPMOVZXBD    10(CX), Y1
-	VPSRLD       $0x04, Y1, Y1
-	VPSUBD       c00000008<>+0(SB), Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(AX)
-	ADDQ         $0x00000012, CX
-	ADDQ         $0x00000080, AX
-	DECQ         DX
-	JNZ          loop113
+loop117:
+	VPBROADCASTW   (CX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 2(CX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y1, Y5, Y7
+	VPSUBD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y4, Y7, Y7
+	VMOVUPS        Y7, (AX)
+	VPSHUFB        Y2, Y5, Y5
+	VPSUBD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y4, Y5, Y5
+	VMOVUPS        Y5, 32(AX)
+	VPSHUFB        Y1, Y6, Y5
+	VPSUBD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y4, Y5, Y5
+	VMOVUPS        Y5, 64(AX)
+	VPSHUFB        Y2, Y6, Y5
+	VPSUBD         Y3, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y4, Y5, Y5
+	VMOVUPS        Y5, 96(AX)
+	ADDQ           $0x00000012, CX
+	ADDQ           $0x00000080, AX
+	DECQ           DX
+	JNZ            loop117
 
-end114:
+end118:
 	VZEROUPPER
 	RET
 
-DATA c0000000f<>+0(SB)/4, $0x0000000f
-DATA c0000000f<>+4(SB)/4, $0x0000000f
-DATA c0000000f<>+8(SB)/4, $0x0000000f
-DATA c0000000f<>+12(SB)/4, $0x0000000f
-DATA c0000000f<>+16(SB)/4, $0x0000000f
-DATA c0000000f<>+20(SB)/4, $0x0000000f
-DATA c0000000f<>+24(SB)/4, $0x0000000f
-DATA c0000000f<>+28(SB)/4, $0x0000000f
-DATA c0000000f<>+32(SB)/4, $0x0000000f
-DATA c0000000f<>+36(SB)/4, $0x0000000f
-DATA c0000000f<>+40(SB)/4, $0x0000000f
-DATA c0000000f<>+44(SB)/4, $0x0000000f
-DATA c0000000f<>+48(SB)/4, $0x0000000f
-DATA c0000000f<>+52(SB)/4, $0x0000000f
-DATA c0000000f<>+56(SB)/4, $0x0000000f
-DATA c0000000f<>+60(SB)/4, $0x0000000f
-GLOBL c0000000f<>(SB), RODATA|NOPTR, $64
+DATA c0f0f0f0f<>+0(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+4(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+8(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+12(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+16(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+20(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+24(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+28(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+32(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+36(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+40(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+44(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+48(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+52(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+56(SB)/4, $0x0f0f0f0f
+DATA c0f0f0f0f<>+60(SB)/4, $0x0f0f0f0f
+GLOBL c0f0f0f0f<>(SB), RODATA|NOPTR, $64
+
+DATA spread0<>+0(SB)/4, $0x80808000
+DATA spread0<>+4(SB)/4, $0x80808001
+DATA spread0<>+8(SB)/4, $0x80808002
+DATA spread0<>+12(SB)/4, $0x80808003
+DATA spread0<>+16(SB)/4, $0x80808004
+DATA spread0<>+20(SB)/4, $0x80808005
+DATA spread0<>+24(SB)/4, $0x80808006
+DATA spread0<>+28(SB)/4, $0x80808007
+DATA spread0<>+32(SB)/4, $0x80808000
+DATA spread0<>+36(SB)/4, $0x80808001
+DATA spread0<>+40(SB)/4, $0x80808002
+DATA spread0<>+44(SB)/4, $0x80808003
+DATA spread0<>+48(SB)/4, $0x80808004
+DATA spread0<>+52(SB)/4, $0x80808005
+DATA spread0<>+56(SB)/4, $0x80808006
+DATA spread0<>+60(SB)/4, $0x80808007
+GLOBL spread0<>(SB), RODATA|NOPTR, $64
+
+DATA spread8<>+0(SB)/4, $0x80808008
+DATA spread8<>+4(SB)/4, $0x80808009
+DATA spread8<>+8(SB)/4, $0x8080800a
+DATA spread8<>+12(SB)/4, $0x8080800b
+DATA spread8<>+16(SB)/4, $0x8080800c
+DATA spread8<>+20(SB)/4, $0x8080800d
+DATA spread8<>+24(SB)/4, $0x8080800e
+DATA spread8<>+28(SB)/4, $0x8080800f
+DATA spread8<>+32(SB)/4, $0x80808008
+DATA spread8<>+36(SB)/4, $0x80808009
+DATA spread8<>+40(SB)/4, $0x8080800a
+DATA spread8<>+44(SB)/4, $0x8080800b
+DATA spread8<>+48(SB)/4, $0x8080800c
+DATA spread8<>+52(SB)/4, $0x8080800d
+DATA spread8<>+56(SB)/4, $0x8080800e
+DATA spread8<>+60(SB)/4, $0x8080800f
+GLOBL spread8<>(SB), RODATA|NOPTR, $64
 
 DATA c00000008<>+0(SB)/4, $0x00000008
 DATA c00000008<>+4(SB)/4, $0x00000008
@@ -1664,461 +1760,478 @@ GLOBL c00000008<>(SB), RODATA|NOPTR, $64
 // func matVecQ4_0AVX2(out *float32, x *float32, w *byte, n int, k int)
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·matVecQ4_0AVX2(SB), NOSPLIT, $0-40
-	MOVQ   out+0(FP), AX
-	MOVQ   x+8(FP), CX
-	MOVQ   n+24(FP), DX
-	MOVQ   k+32(FP), BX
-	MOVQ   w+16(FP), SI
-	MOVQ   BX, R8
-	SHRQ   $0x05, R8
-	IMUL3Q $0x00000012, R8, BX
-	LEAQ   (BX)(BX*2), DI
+	MOVQ    out+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+24(FP), DX
+	MOVQ    k+32(FP), BX
+	MOVQ    w+16(FP), SI
+	SHRQ    $0x05, BX
+	IMUL3Q  $0x00000012, BX, DI
+	LEAQ    (DI)(DI*2), R8
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS spread0<>+0(SB), Y1
+	VMOVUPS spread8<>+0(SB), Y2
+	VMOVUPS c00000008<>+0(SB), Y3
 
-rows115:
+while119:
 	CMPQ   DX, $0x00000004
-	JL     end116
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	JL     end120
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   R8, R11
+	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end118
-
-loop117:
-	VPBROADCASTW (R10), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVZXBD    2(R10), Y5
-	VPAND        c0000000f<>+0(SB), Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y0
-	VPMOVZXBD    10(R10), Y5
-	VPAND        c0000000f<>+0(SB), Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y0
-	VPMOVZXBD    2(R10), Y5
-	VPSRLD       $0x04, Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y0
-	VPMOVZXBD    10(R10), Y5
-	VPSRLD       $0x04, Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y0
-	VPBROADCASTW (R10)(BX*1), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVZXBD    2(R10)(BX*1), Y5
-	VPAND        c0000000f<>+0(SB), Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y1
-	VPMOVZXBD    10(R10)(BX*1), Y5
-	VPAND        c0000000f<>+0(SB), Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y1
-	VPMOVZXBD    2(R10)(BX*1), Y5
-	VPSRLD       $0x04, Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y1
-	VPMOVZXBD    10(R10)(BX*1), Y5
-	VPSRLD       $0x04, Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y1
-	VPBROADCASTW (R10)(BX*2), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVZXBD    2(R10)(BX*2), Y5
-	VPAND        c0000000f<>+0(SB), Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y2
-	VPMOVZXBD    10(R10)(BX*2), Y5
-	VPAND        c0000000f<>+0(SB), Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y2
-	VPMOVZXBD    2(R10)(BX*2), Y5
-	VPSRLD       $0x04, Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y2
-	VPMOVZXBD    10(R10)(BX*2), Y5
-	VPSRLD       $0x04, Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y2
-	VPBROADCASTW (R10)(DI*1), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVZXBD    2(R10)(DI*1), Y5
-	VPAND        c0000000f<>+0(SB), Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y3
-	VPMOVZXBD    10(R10)(DI*1), Y5
-	VPAND        c0000000f<>+0(SB), Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y3
-	VPMOVZXBD    2(R10)(DI*1), Y5
-	VPSRLD       $0x04, Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y3
-	VPMOVZXBD    10(R10)(DI*1), Y5
-	VPSRLD       $0x04, Y5, Y5
-	VPSUBD       c00000008<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y3
-	ADDQ         $0x00000012, R10
-	ADDQ         $0x00000080, R9
-	DECQ         R11
-	JNZ          loop117
-
-end118:
-	VUNPCKHPS    Y1, Y0, Y4
-	VUNPCKLPS    Y1, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VUNPCKHPS    Y3, Y2, Y4
-	VUNPCKLPS    Y3, Y2, Y2
-	VADDPS       Y4, Y2, Y2
-	VUNPCKHPD    Y2, Y0, Y4
-	VUNPCKLPD    Y2, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVUPS      X1, (AX)
-	LEAQ         (SI)(BX*4), SI
-	ADDQ         $0x00000010, AX
-	SUBQ         $0x00000004, DX
-	JMP          rows115
-
-end116:
-rows119:
-	CMPQ   DX, $0x00000001
-	JL     end120
-	VXORPS Y0, Y0, Y0
-	MOVQ   CX, DI
-	MOVQ   SI, R9
-	MOVQ   R8, R10
-	TESTQ  R10, R10
 	JZ     end122
 
 loop121:
-	VPBROADCASTW (R9), X1
-	VCVTPH2PS    X1, Y1
-	VPMOVZXBD    2(R9), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VPSUBD       c00000008<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  (DI), Y2, Y0
-	VPMOVZXBD    10(R9), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VPSUBD       c00000008<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  32(DI), Y2, Y0
-	VPMOVZXBD    2(R9), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VPSUBD       c00000008<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  64(DI), Y2, Y0
-	VPMOVZXBD    10(R9), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VPSUBD       c00000008<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  96(DI), Y2, Y0
-	ADDQ         $0x00000012, R9
-	ADDQ         $0x00000080, DI
-	DECQ         R10
-	JNZ          loop121
+	VPBROADCASTW   (R10), X8
+	VCVTPH2PS      X8, Y8
+	VBROADCASTI128 2(R10), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y1, Y9, Y11
+	VPSUBD         Y3, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VMULPS         Y8, Y11, Y11
+	VFMADD231PS    (R9), Y11, Y4
+	VPSHUFB        Y2, Y9, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    32(R9), Y9, Y4
+	VPSHUFB        Y1, Y10, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    64(R9), Y9, Y4
+	VPSHUFB        Y2, Y10, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    96(R9), Y9, Y4
+	VPBROADCASTW   (R10)(DI*1), X8
+	VCVTPH2PS      X8, Y8
+	VBROADCASTI128 2(R10)(DI*1), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y1, Y9, Y11
+	VPSUBD         Y3, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VMULPS         Y8, Y11, Y11
+	VFMADD231PS    (R9), Y11, Y5
+	VPSHUFB        Y2, Y9, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    32(R9), Y9, Y5
+	VPSHUFB        Y1, Y10, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    64(R9), Y9, Y5
+	VPSHUFB        Y2, Y10, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    96(R9), Y9, Y5
+	VPBROADCASTW   (R10)(DI*2), X8
+	VCVTPH2PS      X8, Y8
+	VBROADCASTI128 2(R10)(DI*2), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y1, Y9, Y11
+	VPSUBD         Y3, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VMULPS         Y8, Y11, Y11
+	VFMADD231PS    (R9), Y11, Y6
+	VPSHUFB        Y2, Y9, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    32(R9), Y9, Y6
+	VPSHUFB        Y1, Y10, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    64(R9), Y9, Y6
+	VPSHUFB        Y2, Y10, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    96(R9), Y9, Y6
+	VPBROADCASTW   (R10)(R8*1), X8
+	VCVTPH2PS      X8, Y8
+	VBROADCASTI128 2(R10)(R8*1), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y1, Y9, Y11
+	VPSUBD         Y3, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VMULPS         Y8, Y11, Y11
+	VFMADD231PS    (R9), Y11, Y7
+	VPSHUFB        Y2, Y9, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    32(R9), Y9, Y7
+	VPSHUFB        Y1, Y10, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    64(R9), Y9, Y7
+	VPSHUFB        Y2, Y10, Y9
+	VPSUBD         Y3, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    96(R9), Y9, Y7
+	ADDQ           $0x00000012, R10
+	ADDQ           $0x00000080, R9
+	DECQ           R11
+	JNZ            loop121
 
 end122:
-	VUNPCKHPD    Y0, Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VMOVSHDUP    Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVSS       X1, (AX)
-	ADDQ         BX, SI
-	ADDQ         $0x00000004, AX
-	SUBQ         $0x00000001, DX
-	JMP          rows119
+	VUNPCKHPS    Y5, Y4, Y8
+	VUNPCKLPS    Y5, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VUNPCKHPS    Y7, Y6, Y8
+	VUNPCKLPS    Y7, Y6, Y6
+	VADDPS       Y8, Y6, Y6
+	VUNPCKHPD    Y6, Y4, Y8
+	VUNPCKLPD    Y6, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VMOVUPS      X5, (AX)
+	LEAQ         (SI)(DI*4), SI
+	ADDQ         $0x00000010, AX
+	SUBQ         $0x00000004, DX
+	JMP          while119
 
 end120:
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS spread0<>+0(SB), Y1
+	VMOVUPS spread8<>+0(SB), Y2
+	VMOVUPS c00000008<>+0(SB), Y3
+
+while123:
+	CMPQ   DX, $0x00000001
+	JL     end124
+	VXORPS Y4, Y4, Y4
+	MOVQ   CX, R8
+	MOVQ   SI, R9
+	MOVQ   BX, R10
+	TESTQ  R10, R10
+	JZ     end126
+
+loop125:
+	VPBROADCASTW   (R9), X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 2(R9), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y1, Y6, Y8
+	VPSUBD         Y3, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         Y5, Y8, Y8
+	VFMADD231PS    (R8), Y8, Y4
+	VPSHUFB        Y2, Y6, Y6
+	VPSUBD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VFMADD231PS    32(R8), Y6, Y4
+	VPSHUFB        Y1, Y7, Y6
+	VPSUBD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VFMADD231PS    64(R8), Y6, Y4
+	VPSHUFB        Y2, Y7, Y6
+	VPSUBD         Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VFMADD231PS    96(R8), Y6, Y4
+	ADDQ           $0x00000012, R9
+	ADDQ           $0x00000080, R8
+	DECQ           R10
+	JNZ            loop125
+
+end126:
+	VUNPCKHPD    Y4, Y4, Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVSHDUP    Y4, Y5
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VMOVSS       X5, (AX)
+	ADDQ         DI, SI
+	ADDQ         $0x00000004, AX
+	SUBQ         $0x00000001, DX
+	JMP          while123
+
+end124:
 	VZEROUPPER
 	RET
 
 // func dequantizeQ4_1AVX2(dst *float32, src *byte, blocks int)
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·dequantizeQ4_1AVX2(SB), NOSPLIT, $0-24
-	MOVQ  dst+0(FP), AX
-	MOVQ  src+8(FP), CX
-	MOVQ  blocks+16(FP), DX
-	TESTQ DX, DX
-	JZ    end124
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS spread0<>+0(SB), Y1
+	VMOVUPS spread8<>+0(SB), Y2
+	TESTQ   DX, DX
+	JZ      end128
 
-loop123:
-	VPBROADCASTD (CX), X0
-	VCVTPH2PS    X0, Y0
-	VMOVSLDUP    Y0, Y1
-	VMOVSHDUP    Y0, Y0
-	VPMOVZXBD    4(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y0, Y1, Y2
-	VMOVUPS      Y2, (AX)
-	VPMOVZXBD    12(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y0, Y1, Y2
-	VMOVUPS      Y2, 32(AX)
-	VPMOVZXBD    4(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y0, Y1, Y2
-	VMOVUPS      Y2, 64(AX)
-	VPMOVZXBD    12(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMADD213PS  Y0, Y1, Y2
-	VMOVUPS      Y2, 96(AX)
-	ADDQ         $0x00000014, CX
-	ADDQ         $0x00000080, AX
-	DECQ         DX
-	JNZ          loop123
+loop127:
+	VPBROADCASTD   (CX), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VBROADCASTI128 4(CX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y1, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD213PS    Y3, Y4, Y7
+	VMOVUPS        Y7, (AX)
+	VPSHUFB        Y2, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD213PS    Y3, Y4, Y5
+	VMOVUPS        Y5, 32(AX)
+	VPSHUFB        Y1, Y6, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD213PS    Y3, Y4, Y5
+	VMOVUPS        Y5, 64(AX)
+	VPSHUFB        Y2, Y6, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD213PS    Y3, Y4, Y5
+	VMOVUPS        Y5, 96(AX)
+	ADDQ           $0x00000014, CX
+	ADDQ           $0x00000080, AX
+	DECQ           DX
+	JNZ            loop127
 
-end124:
+end128:
 	VZEROUPPER
 	RET
 
 // func matVecQ4_1AVX2(out *float32, x *float32, w *byte, n int, k int)
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·matVecQ4_1AVX2(SB), NOSPLIT, $0-40
-	MOVQ   out+0(FP), AX
-	MOVQ   x+8(FP), CX
-	MOVQ   n+24(FP), DX
-	MOVQ   k+32(FP), BX
-	MOVQ   w+16(FP), SI
-	MOVQ   BX, R8
-	SHRQ   $0x05, R8
-	IMUL3Q $0x00000014, R8, BX
-	LEAQ   (BX)(BX*2), DI
+	MOVQ    out+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+24(FP), DX
+	MOVQ    k+32(FP), BX
+	MOVQ    w+16(FP), SI
+	SHRQ    $0x05, BX
+	IMUL3Q  $0x00000014, BX, DI
+	LEAQ    (DI)(DI*2), R8
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS spread0<>+0(SB), Y1
+	VMOVUPS spread8<>+0(SB), Y2
 
-rows125:
+while129:
 	CMPQ   DX, $0x00000004
-	JL     end126
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
+	JL     end130
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   R8, R11
+	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end128
-
-loop127:
-	VPBROADCASTD (R10), X4
-	VCVTPH2PS    X4, Y4
-	VMOVSLDUP    Y4, Y5
-	VMOVSHDUP    Y4, Y4
-	VPMOVZXBD    4(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  (R9), Y6, Y0
-	VPMOVZXBD    12(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  32(R9), Y6, Y0
-	VPMOVZXBD    4(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  64(R9), Y6, Y0
-	VPMOVZXBD    12(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  96(R9), Y6, Y0
-	VPBROADCASTD (R10)(BX*1), X4
-	VCVTPH2PS    X4, Y4
-	VMOVSLDUP    Y4, Y5
-	VMOVSHDUP    Y4, Y4
-	VPMOVZXBD    4(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  (R9), Y6, Y1
-	VPMOVZXBD    12(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  32(R9), Y6, Y1
-	VPMOVZXBD    4(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  64(R9), Y6, Y1
-	VPMOVZXBD    12(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  96(R9), Y6, Y1
-	VPBROADCASTD (R10)(BX*2), X4
-	VCVTPH2PS    X4, Y4
-	VMOVSLDUP    Y4, Y5
-	VMOVSHDUP    Y4, Y4
-	VPMOVZXBD    4(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  (R9), Y6, Y2
-	VPMOVZXBD    12(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  32(R9), Y6, Y2
-	VPMOVZXBD    4(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  64(R9), Y6, Y2
-	VPMOVZXBD    12(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  96(R9), Y6, Y2
-	VPBROADCASTD (R10)(DI*1), X4
-	VCVTPH2PS    X4, Y4
-	VMOVSLDUP    Y4, Y5
-	VMOVSHDUP    Y4, Y4
-	VPMOVZXBD    4(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  (R9), Y6, Y3
-	VPMOVZXBD    12(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  32(R9), Y6, Y3
-	VPMOVZXBD    4(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  64(R9), Y6, Y3
-	VPMOVZXBD    12(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD213PS  Y4, Y5, Y6
-	VFMADD231PS  96(R9), Y6, Y3
-	ADDQ         $0x00000014, R10
-	ADDQ         $0x00000080, R9
-	DECQ         R11
-	JNZ          loop127
-
-end128:
-	VUNPCKHPS    Y1, Y0, Y4
-	VUNPCKLPS    Y1, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VUNPCKHPS    Y3, Y2, Y4
-	VUNPCKLPS    Y3, Y2, Y2
-	VADDPS       Y4, Y2, Y2
-	VUNPCKHPD    Y2, Y0, Y4
-	VUNPCKLPD    Y2, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVUPS      X1, (AX)
-	LEAQ         (SI)(BX*4), SI
-	ADDQ         $0x00000010, AX
-	SUBQ         $0x00000004, DX
-	JMP          rows125
-
-end126:
-rows129:
-	CMPQ   DX, $0x00000001
-	JL     end130
-	VXORPS Y0, Y0, Y0
-	MOVQ   CX, DI
-	MOVQ   SI, R9
-	MOVQ   R8, R10
-	TESTQ  R10, R10
 	JZ     end132
 
 loop131:
-	VPBROADCASTD (R9), X1
-	VCVTPH2PS    X1, Y1
-	VMOVSLDUP    Y1, Y2
-	VMOVSHDUP    Y1, Y1
-	VPMOVZXBD    4(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  Y1, Y2, Y3
-	VFMADD231PS  (DI), Y3, Y0
-	VPMOVZXBD    12(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  Y1, Y2, Y3
-	VFMADD231PS  32(DI), Y3, Y0
-	VPMOVZXBD    4(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  Y1, Y2, Y3
-	VFMADD231PS  64(DI), Y3, Y0
-	VPMOVZXBD    12(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMADD213PS  Y1, Y2, Y3
-	VFMADD231PS  96(DI), Y3, Y0
-	ADDQ         $0x00000014, R9
-	ADDQ         $0x00000080, DI
-	DECQ         R10
-	JNZ          loop131
+	VPBROADCASTD   (R10), X7
+	VCVTPH2PS      X7, Y7
+	VMOVSLDUP      Y7, Y8
+	VMOVSHDUP      Y7, Y7
+	VBROADCASTI128 4(R10), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y1, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VFMADD213PS    Y7, Y8, Y11
+	VFMADD231PS    (R9), Y11, Y3
+	VPSHUFB        Y2, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    32(R9), Y9, Y3
+	VPSHUFB        Y1, Y10, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    64(R9), Y9, Y3
+	VPSHUFB        Y2, Y10, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    96(R9), Y9, Y3
+	VPBROADCASTD   (R10)(DI*1), X7
+	VCVTPH2PS      X7, Y7
+	VMOVSLDUP      Y7, Y8
+	VMOVSHDUP      Y7, Y7
+	VBROADCASTI128 4(R10)(DI*1), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y1, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VFMADD213PS    Y7, Y8, Y11
+	VFMADD231PS    (R9), Y11, Y4
+	VPSHUFB        Y2, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    32(R9), Y9, Y4
+	VPSHUFB        Y1, Y10, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    64(R9), Y9, Y4
+	VPSHUFB        Y2, Y10, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    96(R9), Y9, Y4
+	VPBROADCASTD   (R10)(DI*2), X7
+	VCVTPH2PS      X7, Y7
+	VMOVSLDUP      Y7, Y8
+	VMOVSHDUP      Y7, Y7
+	VBROADCASTI128 4(R10)(DI*2), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y1, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VFMADD213PS    Y7, Y8, Y11
+	VFMADD231PS    (R9), Y11, Y5
+	VPSHUFB        Y2, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    32(R9), Y9, Y5
+	VPSHUFB        Y1, Y10, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    64(R9), Y9, Y5
+	VPSHUFB        Y2, Y10, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    96(R9), Y9, Y5
+	VPBROADCASTD   (R10)(R8*1), X7
+	VCVTPH2PS      X7, Y7
+	VMOVSLDUP      Y7, Y8
+	VMOVSHDUP      Y7, Y7
+	VBROADCASTI128 4(R10)(R8*1), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y1, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VFMADD213PS    Y7, Y8, Y11
+	VFMADD231PS    (R9), Y11, Y6
+	VPSHUFB        Y2, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    32(R9), Y9, Y6
+	VPSHUFB        Y1, Y10, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    64(R9), Y9, Y6
+	VPSHUFB        Y2, Y10, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD213PS    Y7, Y8, Y9
+	VFMADD231PS    96(R9), Y9, Y6
+	ADDQ           $0x00000014, R10
+	ADDQ           $0x00000080, R9
+	DECQ           R11
+	JNZ            loop131
 
 end132:
-	VUNPCKHPD    Y0, Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VMOVSHDUP    Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVSS       X1, (AX)
-	ADDQ         BX, SI
-	ADDQ         $0x00000004, AX
-	SUBQ         $0x00000001, DX
-	JMP          rows129
+	VUNPCKHPS    Y4, Y3, Y7
+	VUNPCKLPS    Y4, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VUNPCKHPS    Y6, Y5, Y7
+	VUNPCKLPS    Y6, Y5, Y5
+	VADDPS       Y7, Y5, Y5
+	VUNPCKHPD    Y5, Y3, Y7
+	VUNPCKLPD    Y5, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VMOVUPS      X4, (AX)
+	LEAQ         (SI)(DI*4), SI
+	ADDQ         $0x00000010, AX
+	SUBQ         $0x00000004, DX
+	JMP          while129
 
 end130:
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS spread0<>+0(SB), Y1
+	VMOVUPS spread8<>+0(SB), Y2
+
+while133:
+	CMPQ   DX, $0x00000001
+	JL     end134
+	VXORPS Y3, Y3, Y3
+	MOVQ   CX, R8
+	MOVQ   SI, R9
+	MOVQ   BX, R10
+	TESTQ  R10, R10
+	JZ     end136
+
+loop135:
+	VPBROADCASTD   (R9), X4
+	VCVTPH2PS      X4, Y4
+	VMOVSLDUP      Y4, Y5
+	VMOVSHDUP      Y4, Y4
+	VBROADCASTI128 4(R9), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y1, Y6, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD213PS    Y4, Y5, Y8
+	VFMADD231PS    (R8), Y8, Y3
+	VPSHUFB        Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD213PS    Y4, Y5, Y6
+	VFMADD231PS    32(R8), Y6, Y3
+	VPSHUFB        Y1, Y7, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD213PS    Y4, Y5, Y6
+	VFMADD231PS    64(R8), Y6, Y3
+	VPSHUFB        Y2, Y7, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD213PS    Y4, Y5, Y6
+	VFMADD231PS    96(R8), Y6, Y3
+	ADDQ           $0x00000014, R9
+	ADDQ           $0x00000080, R8
+	DECQ           R10
+	JNZ            loop135
+
+end136:
+	VUNPCKHPD    Y3, Y3, Y4
+	VADDPS       Y4, Y3, Y3
+	VMOVSHDUP    Y3, Y4
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VMOVSS       X4, (AX)
+	ADDQ         DI, SI
+	ADDQ         $0x00000004, AX
+	SUBQ         $0x00000001, DX
+	JMP          while133
+
+end134:
 	VZEROUPPER
 	RET
 
@@ -2129,9 +2242,9 @@ TEXT ·dequantizeQ8_0AVX2(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end134
+	JZ    end138
 
-loop133:
+loop137:
 	VPBROADCASTW (CX), X0
 	VCVTPH2PS    X0, Y0
 	VPMOVSXBD    2(CX), Y1
@@ -2153,9 +2266,9 @@ loop133:
 	ADDQ         $0x00000022, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          loop133
+	JNZ          loop137
 
-end134:
+end138:
 	VZEROUPPER
 	RET
 
@@ -2167,25 +2280,24 @@ TEXT ·matVecQ8_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ   n+24(FP), DX
 	MOVQ   k+32(FP), BX
 	MOVQ   w+16(FP), SI
-	MOVQ   BX, R8
-	SHRQ   $0x05, R8
-	IMUL3Q $0x00000022, R8, BX
-	LEAQ   (BX)(BX*2), DI
+	SHRQ   $0x05, BX
+	IMUL3Q $0x00000022, BX, DI
+	LEAQ   (DI)(DI*2), R8
 
-rows135:
+while139:
 	CMPQ   DX, $0x00000004
-	JL     end136
+	JL     end140
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   R8, R11
+	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end138
+	JZ     end142
 
-loop137:
+loop141:
 	VPBROADCASTW (R10), X4
 	VCVTPH2PS    X4, Y4
 	VPMOVSXBD    2(R10), Y5
@@ -2204,66 +2316,66 @@ loop137:
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VFMADD231PS  96(R9), Y5, Y0
-	VPBROADCASTW (R10)(BX*1), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVSXBD    2(R10)(BX*1), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y1
-	VPMOVSXBD    10(R10)(BX*1), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y1
-	VPMOVSXBD    18(R10)(BX*1), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y1
-	VPMOVSXBD    26(R10)(BX*1), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y1
-	VPBROADCASTW (R10)(BX*2), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVSXBD    2(R10)(BX*2), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y2
-	VPMOVSXBD    10(R10)(BX*2), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y2
-	VPMOVSXBD    18(R10)(BX*2), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y2
-	VPMOVSXBD    26(R10)(BX*2), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y2
 	VPBROADCASTW (R10)(DI*1), X4
 	VCVTPH2PS    X4, Y4
 	VPMOVSXBD    2(R10)(DI*1), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y3
+	VFMADD231PS  (R9), Y5, Y1
 	VPMOVSXBD    10(R10)(DI*1), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y3
+	VFMADD231PS  32(R9), Y5, Y1
 	VPMOVSXBD    18(R10)(DI*1), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y3
+	VFMADD231PS  64(R9), Y5, Y1
 	VPMOVSXBD    26(R10)(DI*1), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  96(R9), Y5, Y1
+	VPBROADCASTW (R10)(DI*2), X4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBD    2(R10)(DI*2), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  (R9), Y5, Y2
+	VPMOVSXBD    10(R10)(DI*2), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  32(R9), Y5, Y2
+	VPMOVSXBD    18(R10)(DI*2), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  64(R9), Y5, Y2
+	VPMOVSXBD    26(R10)(DI*2), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  96(R9), Y5, Y2
+	VPBROADCASTW (R10)(R8*1), X4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBD    2(R10)(R8*1), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  (R9), Y5, Y3
+	VPMOVSXBD    10(R10)(R8*1), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  32(R9), Y5, Y3
+	VPMOVSXBD    18(R10)(R8*1), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VFMADD231PS  64(R9), Y5, Y3
+	VPMOVSXBD    26(R10)(R8*1), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VFMADD231PS  96(R9), Y5, Y3
 	ADDQ         $0x00000022, R10
 	ADDQ         $0x00000080, R9
 	DECQ         R11
-	JNZ          loop137
+	JNZ          loop141
 
-end138:
+end142:
 	VUNPCKHPS    Y1, Y0, Y4
 	VUNPCKLPS    Y1, Y0, Y0
 	VADDPS       Y4, Y0, Y0
@@ -2276,47 +2388,47 @@ end138:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	VMOVUPS      X1, (AX)
-	LEAQ         (SI)(BX*4), SI
+	LEAQ         (SI)(DI*4), SI
 	ADDQ         $0x00000010, AX
 	SUBQ         $0x00000004, DX
-	JMP          rows135
+	JMP          while139
 
-end136:
-rows139:
+end140:
+while143:
 	CMPQ   DX, $0x00000001
-	JL     end140
+	JL     end144
 	VXORPS Y0, Y0, Y0
-	MOVQ   CX, DI
+	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   R8, R10
+	MOVQ   BX, R10
 	TESTQ  R10, R10
-	JZ     end142
+	JZ     end146
 
-loop141:
+loop145:
 	VPBROADCASTW (R9), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(R9), Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  (DI), Y2, Y0
+	VFMADD231PS  (R8), Y2, Y0
 	VPMOVSXBD    10(R9), Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  32(DI), Y2, Y0
+	VFMADD231PS  32(R8), Y2, Y0
 	VPMOVSXBD    18(R9), Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  64(DI), Y2, Y0
+	VFMADD231PS  64(R8), Y2, Y0
 	VPMOVSXBD    26(R9), Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  96(DI), Y2, Y0
+	VFMADD231PS  96(R8), Y2, Y0
 	ADDQ         $0x00000022, R9
-	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
 	DECQ         R10
-	JNZ          loop141
+	JNZ          loop145
 
-end142:
+end146:
 	VUNPCKHPD    Y0, Y0, Y1
 	VADDPS       Y1, Y0, Y0
 	VMOVSHDUP    Y0, Y1
@@ -2324,29 +2436,30 @@ end142:
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X1
 	VMOVSS       X1, (AX)
-	ADDQ         BX, SI
+	ADDQ         DI, SI
 	ADDQ         $0x00000004, AX
 	SUBQ         $0x00000001, DX
-	JMP          rows139
+	JMP          while143
 
-end140:
+end144:
 	VZEROUPPER
 	RET
 
 // func dequantizeQ4_KAVX2(dst *float32, src *byte, blocks int)
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·dequantizeQ4_KAVX2(SB), NOSPLIT, $64-24
-	MOVQ  dst+0(FP), AX
-	MOVQ  src+8(FP), CX
-	MOVQ  blocks+16(FP), DX
-	TESTQ DX, DX
-	JZ    end144
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Y0
+	TESTQ   DX, DX
+	JZ      end148
 
-loop143:
-	VPBROADCASTD (CX), X0
-	VCVTPH2PS    X0, Y0
-	VMOVSLDUP    Y0, Y1
-	VMOVSHDUP    Y0, Y0
+loop147:
+	VPBROADCASTD (CX), X1
+	VCVTPH2PS    X1, Y1
+	VMOVSLDUP    Y1, Y2
+	VMOVSHDUP    Y1, Y1
 	MOVL         12(CX), BX
 	MOVL         4(CX), SI
 	MOVL         SI, DI
@@ -2370,232 +2483,250 @@ loop143:
 	SHLQ         $0x20, R8
 	ORQ          DI, R8
 	MOVQ         R8, BX
-	VMOVQ        SI, X2
+	VMOVQ        SI, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VMOVQ        BX, X2
 	VPMOVZXBD    X2, Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (SP)
-	VMOVQ        BX, X1
-	VPMOVZXBD    X1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(SP)
-	VBROADCASTSS (SP), Y0
-	VBROADCASTSS 32(SP), Y1
-	VPMOVZXBD    16(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (AX)
-	VPMOVZXBD    24(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 32(AX)
-	VPMOVZXBD    32(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 64(AX)
-	VPMOVZXBD    40(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 96(AX)
-	VBROADCASTSS 4(SP), Y0
-	VBROADCASTSS 36(SP), Y1
-	VPMOVZXBD    16(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 128(AX)
-	VPMOVZXBD    24(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 160(AX)
-	VPMOVZXBD    32(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 192(AX)
-	VPMOVZXBD    40(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 224(AX)
-	VBROADCASTSS 8(SP), Y0
-	VBROADCASTSS 40(SP), Y1
-	VPMOVZXBD    48(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 256(AX)
-	VPMOVZXBD    56(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 288(AX)
-	VPMOVZXBD    64(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 320(AX)
-	VPMOVZXBD    72(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 352(AX)
-	VBROADCASTSS 12(SP), Y0
-	VBROADCASTSS 44(SP), Y1
-	VPMOVZXBD    48(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 384(AX)
-	VPMOVZXBD    56(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 416(AX)
-	VPMOVZXBD    64(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 448(AX)
-	VPMOVZXBD    72(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 480(AX)
-	VBROADCASTSS 16(SP), Y0
-	VBROADCASTSS 48(SP), Y1
-	VPMOVZXBD    80(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 512(AX)
-	VPMOVZXBD    88(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 544(AX)
-	VPMOVZXBD    96(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 576(AX)
-	VPMOVZXBD    104(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 608(AX)
-	VBROADCASTSS 20(SP), Y0
-	VBROADCASTSS 52(SP), Y1
-	VPMOVZXBD    80(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 640(AX)
-	VPMOVZXBD    88(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 672(AX)
-	VPMOVZXBD    96(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 704(AX)
-	VPMOVZXBD    104(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 736(AX)
-	VBROADCASTSS 24(SP), Y0
-	VBROADCASTSS 56(SP), Y1
-	VPMOVZXBD    112(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 768(AX)
-	VPMOVZXBD    120(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 800(AX)
-	VPMOVZXBD    128(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 832(AX)
-	VPMOVZXBD    136(CX), Y2
-	VPAND        c0000000f<>+0(SB), Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 864(AX)
-	VBROADCASTSS 28(SP), Y0
-	VBROADCASTSS 60(SP), Y1
-	VPMOVZXBD    112(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 896(AX)
-	VPMOVZXBD    120(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 928(AX)
-	VPMOVZXBD    128(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 960(AX)
-	VPMOVZXBD    136(CX), Y2
-	VPSRLD       $0x04, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VFMSUB213PS  Y1, Y0, Y2
-	VMOVUPS      Y2, 992(AX)
+	VMOVUPS      Y2, 32(SP)
+	VBROADCASTSS (SP), Y1
+	VBROADCASTSS 32(SP), Y2
+	VPMOVZXBD    16(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, (AX)
+	VPMOVZXBD    24(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VPMOVZXBD    32(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 64(AX)
+	VPMOVZXBD    40(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VBROADCASTSS 4(SP), Y1
+	VBROADCASTSS 36(SP), Y2
+	VPMOVZXBD    16(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 128(AX)
+	VPMOVZXBD    24(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VPMOVZXBD    32(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 192(AX)
+	VPMOVZXBD    40(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	VBROADCASTSS 8(SP), Y1
+	VBROADCASTSS 40(SP), Y2
+	VPMOVZXBD    48(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 256(AX)
+	VPMOVZXBD    56(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 288(AX)
+	VPMOVZXBD    64(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 320(AX)
+	VPMOVZXBD    72(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 352(AX)
+	VBROADCASTSS 12(SP), Y1
+	VBROADCASTSS 44(SP), Y2
+	VPMOVZXBD    48(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 384(AX)
+	VPMOVZXBD    56(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 416(AX)
+	VPMOVZXBD    64(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 448(AX)
+	VPMOVZXBD    72(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 480(AX)
+	VBROADCASTSS 16(SP), Y1
+	VBROADCASTSS 48(SP), Y2
+	VPMOVZXBD    80(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 512(AX)
+	VPMOVZXBD    88(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 544(AX)
+	VPMOVZXBD    96(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 576(AX)
+	VPMOVZXBD    104(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 608(AX)
+	VBROADCASTSS 20(SP), Y1
+	VBROADCASTSS 52(SP), Y2
+	VPMOVZXBD    80(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 640(AX)
+	VPMOVZXBD    88(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 672(AX)
+	VPMOVZXBD    96(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 704(AX)
+	VPMOVZXBD    104(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 736(AX)
+	VBROADCASTSS 24(SP), Y1
+	VBROADCASTSS 56(SP), Y2
+	VPMOVZXBD    112(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 768(AX)
+	VPMOVZXBD    120(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 800(AX)
+	VPMOVZXBD    128(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 832(AX)
+	VPMOVZXBD    136(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 864(AX)
+	VBROADCASTSS 28(SP), Y1
+	VBROADCASTSS 60(SP), Y2
+	VPMOVZXBD    112(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 896(AX)
+	VPMOVZXBD    120(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 928(AX)
+	VPMOVZXBD    128(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 960(AX)
+	VPMOVZXBD    136(CX), Y3
+	VPSRLD       $0x04, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMSUB213PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 992(AX)
 	ADDQ         $0x00000090, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
-	JNZ          loop143
+	JNZ          loop147
 
-end144:
+end148:
 	VZEROUPPER
 	RET
+
+DATA c0000000f<>+0(SB)/4, $0x0000000f
+DATA c0000000f<>+4(SB)/4, $0x0000000f
+DATA c0000000f<>+8(SB)/4, $0x0000000f
+DATA c0000000f<>+12(SB)/4, $0x0000000f
+DATA c0000000f<>+16(SB)/4, $0x0000000f
+DATA c0000000f<>+20(SB)/4, $0x0000000f
+DATA c0000000f<>+24(SB)/4, $0x0000000f
+DATA c0000000f<>+28(SB)/4, $0x0000000f
+DATA c0000000f<>+32(SB)/4, $0x0000000f
+DATA c0000000f<>+36(SB)/4, $0x0000000f
+DATA c0000000f<>+40(SB)/4, $0x0000000f
+DATA c0000000f<>+44(SB)/4, $0x0000000f
+DATA c0000000f<>+48(SB)/4, $0x0000000f
+DATA c0000000f<>+52(SB)/4, $0x0000000f
+DATA c0000000f<>+56(SB)/4, $0x0000000f
+DATA c0000000f<>+60(SB)/4, $0x0000000f
+GLOBL c0000000f<>(SB), RODATA|NOPTR, $64
 
 // func matVecQ4_KAVX2(out *float32, x *float32, w *byte, n int, k int)
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·matVecQ4_KAVX2(SB), NOSPLIT, $256-40
-	MOVQ   out+0(FP), AX
-	MOVQ   x+8(FP), CX
-	MOVQ   n+24(FP), DX
-	MOVQ   k+32(FP), BX
-	MOVQ   w+16(FP), SI
-	MOVQ   BX, R8
-	SHRQ   $0x08, R8
-	IMUL3Q $0x00000090, R8, BX
-	LEAQ   (BX)(BX*2), DI
+	MOVQ    out+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+24(FP), DX
+	MOVQ    k+32(FP), BX
+	MOVQ    w+16(FP), SI
+	SHRQ    $0x08, BX
+	IMUL3Q  $0x00000090, BX, DI
+	LEAQ    (DI)(DI*2), R8
+	VMOVUPS c0000000f<>+0(SB), Y0
 
-rows145:
+while149:
 	CMPQ   DX, $0x00000004
-	JL     end146
-	VXORPS Y0, Y0, Y0
+	JL     end150
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   R8, R11
+	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end148
+	JZ     end152
 
-loop147:
-	VPBROADCASTD (R10), X4
-	VCVTPH2PS    X4, Y4
-	VMOVSLDUP    Y4, Y5
-	VMOVSHDUP    Y4, Y4
+loop151:
+	VPBROADCASTD (R10), X5
+	VCVTPH2PS    X5, Y5
+	VMOVSLDUP    Y5, Y6
+	VMOVSHDUP    Y5, Y5
 	MOVL         12(R10), R12
 	MOVL         4(R10), R13
 	MOVL         R13, R14
@@ -2619,94 +2750,20 @@ loop147:
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
 	MOVQ         R15, R12
-	VMOVQ        R13, X6
+	VMOVQ        R13, X7
+	VPMOVZXBD    X7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, (SP)
+	VMOVQ        R12, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
-	VMOVUPS      Y6, (SP)
-	VMOVQ        R12, X5
-	VPMOVZXBD    X5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 32(SP)
-	VPBROADCASTD (R10)(BX*1), X4
-	VCVTPH2PS    X4, Y4
-	VMOVSLDUP    Y4, Y5
-	VMOVSHDUP    Y4, Y4
-	MOVL         12(R10)(BX*1), R12
-	MOVL         4(R10)(BX*1), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10)(BX*1), R14
-	MOVL         R14, R15
-	SHRL         $0x02, R15
-	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
-	ANDL         $0x3f3f3f3f, R14
-	SHLQ         $0x20, R15
-	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X6
-	VPMOVZXBD    X6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VMOVUPS      Y6, 64(SP)
-	VMOVQ        R12, X5
-	VPMOVZXBD    X5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 96(SP)
-	VPBROADCASTD (R10)(BX*2), X4
-	VCVTPH2PS    X4, Y4
-	VMOVSLDUP    Y4, Y5
-	VMOVSHDUP    Y4, Y4
-	MOVL         12(R10)(BX*2), R12
-	MOVL         4(R10)(BX*2), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10)(BX*2), R14
-	MOVL         R14, R15
-	SHRL         $0x02, R15
-	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
-	ANDL         $0x3f3f3f3f, R14
-	SHLQ         $0x20, R15
-	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X6
-	VPMOVZXBD    X6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VMOVUPS      Y6, 128(SP)
-	VMOVQ        R12, X5
-	VPMOVZXBD    X5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 160(SP)
-	VPBROADCASTD (R10)(DI*1), X4
-	VCVTPH2PS    X4, Y4
-	VMOVSLDUP    Y4, Y5
-	VMOVSHDUP    Y4, Y4
+	VMOVUPS      Y6, 32(SP)
+	VPBROADCASTD (R10)(DI*1), X5
+	VCVTPH2PS    X5, Y5
+	VMOVSLDUP    Y5, Y6
+	VMOVSHDUP    Y5, Y5
 	MOVL         12(R10)(DI*1), R12
 	MOVL         4(R10)(DI*1), R13
 	MOVL         R13, R14
@@ -2730,759 +2787,835 @@ loop147:
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
 	MOVQ         R15, R12
-	VMOVQ        R13, X6
+	VMOVQ        R13, X7
+	VPMOVZXBD    X7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 64(SP)
+	VMOVQ        R12, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
-	VMOVUPS      Y6, 192(SP)
-	VMOVQ        R12, X5
-	VPMOVZXBD    X5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 224(SP)
-	VBROADCASTSS (SP), Y4
-	VBROADCASTSS 32(SP), Y5
-	VPMOVZXBD    16(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  (R9), Y6, Y0
-	VPMOVZXBD    24(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  32(R9), Y6, Y0
-	VPMOVZXBD    32(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  64(R9), Y6, Y0
-	VPMOVZXBD    40(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  96(R9), Y6, Y0
-	VBROADCASTSS 4(SP), Y4
-	VBROADCASTSS 36(SP), Y5
-	VPMOVZXBD    16(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  128(R9), Y6, Y0
-	VPMOVZXBD    24(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  160(R9), Y6, Y0
-	VPMOVZXBD    32(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  192(R9), Y6, Y0
-	VPMOVZXBD    40(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  224(R9), Y6, Y0
-	VBROADCASTSS 64(SP), Y4
-	VBROADCASTSS 96(SP), Y5
-	VPMOVZXBD    16(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  (R9), Y6, Y1
-	VPMOVZXBD    24(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  32(R9), Y6, Y1
-	VPMOVZXBD    32(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  64(R9), Y6, Y1
-	VPMOVZXBD    40(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  96(R9), Y6, Y1
-	VBROADCASTSS 68(SP), Y4
-	VBROADCASTSS 100(SP), Y5
-	VPMOVZXBD    16(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  128(R9), Y6, Y1
-	VPMOVZXBD    24(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  160(R9), Y6, Y1
-	VPMOVZXBD    32(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  192(R9), Y6, Y1
-	VPMOVZXBD    40(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  224(R9), Y6, Y1
-	VBROADCASTSS 128(SP), Y4
-	VBROADCASTSS 160(SP), Y5
-	VPMOVZXBD    16(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  (R9), Y6, Y2
-	VPMOVZXBD    24(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  32(R9), Y6, Y2
-	VPMOVZXBD    32(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  64(R9), Y6, Y2
-	VPMOVZXBD    40(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  96(R9), Y6, Y2
-	VBROADCASTSS 132(SP), Y4
-	VBROADCASTSS 164(SP), Y5
-	VPMOVZXBD    16(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  128(R9), Y6, Y2
-	VPMOVZXBD    24(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  160(R9), Y6, Y2
-	VPMOVZXBD    32(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  192(R9), Y6, Y2
-	VPMOVZXBD    40(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  224(R9), Y6, Y2
-	VBROADCASTSS 192(SP), Y4
-	VBROADCASTSS 224(SP), Y5
-	VPMOVZXBD    16(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  (R9), Y6, Y3
-	VPMOVZXBD    24(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  32(R9), Y6, Y3
-	VPMOVZXBD    32(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  64(R9), Y6, Y3
-	VPMOVZXBD    40(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  96(R9), Y6, Y3
-	VBROADCASTSS 196(SP), Y4
-	VBROADCASTSS 228(SP), Y5
-	VPMOVZXBD    16(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  128(R9), Y6, Y3
-	VPMOVZXBD    24(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  160(R9), Y6, Y3
-	VPMOVZXBD    32(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  192(R9), Y6, Y3
-	VPMOVZXBD    40(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  224(R9), Y6, Y3
-	VBROADCASTSS 8(SP), Y4
-	VBROADCASTSS 40(SP), Y5
-	VPMOVZXBD    48(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  256(R9), Y6, Y0
-	VPMOVZXBD    56(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  288(R9), Y6, Y0
-	VPMOVZXBD    64(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  320(R9), Y6, Y0
-	VPMOVZXBD    72(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  352(R9), Y6, Y0
-	VBROADCASTSS 12(SP), Y4
-	VBROADCASTSS 44(SP), Y5
-	VPMOVZXBD    48(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  384(R9), Y6, Y0
-	VPMOVZXBD    56(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  416(R9), Y6, Y0
-	VPMOVZXBD    64(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  448(R9), Y6, Y0
-	VPMOVZXBD    72(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  480(R9), Y6, Y0
-	VBROADCASTSS 72(SP), Y4
-	VBROADCASTSS 104(SP), Y5
-	VPMOVZXBD    48(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  256(R9), Y6, Y1
-	VPMOVZXBD    56(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  288(R9), Y6, Y1
-	VPMOVZXBD    64(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  320(R9), Y6, Y1
-	VPMOVZXBD    72(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  352(R9), Y6, Y1
-	VBROADCASTSS 76(SP), Y4
-	VBROADCASTSS 108(SP), Y5
-	VPMOVZXBD    48(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  384(R9), Y6, Y1
-	VPMOVZXBD    56(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  416(R9), Y6, Y1
-	VPMOVZXBD    64(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  448(R9), Y6, Y1
-	VPMOVZXBD    72(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  480(R9), Y6, Y1
-	VBROADCASTSS 136(SP), Y4
-	VBROADCASTSS 168(SP), Y5
-	VPMOVZXBD    48(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  256(R9), Y6, Y2
-	VPMOVZXBD    56(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  288(R9), Y6, Y2
-	VPMOVZXBD    64(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  320(R9), Y6, Y2
-	VPMOVZXBD    72(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  352(R9), Y6, Y2
-	VBROADCASTSS 140(SP), Y4
-	VBROADCASTSS 172(SP), Y5
-	VPMOVZXBD    48(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  384(R9), Y6, Y2
-	VPMOVZXBD    56(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  416(R9), Y6, Y2
-	VPMOVZXBD    64(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  448(R9), Y6, Y2
-	VPMOVZXBD    72(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  480(R9), Y6, Y2
-	VBROADCASTSS 200(SP), Y4
-	VBROADCASTSS 232(SP), Y5
-	VPMOVZXBD    48(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  256(R9), Y6, Y3
-	VPMOVZXBD    56(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  288(R9), Y6, Y3
-	VPMOVZXBD    64(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  320(R9), Y6, Y3
-	VPMOVZXBD    72(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  352(R9), Y6, Y3
-	VBROADCASTSS 204(SP), Y4
-	VBROADCASTSS 236(SP), Y5
-	VPMOVZXBD    48(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  384(R9), Y6, Y3
-	VPMOVZXBD    56(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  416(R9), Y6, Y3
-	VPMOVZXBD    64(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  448(R9), Y6, Y3
-	VPMOVZXBD    72(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  480(R9), Y6, Y3
-	VBROADCASTSS 16(SP), Y4
-	VBROADCASTSS 48(SP), Y5
-	VPMOVZXBD    80(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  512(R9), Y6, Y0
-	VPMOVZXBD    88(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  544(R9), Y6, Y0
-	VPMOVZXBD    96(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  576(R9), Y6, Y0
-	VPMOVZXBD    104(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  608(R9), Y6, Y0
-	VBROADCASTSS 20(SP), Y4
-	VBROADCASTSS 52(SP), Y5
-	VPMOVZXBD    80(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  640(R9), Y6, Y0
-	VPMOVZXBD    88(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  672(R9), Y6, Y0
-	VPMOVZXBD    96(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  704(R9), Y6, Y0
-	VPMOVZXBD    104(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  736(R9), Y6, Y0
-	VBROADCASTSS 80(SP), Y4
-	VBROADCASTSS 112(SP), Y5
-	VPMOVZXBD    80(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  512(R9), Y6, Y1
-	VPMOVZXBD    88(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  544(R9), Y6, Y1
-	VPMOVZXBD    96(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  576(R9), Y6, Y1
-	VPMOVZXBD    104(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  608(R9), Y6, Y1
-	VBROADCASTSS 84(SP), Y4
-	VBROADCASTSS 116(SP), Y5
-	VPMOVZXBD    80(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  640(R9), Y6, Y1
-	VPMOVZXBD    88(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  672(R9), Y6, Y1
-	VPMOVZXBD    96(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  704(R9), Y6, Y1
-	VPMOVZXBD    104(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  736(R9), Y6, Y1
-	VBROADCASTSS 144(SP), Y4
-	VBROADCASTSS 176(SP), Y5
-	VPMOVZXBD    80(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  512(R9), Y6, Y2
-	VPMOVZXBD    88(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  544(R9), Y6, Y2
-	VPMOVZXBD    96(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  576(R9), Y6, Y2
-	VPMOVZXBD    104(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  608(R9), Y6, Y2
-	VBROADCASTSS 148(SP), Y4
-	VBROADCASTSS 180(SP), Y5
-	VPMOVZXBD    80(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  640(R9), Y6, Y2
-	VPMOVZXBD    88(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  672(R9), Y6, Y2
-	VPMOVZXBD    96(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  704(R9), Y6, Y2
-	VPMOVZXBD    104(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  736(R9), Y6, Y2
-	VBROADCASTSS 208(SP), Y4
-	VBROADCASTSS 240(SP), Y5
-	VPMOVZXBD    80(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  512(R9), Y6, Y3
-	VPMOVZXBD    88(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  544(R9), Y6, Y3
-	VPMOVZXBD    96(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  576(R9), Y6, Y3
-	VPMOVZXBD    104(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  608(R9), Y6, Y3
-	VBROADCASTSS 212(SP), Y4
-	VBROADCASTSS 244(SP), Y5
-	VPMOVZXBD    80(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  640(R9), Y6, Y3
-	VPMOVZXBD    88(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  672(R9), Y6, Y3
-	VPMOVZXBD    96(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  704(R9), Y6, Y3
-	VPMOVZXBD    104(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  736(R9), Y6, Y3
-	VBROADCASTSS 24(SP), Y4
-	VBROADCASTSS 56(SP), Y5
-	VPMOVZXBD    112(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  768(R9), Y6, Y0
-	VPMOVZXBD    120(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  800(R9), Y6, Y0
-	VPMOVZXBD    128(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  832(R9), Y6, Y0
-	VPMOVZXBD    136(R10), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  864(R9), Y6, Y0
-	VBROADCASTSS 28(SP), Y4
-	VBROADCASTSS 60(SP), Y5
-	VPMOVZXBD    112(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  896(R9), Y6, Y0
-	VPMOVZXBD    120(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  928(R9), Y6, Y0
-	VPMOVZXBD    128(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  960(R9), Y6, Y0
-	VPMOVZXBD    136(R10), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  992(R9), Y6, Y0
-	VBROADCASTSS 88(SP), Y4
-	VBROADCASTSS 120(SP), Y5
-	VPMOVZXBD    112(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  768(R9), Y6, Y1
-	VPMOVZXBD    120(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  800(R9), Y6, Y1
-	VPMOVZXBD    128(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  832(R9), Y6, Y1
-	VPMOVZXBD    136(R10)(BX*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  864(R9), Y6, Y1
-	VBROADCASTSS 92(SP), Y4
-	VBROADCASTSS 124(SP), Y5
-	VPMOVZXBD    112(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  896(R9), Y6, Y1
-	VPMOVZXBD    120(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  928(R9), Y6, Y1
-	VPMOVZXBD    128(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  960(R9), Y6, Y1
-	VPMOVZXBD    136(R10)(BX*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  992(R9), Y6, Y1
-	VBROADCASTSS 152(SP), Y4
-	VBROADCASTSS 184(SP), Y5
-	VPMOVZXBD    112(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  768(R9), Y6, Y2
-	VPMOVZXBD    120(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  800(R9), Y6, Y2
-	VPMOVZXBD    128(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  832(R9), Y6, Y2
-	VPMOVZXBD    136(R10)(BX*2), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  864(R9), Y6, Y2
-	VBROADCASTSS 156(SP), Y4
-	VBROADCASTSS 188(SP), Y5
-	VPMOVZXBD    112(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  896(R9), Y6, Y2
-	VPMOVZXBD    120(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  928(R9), Y6, Y2
-	VPMOVZXBD    128(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  960(R9), Y6, Y2
-	VPMOVZXBD    136(R10)(BX*2), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  992(R9), Y6, Y2
-	VBROADCASTSS 216(SP), Y4
-	VBROADCASTSS 248(SP), Y5
-	VPMOVZXBD    112(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  768(R9), Y6, Y3
-	VPMOVZXBD    120(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  800(R9), Y6, Y3
-	VPMOVZXBD    128(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  832(R9), Y6, Y3
-	VPMOVZXBD    136(R10)(DI*1), Y6
-	VPAND        c0000000f<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  864(R9), Y6, Y3
-	VBROADCASTSS 220(SP), Y4
-	VBROADCASTSS 252(SP), Y5
-	VPMOVZXBD    112(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  896(R9), Y6, Y3
-	VPMOVZXBD    120(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  928(R9), Y6, Y3
-	VPMOVZXBD    128(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  960(R9), Y6, Y3
-	VPMOVZXBD    136(R10)(DI*1), Y6
-	VPSRLD       $0x04, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMSUB213PS  Y5, Y4, Y6
-	VFMADD231PS  992(R9), Y6, Y3
+	VMOVUPS      Y6, 96(SP)
+	VPBROADCASTD (R10)(DI*2), X5
+	VCVTPH2PS    X5, Y5
+	VMOVSLDUP    Y5, Y6
+	VMOVSHDUP    Y5, Y5
+	MOVL         12(R10)(DI*2), R12
+	MOVL         4(R10)(DI*2), R13
+	MOVL         R13, R14
+	SHRL         $0x02, R14
+	ANDL         $0x30303030, R14
+	MOVL         R12, R15
+	ANDL         $0x0f0f0f0f, R15
+	ORL          R15, R14
+	ANDL         $0x3f3f3f3f, R13
+	SHLQ         $0x20, R14
+	ORQ          R13, R14
+	MOVQ         R14, R13
+	MOVL         8(R10)(DI*2), R14
+	MOVL         R14, R15
+	SHRL         $0x02, R15
+	ANDL         $0x30303030, R15
+	SHRL         $0x04, R12
+	ANDL         $0x0f0f0f0f, R12
+	ORL          R12, R15
+	ANDL         $0x3f3f3f3f, R14
+	SHLQ         $0x20, R15
+	ORQ          R14, R15
+	MOVQ         R15, R12
+	VMOVQ        R13, X7
+	VPMOVZXBD    X7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 128(SP)
+	VMOVQ        R12, X6
+	VPMOVZXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 160(SP)
+	VPBROADCASTD (R10)(R8*1), X5
+	VCVTPH2PS    X5, Y5
+	VMOVSLDUP    Y5, Y6
+	VMOVSHDUP    Y5, Y5
+	MOVL         12(R10)(R8*1), R12
+	MOVL         4(R10)(R8*1), R13
+	MOVL         R13, R14
+	SHRL         $0x02, R14
+	ANDL         $0x30303030, R14
+	MOVL         R12, R15
+	ANDL         $0x0f0f0f0f, R15
+	ORL          R15, R14
+	ANDL         $0x3f3f3f3f, R13
+	SHLQ         $0x20, R14
+	ORQ          R13, R14
+	MOVQ         R14, R13
+	MOVL         8(R10)(R8*1), R14
+	MOVL         R14, R15
+	SHRL         $0x02, R15
+	ANDL         $0x30303030, R15
+	SHRL         $0x04, R12
+	ANDL         $0x0f0f0f0f, R12
+	ORL          R12, R15
+	ANDL         $0x3f3f3f3f, R14
+	SHLQ         $0x20, R15
+	ORQ          R14, R15
+	MOVQ         R15, R12
+	VMOVQ        R13, X7
+	VPMOVZXBD    X7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 192(SP)
+	VMOVQ        R12, X6
+	VPMOVZXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 224(SP)
+	VBROADCASTSS (SP), Y5
+	VBROADCASTSS 32(SP), Y6
+	VPMOVZXBD    16(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  (R9), Y7, Y1
+	VPMOVZXBD    24(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  32(R9), Y7, Y1
+	VPMOVZXBD    32(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  64(R9), Y7, Y1
+	VPMOVZXBD    40(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  96(R9), Y7, Y1
+	VBROADCASTSS 4(SP), Y5
+	VBROADCASTSS 36(SP), Y6
+	VPMOVZXBD    16(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  128(R9), Y7, Y1
+	VPMOVZXBD    24(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  160(R9), Y7, Y1
+	VPMOVZXBD    32(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  192(R9), Y7, Y1
+	VPMOVZXBD    40(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  224(R9), Y7, Y1
+	VBROADCASTSS 64(SP), Y5
+	VBROADCASTSS 96(SP), Y6
+	VPMOVZXBD    16(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  (R9), Y7, Y2
+	VPMOVZXBD    24(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  32(R9), Y7, Y2
+	VPMOVZXBD    32(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  64(R9), Y7, Y2
+	VPMOVZXBD    40(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  96(R9), Y7, Y2
+	VBROADCASTSS 68(SP), Y5
+	VBROADCASTSS 100(SP), Y6
+	VPMOVZXBD    16(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  128(R9), Y7, Y2
+	VPMOVZXBD    24(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  160(R9), Y7, Y2
+	VPMOVZXBD    32(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  192(R9), Y7, Y2
+	VPMOVZXBD    40(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  224(R9), Y7, Y2
+	VBROADCASTSS 128(SP), Y5
+	VBROADCASTSS 160(SP), Y6
+	VPMOVZXBD    16(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  (R9), Y7, Y3
+	VPMOVZXBD    24(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  32(R9), Y7, Y3
+	VPMOVZXBD    32(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  64(R9), Y7, Y3
+	VPMOVZXBD    40(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  96(R9), Y7, Y3
+	VBROADCASTSS 132(SP), Y5
+	VBROADCASTSS 164(SP), Y6
+	VPMOVZXBD    16(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  128(R9), Y7, Y3
+	VPMOVZXBD    24(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  160(R9), Y7, Y3
+	VPMOVZXBD    32(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  192(R9), Y7, Y3
+	VPMOVZXBD    40(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  224(R9), Y7, Y3
+	VBROADCASTSS 192(SP), Y5
+	VBROADCASTSS 224(SP), Y6
+	VPMOVZXBD    16(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  (R9), Y7, Y4
+	VPMOVZXBD    24(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  32(R9), Y7, Y4
+	VPMOVZXBD    32(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  64(R9), Y7, Y4
+	VPMOVZXBD    40(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  96(R9), Y7, Y4
+	VBROADCASTSS 196(SP), Y5
+	VBROADCASTSS 228(SP), Y6
+	VPMOVZXBD    16(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  128(R9), Y7, Y4
+	VPMOVZXBD    24(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  160(R9), Y7, Y4
+	VPMOVZXBD    32(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  192(R9), Y7, Y4
+	VPMOVZXBD    40(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  224(R9), Y7, Y4
+	VBROADCASTSS 8(SP), Y5
+	VBROADCASTSS 40(SP), Y6
+	VPMOVZXBD    48(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  256(R9), Y7, Y1
+	VPMOVZXBD    56(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  288(R9), Y7, Y1
+	VPMOVZXBD    64(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  320(R9), Y7, Y1
+	VPMOVZXBD    72(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  352(R9), Y7, Y1
+	VBROADCASTSS 12(SP), Y5
+	VBROADCASTSS 44(SP), Y6
+	VPMOVZXBD    48(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  384(R9), Y7, Y1
+	VPMOVZXBD    56(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  416(R9), Y7, Y1
+	VPMOVZXBD    64(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  448(R9), Y7, Y1
+	VPMOVZXBD    72(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  480(R9), Y7, Y1
+	VBROADCASTSS 72(SP), Y5
+	VBROADCASTSS 104(SP), Y6
+	VPMOVZXBD    48(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  256(R9), Y7, Y2
+	VPMOVZXBD    56(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  288(R9), Y7, Y2
+	VPMOVZXBD    64(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  320(R9), Y7, Y2
+	VPMOVZXBD    72(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  352(R9), Y7, Y2
+	VBROADCASTSS 76(SP), Y5
+	VBROADCASTSS 108(SP), Y6
+	VPMOVZXBD    48(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  384(R9), Y7, Y2
+	VPMOVZXBD    56(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  416(R9), Y7, Y2
+	VPMOVZXBD    64(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  448(R9), Y7, Y2
+	VPMOVZXBD    72(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  480(R9), Y7, Y2
+	VBROADCASTSS 136(SP), Y5
+	VBROADCASTSS 168(SP), Y6
+	VPMOVZXBD    48(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  256(R9), Y7, Y3
+	VPMOVZXBD    56(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  288(R9), Y7, Y3
+	VPMOVZXBD    64(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  320(R9), Y7, Y3
+	VPMOVZXBD    72(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  352(R9), Y7, Y3
+	VBROADCASTSS 140(SP), Y5
+	VBROADCASTSS 172(SP), Y6
+	VPMOVZXBD    48(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  384(R9), Y7, Y3
+	VPMOVZXBD    56(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  416(R9), Y7, Y3
+	VPMOVZXBD    64(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  448(R9), Y7, Y3
+	VPMOVZXBD    72(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  480(R9), Y7, Y3
+	VBROADCASTSS 200(SP), Y5
+	VBROADCASTSS 232(SP), Y6
+	VPMOVZXBD    48(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  256(R9), Y7, Y4
+	VPMOVZXBD    56(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  288(R9), Y7, Y4
+	VPMOVZXBD    64(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  320(R9), Y7, Y4
+	VPMOVZXBD    72(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  352(R9), Y7, Y4
+	VBROADCASTSS 204(SP), Y5
+	VBROADCASTSS 236(SP), Y6
+	VPMOVZXBD    48(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  384(R9), Y7, Y4
+	VPMOVZXBD    56(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  416(R9), Y7, Y4
+	VPMOVZXBD    64(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  448(R9), Y7, Y4
+	VPMOVZXBD    72(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  480(R9), Y7, Y4
+	VBROADCASTSS 16(SP), Y5
+	VBROADCASTSS 48(SP), Y6
+	VPMOVZXBD    80(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  512(R9), Y7, Y1
+	VPMOVZXBD    88(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  544(R9), Y7, Y1
+	VPMOVZXBD    96(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  576(R9), Y7, Y1
+	VPMOVZXBD    104(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  608(R9), Y7, Y1
+	VBROADCASTSS 20(SP), Y5
+	VBROADCASTSS 52(SP), Y6
+	VPMOVZXBD    80(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  640(R9), Y7, Y1
+	VPMOVZXBD    88(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  672(R9), Y7, Y1
+	VPMOVZXBD    96(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  704(R9), Y7, Y1
+	VPMOVZXBD    104(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  736(R9), Y7, Y1
+	VBROADCASTSS 80(SP), Y5
+	VBROADCASTSS 112(SP), Y6
+	VPMOVZXBD    80(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  512(R9), Y7, Y2
+	VPMOVZXBD    88(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  544(R9), Y7, Y2
+	VPMOVZXBD    96(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  576(R9), Y7, Y2
+	VPMOVZXBD    104(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  608(R9), Y7, Y2
+	VBROADCASTSS 84(SP), Y5
+	VBROADCASTSS 116(SP), Y6
+	VPMOVZXBD    80(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  640(R9), Y7, Y2
+	VPMOVZXBD    88(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  672(R9), Y7, Y2
+	VPMOVZXBD    96(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  704(R9), Y7, Y2
+	VPMOVZXBD    104(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  736(R9), Y7, Y2
+	VBROADCASTSS 144(SP), Y5
+	VBROADCASTSS 176(SP), Y6
+	VPMOVZXBD    80(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  512(R9), Y7, Y3
+	VPMOVZXBD    88(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  544(R9), Y7, Y3
+	VPMOVZXBD    96(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  576(R9), Y7, Y3
+	VPMOVZXBD    104(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  608(R9), Y7, Y3
+	VBROADCASTSS 148(SP), Y5
+	VBROADCASTSS 180(SP), Y6
+	VPMOVZXBD    80(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  640(R9), Y7, Y3
+	VPMOVZXBD    88(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  672(R9), Y7, Y3
+	VPMOVZXBD    96(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  704(R9), Y7, Y3
+	VPMOVZXBD    104(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  736(R9), Y7, Y3
+	VBROADCASTSS 208(SP), Y5
+	VBROADCASTSS 240(SP), Y6
+	VPMOVZXBD    80(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  512(R9), Y7, Y4
+	VPMOVZXBD    88(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  544(R9), Y7, Y4
+	VPMOVZXBD    96(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  576(R9), Y7, Y4
+	VPMOVZXBD    104(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  608(R9), Y7, Y4
+	VBROADCASTSS 212(SP), Y5
+	VBROADCASTSS 244(SP), Y6
+	VPMOVZXBD    80(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  640(R9), Y7, Y4
+	VPMOVZXBD    88(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  672(R9), Y7, Y4
+	VPMOVZXBD    96(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  704(R9), Y7, Y4
+	VPMOVZXBD    104(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  736(R9), Y7, Y4
+	VBROADCASTSS 24(SP), Y5
+	VBROADCASTSS 56(SP), Y6
+	VPMOVZXBD    112(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  768(R9), Y7, Y1
+	VPMOVZXBD    120(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  800(R9), Y7, Y1
+	VPMOVZXBD    128(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  832(R9), Y7, Y1
+	VPMOVZXBD    136(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  864(R9), Y7, Y1
+	VBROADCASTSS 28(SP), Y5
+	VBROADCASTSS 60(SP), Y6
+	VPMOVZXBD    112(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  896(R9), Y7, Y1
+	VPMOVZXBD    120(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  928(R9), Y7, Y1
+	VPMOVZXBD    128(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  960(R9), Y7, Y1
+	VPMOVZXBD    136(R10), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  992(R9), Y7, Y1
+	VBROADCASTSS 88(SP), Y5
+	VBROADCASTSS 120(SP), Y6
+	VPMOVZXBD    112(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  768(R9), Y7, Y2
+	VPMOVZXBD    120(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  800(R9), Y7, Y2
+	VPMOVZXBD    128(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  832(R9), Y7, Y2
+	VPMOVZXBD    136(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  864(R9), Y7, Y2
+	VBROADCASTSS 92(SP), Y5
+	VBROADCASTSS 124(SP), Y6
+	VPMOVZXBD    112(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  896(R9), Y7, Y2
+	VPMOVZXBD    120(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  928(R9), Y7, Y2
+	VPMOVZXBD    128(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  960(R9), Y7, Y2
+	VPMOVZXBD    136(R10)(DI*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  992(R9), Y7, Y2
+	VBROADCASTSS 152(SP), Y5
+	VBROADCASTSS 184(SP), Y6
+	VPMOVZXBD    112(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  768(R9), Y7, Y3
+	VPMOVZXBD    120(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  800(R9), Y7, Y3
+	VPMOVZXBD    128(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  832(R9), Y7, Y3
+	VPMOVZXBD    136(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  864(R9), Y7, Y3
+	VBROADCASTSS 156(SP), Y5
+	VBROADCASTSS 188(SP), Y6
+	VPMOVZXBD    112(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  896(R9), Y7, Y3
+	VPMOVZXBD    120(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  928(R9), Y7, Y3
+	VPMOVZXBD    128(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  960(R9), Y7, Y3
+	VPMOVZXBD    136(R10)(DI*2), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  992(R9), Y7, Y3
+	VBROADCASTSS 216(SP), Y5
+	VBROADCASTSS 248(SP), Y6
+	VPMOVZXBD    112(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  768(R9), Y7, Y4
+	VPMOVZXBD    120(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  800(R9), Y7, Y4
+	VPMOVZXBD    128(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  832(R9), Y7, Y4
+	VPMOVZXBD    136(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  864(R9), Y7, Y4
+	VBROADCASTSS 220(SP), Y5
+	VBROADCASTSS 252(SP), Y6
+	VPMOVZXBD    112(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  896(R9), Y7, Y4
+	VPMOVZXBD    120(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  928(R9), Y7, Y4
+	VPMOVZXBD    128(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  960(R9), Y7, Y4
+	VPMOVZXBD    136(R10)(R8*1), Y7
+	VPSRLD       $0x04, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMSUB213PS  Y6, Y5, Y7
+	VFMADD231PS  992(R9), Y7, Y4
 	ADDQ         $0x00000090, R10
 	ADDQ         $0x00000400, R9
 	DECQ         R11
-	JNZ          loop147
+	JNZ          loop151
 
-end148:
-	VUNPCKHPS    Y1, Y0, Y4
-	VUNPCKLPS    Y1, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VUNPCKHPS    Y3, Y2, Y4
-	VUNPCKLPS    Y3, Y2, Y2
-	VADDPS       Y4, Y2, Y2
-	VUNPCKHPD    Y2, Y0, Y4
-	VUNPCKLPD    Y2, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVUPS      X1, (AX)
-	LEAQ         (SI)(BX*4), SI
+end152:
+	VUNPCKHPS    Y2, Y1, Y5
+	VUNPCKLPS    Y2, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VUNPCKHPS    Y4, Y3, Y5
+	VUNPCKLPS    Y4, Y3, Y3
+	VADDPS       Y5, Y3, Y3
+	VUNPCKHPD    Y3, Y1, Y5
+	VUNPCKLPD    Y3, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VMOVUPS      X2, (AX)
+	LEAQ         (SI)(DI*4), SI
 	ADDQ         $0x00000010, AX
 	SUBQ         $0x00000004, DX
-	JMP          rows145
+	JMP          while149
 
-end146:
-rows149:
+end150:
+	VMOVUPS c0000000f<>+0(SB), Y0
+
+while153:
 	CMPQ   DX, $0x00000001
-	JL     end150
-	VXORPS Y0, Y0, Y0
-	MOVQ   CX, DI
+	JL     end154
+	VXORPS Y1, Y1, Y1
+	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   R8, R10
+	MOVQ   BX, R10
 	TESTQ  R10, R10
-	JZ     end152
+	JZ     end156
 
-loop151:
-	VPBROADCASTD (R9), X1
-	VCVTPH2PS    X1, Y1
-	VMOVSLDUP    Y1, Y2
-	VMOVSHDUP    Y1, Y1
+loop155:
+	VPBROADCASTD (R9), X2
+	VCVTPH2PS    X2, Y2
+	VMOVSLDUP    Y2, Y3
+	VMOVSHDUP    Y2, Y2
 	MOVL         12(R9), R11
 	MOVL         4(R9), R12
 	MOVL         R12, R13
@@ -3506,470 +3639,455 @@ loop151:
 	SHLQ         $0x20, R14
 	ORQ          R13, R14
 	MOVQ         R14, R11
-	VMOVQ        R12, X3
+	VMOVQ        R12, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VMOVQ        R11, X3
 	VPMOVZXBD    X3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, (SP)
-	VMOVQ        R11, X2
-	VPMOVZXBD    X2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, 32(SP)
-	VBROADCASTSS (SP), Y1
-	VBROADCASTSS 32(SP), Y2
-	VPMOVZXBD    16(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  (DI), Y3, Y0
-	VPMOVZXBD    24(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  32(DI), Y3, Y0
-	VPMOVZXBD    32(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  64(DI), Y3, Y0
-	VPMOVZXBD    40(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  96(DI), Y3, Y0
-	VBROADCASTSS 4(SP), Y1
-	VBROADCASTSS 36(SP), Y2
-	VPMOVZXBD    16(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  128(DI), Y3, Y0
-	VPMOVZXBD    24(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  160(DI), Y3, Y0
-	VPMOVZXBD    32(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  192(DI), Y3, Y0
-	VPMOVZXBD    40(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  224(DI), Y3, Y0
-	VBROADCASTSS 8(SP), Y1
-	VBROADCASTSS 40(SP), Y2
-	VPMOVZXBD    48(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  256(DI), Y3, Y0
-	VPMOVZXBD    56(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  288(DI), Y3, Y0
-	VPMOVZXBD    64(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  320(DI), Y3, Y0
-	VPMOVZXBD    72(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  352(DI), Y3, Y0
-	VBROADCASTSS 12(SP), Y1
-	VBROADCASTSS 44(SP), Y2
-	VPMOVZXBD    48(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  384(DI), Y3, Y0
-	VPMOVZXBD    56(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  416(DI), Y3, Y0
-	VPMOVZXBD    64(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  448(DI), Y3, Y0
-	VPMOVZXBD    72(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  480(DI), Y3, Y0
-	VBROADCASTSS 16(SP), Y1
-	VBROADCASTSS 48(SP), Y2
-	VPMOVZXBD    80(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  512(DI), Y3, Y0
-	VPMOVZXBD    88(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  544(DI), Y3, Y0
-	VPMOVZXBD    96(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  576(DI), Y3, Y0
-	VPMOVZXBD    104(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  608(DI), Y3, Y0
-	VBROADCASTSS 20(SP), Y1
-	VBROADCASTSS 52(SP), Y2
-	VPMOVZXBD    80(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  640(DI), Y3, Y0
-	VPMOVZXBD    88(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  672(DI), Y3, Y0
-	VPMOVZXBD    96(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  704(DI), Y3, Y0
-	VPMOVZXBD    104(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  736(DI), Y3, Y0
-	VBROADCASTSS 24(SP), Y1
-	VBROADCASTSS 56(SP), Y2
-	VPMOVZXBD    112(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  768(DI), Y3, Y0
-	VPMOVZXBD    120(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  800(DI), Y3, Y0
-	VPMOVZXBD    128(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  832(DI), Y3, Y0
-	VPMOVZXBD    136(R9), Y3
-	VPAND        c0000000f<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  864(DI), Y3, Y0
-	VBROADCASTSS 28(SP), Y1
-	VBROADCASTSS 60(SP), Y2
-	VPMOVZXBD    112(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  896(DI), Y3, Y0
-	VPMOVZXBD    120(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  928(DI), Y3, Y0
-	VPMOVZXBD    128(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  960(DI), Y3, Y0
-	VPMOVZXBD    136(R9), Y3
-	VPSRLD       $0x04, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VFMSUB213PS  Y2, Y1, Y3
-	VFMADD231PS  992(DI), Y3, Y0
+	VMOVUPS      Y3, 32(SP)
+	VBROADCASTSS (SP), Y2
+	VBROADCASTSS 32(SP), Y3
+	VPMOVZXBD    16(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  (R8), Y4, Y1
+	VPMOVZXBD    24(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  32(R8), Y4, Y1
+	VPMOVZXBD    32(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  64(R8), Y4, Y1
+	VPMOVZXBD    40(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  96(R8), Y4, Y1
+	VBROADCASTSS 4(SP), Y2
+	VBROADCASTSS 36(SP), Y3
+	VPMOVZXBD    16(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  128(R8), Y4, Y1
+	VPMOVZXBD    24(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  160(R8), Y4, Y1
+	VPMOVZXBD    32(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  192(R8), Y4, Y1
+	VPMOVZXBD    40(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  224(R8), Y4, Y1
+	VBROADCASTSS 8(SP), Y2
+	VBROADCASTSS 40(SP), Y3
+	VPMOVZXBD    48(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  256(R8), Y4, Y1
+	VPMOVZXBD    56(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  288(R8), Y4, Y1
+	VPMOVZXBD    64(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  320(R8), Y4, Y1
+	VPMOVZXBD    72(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  352(R8), Y4, Y1
+	VBROADCASTSS 12(SP), Y2
+	VBROADCASTSS 44(SP), Y3
+	VPMOVZXBD    48(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  384(R8), Y4, Y1
+	VPMOVZXBD    56(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  416(R8), Y4, Y1
+	VPMOVZXBD    64(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  448(R8), Y4, Y1
+	VPMOVZXBD    72(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  480(R8), Y4, Y1
+	VBROADCASTSS 16(SP), Y2
+	VBROADCASTSS 48(SP), Y3
+	VPMOVZXBD    80(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  512(R8), Y4, Y1
+	VPMOVZXBD    88(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  544(R8), Y4, Y1
+	VPMOVZXBD    96(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  576(R8), Y4, Y1
+	VPMOVZXBD    104(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  608(R8), Y4, Y1
+	VBROADCASTSS 20(SP), Y2
+	VBROADCASTSS 52(SP), Y3
+	VPMOVZXBD    80(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  640(R8), Y4, Y1
+	VPMOVZXBD    88(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  672(R8), Y4, Y1
+	VPMOVZXBD    96(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  704(R8), Y4, Y1
+	VPMOVZXBD    104(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  736(R8), Y4, Y1
+	VBROADCASTSS 24(SP), Y2
+	VBROADCASTSS 56(SP), Y3
+	VPMOVZXBD    112(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  768(R8), Y4, Y1
+	VPMOVZXBD    120(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  800(R8), Y4, Y1
+	VPMOVZXBD    128(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  832(R8), Y4, Y1
+	VPMOVZXBD    136(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  864(R8), Y4, Y1
+	VBROADCASTSS 28(SP), Y2
+	VBROADCASTSS 60(SP), Y3
+	VPMOVZXBD    112(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  896(R8), Y4, Y1
+	VPMOVZXBD    120(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  928(R8), Y4, Y1
+	VPMOVZXBD    128(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  960(R8), Y4, Y1
+	VPMOVZXBD    136(R9), Y4
+	VPSRLD       $0x04, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMSUB213PS  Y3, Y2, Y4
+	VFMADD231PS  992(R8), Y4, Y1
 	ADDQ         $0x00000090, R9
-	ADDQ         $0x00000400, DI
+	ADDQ         $0x00000400, R8
 	DECQ         R10
-	JNZ          loop151
+	JNZ          loop155
 
-end152:
-	VUNPCKHPD    Y0, Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VMOVSHDUP    Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVSS       X1, (AX)
-	ADDQ         BX, SI
+end156:
+	VUNPCKHPD    Y1, Y1, Y2
+	VADDPS       Y2, Y1, Y1
+	VMOVSHDUP    Y1, Y2
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VMOVSS       X2, (AX)
+	ADDQ         DI, SI
 	ADDQ         $0x00000004, AX
 	SUBQ         $0x00000001, DX
-	JMP          rows149
+	JMP          while153
 
-end150:
+end154:
 	VZEROUPPER
 	RET
 
 // func dequantizeQ6_KAVX2(dst *float32, src *byte, blocks int)
 // Requires: AVX, AVX2, F16C
 TEXT ·dequantizeQ6_KAVX2(SB), NOSPLIT, $96-24
-	MOVQ  dst+0(FP), AX
-	MOVQ  src+8(FP), CX
-	MOVQ  blocks+16(FP), DX
-	TESTQ DX, DX
-	JZ    end154
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS c30303030<>+0(SB), Y1
+	VMOVUPS c20202020<>+0(SB), Y2
+	TESTQ   DX, DX
+	JZ      end158
 
-loop153:
-	VPBROADCASTW 208(CX), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    192(CX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (SP)
-	VPMOVSXBD    200(CX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(SP)
-	VMOVDQU      (CX), Y0
-	VPAND        c0f0f0f0f<>+0(SB), Y0, Y0
-	VMOVDQU      128(CX), Y1
-	VPSLLW       $0x04, Y1, Y1
-	VPAND        c30303030<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VPSUBB       c20202020<>+0(SB), Y0, Y0
-	VMOVDQU      Y0, 64(SP)
-	VBROADCASTSS (SP), Y0
-	VPMOVSXBD    64(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (AX)
-	VPMOVSXBD    72(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(AX)
-	VBROADCASTSS 4(SP), Y0
-	VPMOVSXBD    80(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(AX)
-	VPMOVSXBD    88(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(AX)
-	VMOVDQU      32(CX), Y0
-	VPAND        c0f0f0f0f<>+0(SB), Y0, Y0
-	VMOVDQU      128(CX), Y1
-	VPSLLW       $0x02, Y1, Y1
-	VPAND        c30303030<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VPSUBB       c20202020<>+0(SB), Y0, Y0
-	VMOVDQU      Y0, 64(SP)
-	VBROADCASTSS 8(SP), Y0
-	VPMOVSXBD    64(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 128(AX)
-	VPMOVSXBD    72(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 160(AX)
-	VBROADCASTSS 12(SP), Y0
-	VPMOVSXBD    80(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 192(AX)
-	VPMOVSXBD    88(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 224(AX)
-	VMOVDQU      (CX), Y0
-	VPSRLW       $0x04, Y0, Y0
-	VPAND        c0f0f0f0f<>+0(SB), Y0, Y0
-	VMOVDQU      128(CX), Y1
-	VPAND        c30303030<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VPSUBB       c20202020<>+0(SB), Y0, Y0
-	VMOVDQU      Y0, 64(SP)
-	VBROADCASTSS 16(SP), Y0
-	VPMOVSXBD    64(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 256(AX)
-	VPMOVSXBD    72(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 288(AX)
-	VBROADCASTSS 20(SP), Y0
-	VPMOVSXBD    80(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 320(AX)
-	VPMOVSXBD    88(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 352(AX)
-	VMOVDQU      32(CX), Y0
-	VPSRLW       $0x04, Y0, Y0
-	VPAND        c0f0f0f0f<>+0(SB), Y0, Y0
-	VMOVDQU      128(CX), Y1
-	VPSRLW       $0x02, Y1, Y1
-	VPAND        c30303030<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VPSUBB       c20202020<>+0(SB), Y0, Y0
-	VMOVDQU      Y0, 64(SP)
-	VBROADCASTSS 24(SP), Y0
-	VPMOVSXBD    64(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 384(AX)
-	VPMOVSXBD    72(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 416(AX)
-	VBROADCASTSS 28(SP), Y0
-	VPMOVSXBD    80(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 448(AX)
-	VPMOVSXBD    88(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 480(AX)
-	VMOVDQU      64(CX), Y0
-	VPAND        c0f0f0f0f<>+0(SB), Y0, Y0
-	VMOVDQU      160(CX), Y1
-	VPSLLW       $0x04, Y1, Y1
-	VPAND        c30303030<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VPSUBB       c20202020<>+0(SB), Y0, Y0
-	VMOVDQU      Y0, 64(SP)
-	VBROADCASTSS 32(SP), Y0
-	VPMOVSXBD    64(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 512(AX)
-	VPMOVSXBD    72(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 544(AX)
-	VBROADCASTSS 36(SP), Y0
-	VPMOVSXBD    80(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 576(AX)
-	VPMOVSXBD    88(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 608(AX)
-	VMOVDQU      96(CX), Y0
-	VPAND        c0f0f0f0f<>+0(SB), Y0, Y0
-	VMOVDQU      160(CX), Y1
-	VPSLLW       $0x02, Y1, Y1
-	VPAND        c30303030<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VPSUBB       c20202020<>+0(SB), Y0, Y0
-	VMOVDQU      Y0, 64(SP)
-	VBROADCASTSS 40(SP), Y0
-	VPMOVSXBD    64(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 640(AX)
-	VPMOVSXBD    72(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 672(AX)
-	VBROADCASTSS 44(SP), Y0
-	VPMOVSXBD    80(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 704(AX)
-	VPMOVSXBD    88(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 736(AX)
-	VMOVDQU      64(CX), Y0
-	VPSRLW       $0x04, Y0, Y0
-	VPAND        c0f0f0f0f<>+0(SB), Y0, Y0
-	VMOVDQU      160(CX), Y1
-	VPAND        c30303030<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VPSUBB       c20202020<>+0(SB), Y0, Y0
-	VMOVDQU      Y0, 64(SP)
-	VBROADCASTSS 48(SP), Y0
-	VPMOVSXBD    64(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 768(AX)
-	VPMOVSXBD    72(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 800(AX)
-	VBROADCASTSS 52(SP), Y0
-	VPMOVSXBD    80(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 832(AX)
-	VPMOVSXBD    88(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 864(AX)
-	VMOVDQU      96(CX), Y0
-	VPSRLW       $0x04, Y0, Y0
-	VPAND        c0f0f0f0f<>+0(SB), Y0, Y0
-	VMOVDQU      160(CX), Y1
-	VPSRLW       $0x02, Y1, Y1
-	VPAND        c30303030<>+0(SB), Y1, Y1
-	VPOR         Y1, Y0, Y0
-	VPSUBB       c20202020<>+0(SB), Y0, Y0
-	VMOVDQU      Y0, 64(SP)
-	VBROADCASTSS 56(SP), Y0
-	VPMOVSXBD    64(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 896(AX)
-	VPMOVSXBD    72(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 928(AX)
-	VBROADCASTSS 60(SP), Y0
-	VPMOVSXBD    80(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 960(AX)
-	VPMOVSXBD    88(SP), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 992(AX)
+loop157:
+	VPBROADCASTW 208(CX), X3
+	VCVTPH2PS    X3, Y3
+	VPMOVSXBD    192(CX), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VPMOVSXBD    200(CX), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 32(SP)
+	VMOVDQU      (CX), Y3
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      128(CX), Y4
+	VPSLLW       $0x04, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBB       Y2, Y3, Y3
+	VMOVDQU      Y3, 64(SP)
+	VBROADCASTSS (SP), Y3
+	VPMOVSXBD    64(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, (AX)
+	VPMOVSXBD    72(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 32(AX)
+	VBROADCASTSS 4(SP), Y3
+	VPMOVSXBD    80(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 64(AX)
+	VPMOVSXBD    88(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 96(AX)
+	VMOVDQU      32(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      128(CX), Y4
+	VPSLLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBB       Y2, Y3, Y3
+	VMOVDQU      Y3, 64(SP)
+	VBROADCASTSS 8(SP), Y3
+	VPMOVSXBD    64(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 128(AX)
+	VPMOVSXBD    72(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 160(AX)
+	VBROADCASTSS 12(SP), Y3
+	VPMOVSXBD    80(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 192(AX)
+	VPMOVSXBD    88(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 224(AX)
+	VMOVDQU      (CX), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      128(CX), Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBB       Y2, Y3, Y3
+	VMOVDQU      Y3, 64(SP)
+	VBROADCASTSS 16(SP), Y3
+	VPMOVSXBD    64(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 256(AX)
+	VPMOVSXBD    72(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 288(AX)
+	VBROADCASTSS 20(SP), Y3
+	VPMOVSXBD    80(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 320(AX)
+	VPMOVSXBD    88(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 352(AX)
+	VMOVDQU      32(CX), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      128(CX), Y4
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBB       Y2, Y3, Y3
+	VMOVDQU      Y3, 64(SP)
+	VBROADCASTSS 24(SP), Y3
+	VPMOVSXBD    64(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 384(AX)
+	VPMOVSXBD    72(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 416(AX)
+	VBROADCASTSS 28(SP), Y3
+	VPMOVSXBD    80(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 448(AX)
+	VPMOVSXBD    88(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 480(AX)
+	VMOVDQU      64(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      160(CX), Y4
+	VPSLLW       $0x04, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBB       Y2, Y3, Y3
+	VMOVDQU      Y3, 64(SP)
+	VBROADCASTSS 32(SP), Y3
+	VPMOVSXBD    64(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 512(AX)
+	VPMOVSXBD    72(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 544(AX)
+	VBROADCASTSS 36(SP), Y3
+	VPMOVSXBD    80(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 576(AX)
+	VPMOVSXBD    88(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 608(AX)
+	VMOVDQU      96(CX), Y3
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      160(CX), Y4
+	VPSLLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBB       Y2, Y3, Y3
+	VMOVDQU      Y3, 64(SP)
+	VBROADCASTSS 40(SP), Y3
+	VPMOVSXBD    64(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 640(AX)
+	VPMOVSXBD    72(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 672(AX)
+	VBROADCASTSS 44(SP), Y3
+	VPMOVSXBD    80(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 704(AX)
+	VPMOVSXBD    88(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 736(AX)
+	VMOVDQU      64(CX), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      160(CX), Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBB       Y2, Y3, Y3
+	VMOVDQU      Y3, 64(SP)
+	VBROADCASTSS 48(SP), Y3
+	VPMOVSXBD    64(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 768(AX)
+	VPMOVSXBD    72(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 800(AX)
+	VBROADCASTSS 52(SP), Y3
+	VPMOVSXBD    80(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 832(AX)
+	VPMOVSXBD    88(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 864(AX)
+	VMOVDQU      96(CX), Y3
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      160(CX), Y4
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBB       Y2, Y3, Y3
+	VMOVDQU      Y3, 64(SP)
+	VBROADCASTSS 56(SP), Y3
+	VPMOVSXBD    64(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 896(AX)
+	VPMOVSXBD    72(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 928(AX)
+	VBROADCASTSS 60(SP), Y3
+	VPMOVSXBD    80(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 960(AX)
+	VPMOVSXBD    88(SP), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 992(AX)
 	ADDQ         $0x000000d2, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
-	JNZ          loop153
+	JNZ          loop157
 
-end154:
+end158:
 	VZEROUPPER
 	RET
-
-DATA c0f0f0f0f<>+0(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+4(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+8(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+12(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+16(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+20(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+24(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+28(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+32(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+36(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+40(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+44(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+48(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+52(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+56(SB)/4, $0x0f0f0f0f
-DATA c0f0f0f0f<>+60(SB)/4, $0x0f0f0f0f
-GLOBL c0f0f0f0f<>(SB), RODATA|NOPTR, $64
 
 DATA c30303030<>+0(SB)/4, $0x30303030
 DATA c30303030<>+4(SB)/4, $0x30303030
@@ -4010,1211 +4128,1218 @@ GLOBL c20202020<>(SB), RODATA|NOPTR, $64
 // func matVecQ6_KAVX2(out *float32, x *float32, w *byte, n int, k int)
 // Requires: AVX, AVX2, F16C, FMA3
 TEXT ·matVecQ6_KAVX2(SB), NOSPLIT, $384-40
-	MOVQ   out+0(FP), AX
-	MOVQ   x+8(FP), CX
-	MOVQ   n+24(FP), DX
-	MOVQ   k+32(FP), BX
-	MOVQ   w+16(FP), SI
-	MOVQ   BX, R8
-	SHRQ   $0x08, R8
-	IMUL3Q $0x000000d2, R8, BX
-	LEAQ   (BX)(BX*2), DI
+	MOVQ    out+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+24(FP), DX
+	MOVQ    k+32(FP), BX
+	MOVQ    w+16(FP), SI
+	SHRQ    $0x08, BX
+	IMUL3Q  $0x000000d2, BX, DI
+	LEAQ    (DI)(DI*2), R8
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS c30303030<>+0(SB), Y1
+	VMOVUPS c20202020<>+0(SB), Y2
 
-rows155:
+while159:
 	CMPQ   DX, $0x00000004
-	JL     end156
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
+	JL     end160
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   R8, R11
+	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end158
+	JZ     end162
 
-loop157:
-	VPBROADCASTW 208(R10), X4
+loop161:
+	VPBROADCASTW 208(R10), X7
+	VCVTPH2PS    X7, Y7
+	VPMOVSXBD    192(R10), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, (SP)
+	VPMOVSXBD    200(R10), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 32(SP)
+	VPBROADCASTW 208(R10)(DI*1), X7
+	VCVTPH2PS    X7, Y7
+	VPMOVSXBD    192(R10)(DI*1), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 96(SP)
+	VPMOVSXBD    200(R10)(DI*1), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 128(SP)
+	VPBROADCASTW 208(R10)(DI*2), X7
+	VCVTPH2PS    X7, Y7
+	VPMOVSXBD    192(R10)(DI*2), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 192(SP)
+	VPMOVSXBD    200(R10)(DI*2), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 224(SP)
+	VPBROADCASTW 208(R10)(R8*1), X7
+	VCVTPH2PS    X7, Y7
+	VPMOVSXBD    192(R10)(R8*1), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 288(SP)
+	VPMOVSXBD    200(R10)(R8*1), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 320(SP)
+	VMOVDQU      (R10), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10), Y8
+	VPSLLW       $0x04, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 64(SP)
+	VBROADCASTSS (SP), Y7
+	VPMOVSXBD    64(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  (R9), Y8, Y3
+	VPMOVSXBD    72(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  32(R9), Y8, Y3
+	VBROADCASTSS 4(SP), Y7
+	VPMOVSXBD    80(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  64(R9), Y8, Y3
+	VPMOVSXBD    88(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  96(R9), Y8, Y3
+	VMOVDQU      (R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(DI*1), Y8
+	VPSLLW       $0x04, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 160(SP)
+	VBROADCASTSS 96(SP), Y7
+	VPMOVSXBD    160(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  (R9), Y8, Y4
+	VPMOVSXBD    168(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  32(R9), Y8, Y4
+	VBROADCASTSS 100(SP), Y7
+	VPMOVSXBD    176(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  64(R9), Y8, Y4
+	VPMOVSXBD    184(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  96(R9), Y8, Y4
+	VMOVDQU      (R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(DI*2), Y8
+	VPSLLW       $0x04, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	VBROADCASTSS 192(SP), Y7
+	VPMOVSXBD    256(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  (R9), Y8, Y5
+	VPMOVSXBD    264(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  32(R9), Y8, Y5
+	VBROADCASTSS 196(SP), Y7
+	VPMOVSXBD    272(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  64(R9), Y8, Y5
+	VPMOVSXBD    280(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  96(R9), Y8, Y5
+	VMOVDQU      (R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(R8*1), Y8
+	VPSLLW       $0x04, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(SP)
+	VBROADCASTSS 288(SP), Y7
+	VPMOVSXBD    352(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  (R9), Y8, Y6
+	VPMOVSXBD    360(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  32(R9), Y8, Y6
+	VBROADCASTSS 292(SP), Y7
+	VPMOVSXBD    368(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  64(R9), Y8, Y6
+	VPMOVSXBD    376(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  96(R9), Y8, Y6
+	VMOVDQU      32(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10), Y8
+	VPSLLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 64(SP)
+	VBROADCASTSS 8(SP), Y7
+	VPMOVSXBD    64(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  128(R9), Y8, Y3
+	VPMOVSXBD    72(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  160(R9), Y8, Y3
+	VBROADCASTSS 12(SP), Y7
+	VPMOVSXBD    80(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  192(R9), Y8, Y3
+	VPMOVSXBD    88(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  224(R9), Y8, Y3
+	VMOVDQU      32(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(DI*1), Y8
+	VPSLLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 160(SP)
+	VBROADCASTSS 104(SP), Y7
+	VPMOVSXBD    160(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  128(R9), Y8, Y4
+	VPMOVSXBD    168(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  160(R9), Y8, Y4
+	VBROADCASTSS 108(SP), Y7
+	VPMOVSXBD    176(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  192(R9), Y8, Y4
+	VPMOVSXBD    184(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  224(R9), Y8, Y4
+	VMOVDQU      32(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(DI*2), Y8
+	VPSLLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	VBROADCASTSS 200(SP), Y7
+	VPMOVSXBD    256(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  128(R9), Y8, Y5
+	VPMOVSXBD    264(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  160(R9), Y8, Y5
+	VBROADCASTSS 204(SP), Y7
+	VPMOVSXBD    272(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  192(R9), Y8, Y5
+	VPMOVSXBD    280(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  224(R9), Y8, Y5
+	VMOVDQU      32(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(R8*1), Y8
+	VPSLLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(SP)
+	VBROADCASTSS 296(SP), Y7
+	VPMOVSXBD    352(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  128(R9), Y8, Y6
+	VPMOVSXBD    360(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  160(R9), Y8, Y6
+	VBROADCASTSS 300(SP), Y7
+	VPMOVSXBD    368(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  192(R9), Y8, Y6
+	VPMOVSXBD    376(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  224(R9), Y8, Y6
+	VMOVDQU      (R10), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10), Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 64(SP)
+	VBROADCASTSS 16(SP), Y7
+	VPMOVSXBD    64(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  256(R9), Y8, Y3
+	VPMOVSXBD    72(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  288(R9), Y8, Y3
+	VBROADCASTSS 20(SP), Y7
+	VPMOVSXBD    80(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  320(R9), Y8, Y3
+	VPMOVSXBD    88(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  352(R9), Y8, Y3
+	VMOVDQU      (R10)(DI*1), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(DI*1), Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 160(SP)
+	VBROADCASTSS 112(SP), Y7
+	VPMOVSXBD    160(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  256(R9), Y8, Y4
+	VPMOVSXBD    168(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  288(R9), Y8, Y4
+	VBROADCASTSS 116(SP), Y7
+	VPMOVSXBD    176(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  320(R9), Y8, Y4
+	VPMOVSXBD    184(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  352(R9), Y8, Y4
+	VMOVDQU      (R10)(DI*2), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(DI*2), Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	VBROADCASTSS 208(SP), Y7
+	VPMOVSXBD    256(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  256(R9), Y8, Y5
+	VPMOVSXBD    264(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  288(R9), Y8, Y5
+	VBROADCASTSS 212(SP), Y7
+	VPMOVSXBD    272(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  320(R9), Y8, Y5
+	VPMOVSXBD    280(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  352(R9), Y8, Y5
+	VMOVDQU      (R10)(R8*1), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(R8*1), Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(SP)
+	VBROADCASTSS 304(SP), Y7
+	VPMOVSXBD    352(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  256(R9), Y8, Y6
+	VPMOVSXBD    360(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  288(R9), Y8, Y6
+	VBROADCASTSS 308(SP), Y7
+	VPMOVSXBD    368(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  320(R9), Y8, Y6
+	VPMOVSXBD    376(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  352(R9), Y8, Y6
+	VMOVDQU      32(R10), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 64(SP)
+	VBROADCASTSS 24(SP), Y7
+	VPMOVSXBD    64(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  384(R9), Y8, Y3
+	VPMOVSXBD    72(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  416(R9), Y8, Y3
+	VBROADCASTSS 28(SP), Y7
+	VPMOVSXBD    80(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  448(R9), Y8, Y3
+	VPMOVSXBD    88(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  480(R9), Y8, Y3
+	VMOVDQU      32(R10)(DI*1), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(DI*1), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 160(SP)
+	VBROADCASTSS 120(SP), Y7
+	VPMOVSXBD    160(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  384(R9), Y8, Y4
+	VPMOVSXBD    168(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  416(R9), Y8, Y4
+	VBROADCASTSS 124(SP), Y7
+	VPMOVSXBD    176(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  448(R9), Y8, Y4
+	VPMOVSXBD    184(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  480(R9), Y8, Y4
+	VMOVDQU      32(R10)(DI*2), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(DI*2), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	VBROADCASTSS 216(SP), Y7
+	VPMOVSXBD    256(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  384(R9), Y8, Y5
+	VPMOVSXBD    264(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  416(R9), Y8, Y5
+	VBROADCASTSS 220(SP), Y7
+	VPMOVSXBD    272(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  448(R9), Y8, Y5
+	VPMOVSXBD    280(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  480(R9), Y8, Y5
+	VMOVDQU      32(R10)(R8*1), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      128(R10)(R8*1), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(SP)
+	VBROADCASTSS 312(SP), Y7
+	VPMOVSXBD    352(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  384(R9), Y8, Y6
+	VPMOVSXBD    360(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  416(R9), Y8, Y6
+	VBROADCASTSS 316(SP), Y7
+	VPMOVSXBD    368(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  448(R9), Y8, Y6
+	VPMOVSXBD    376(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  480(R9), Y8, Y6
+	VMOVDQU      64(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10), Y8
+	VPSLLW       $0x04, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 64(SP)
+	VBROADCASTSS 32(SP), Y7
+	VPMOVSXBD    64(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  512(R9), Y8, Y3
+	VPMOVSXBD    72(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  544(R9), Y8, Y3
+	VBROADCASTSS 36(SP), Y7
+	VPMOVSXBD    80(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  576(R9), Y8, Y3
+	VPMOVSXBD    88(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  608(R9), Y8, Y3
+	VMOVDQU      64(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(DI*1), Y8
+	VPSLLW       $0x04, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 160(SP)
+	VBROADCASTSS 128(SP), Y7
+	VPMOVSXBD    160(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  512(R9), Y8, Y4
+	VPMOVSXBD    168(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  544(R9), Y8, Y4
+	VBROADCASTSS 132(SP), Y7
+	VPMOVSXBD    176(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  576(R9), Y8, Y4
+	VPMOVSXBD    184(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  608(R9), Y8, Y4
+	VMOVDQU      64(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(DI*2), Y8
+	VPSLLW       $0x04, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	VBROADCASTSS 224(SP), Y7
+	VPMOVSXBD    256(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  512(R9), Y8, Y5
+	VPMOVSXBD    264(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  544(R9), Y8, Y5
+	VBROADCASTSS 228(SP), Y7
+	VPMOVSXBD    272(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  576(R9), Y8, Y5
+	VPMOVSXBD    280(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  608(R9), Y8, Y5
+	VMOVDQU      64(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(R8*1), Y8
+	VPSLLW       $0x04, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(SP)
+	VBROADCASTSS 320(SP), Y7
+	VPMOVSXBD    352(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  512(R9), Y8, Y6
+	VPMOVSXBD    360(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  544(R9), Y8, Y6
+	VBROADCASTSS 324(SP), Y7
+	VPMOVSXBD    368(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  576(R9), Y8, Y6
+	VPMOVSXBD    376(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  608(R9), Y8, Y6
+	VMOVDQU      96(R10), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10), Y8
+	VPSLLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 64(SP)
+	VBROADCASTSS 40(SP), Y7
+	VPMOVSXBD    64(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  640(R9), Y8, Y3
+	VPMOVSXBD    72(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  672(R9), Y8, Y3
+	VBROADCASTSS 44(SP), Y7
+	VPMOVSXBD    80(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  704(R9), Y8, Y3
+	VPMOVSXBD    88(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  736(R9), Y8, Y3
+	VMOVDQU      96(R10)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(DI*1), Y8
+	VPSLLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 160(SP)
+	VBROADCASTSS 136(SP), Y7
+	VPMOVSXBD    160(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  640(R9), Y8, Y4
+	VPMOVSXBD    168(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  672(R9), Y8, Y4
+	VBROADCASTSS 140(SP), Y7
+	VPMOVSXBD    176(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  704(R9), Y8, Y4
+	VPMOVSXBD    184(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  736(R9), Y8, Y4
+	VMOVDQU      96(R10)(DI*2), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(DI*2), Y8
+	VPSLLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	VBROADCASTSS 232(SP), Y7
+	VPMOVSXBD    256(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  640(R9), Y8, Y5
+	VPMOVSXBD    264(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  672(R9), Y8, Y5
+	VBROADCASTSS 236(SP), Y7
+	VPMOVSXBD    272(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  704(R9), Y8, Y5
+	VPMOVSXBD    280(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  736(R9), Y8, Y5
+	VMOVDQU      96(R10)(R8*1), Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(R8*1), Y8
+	VPSLLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(SP)
+	VBROADCASTSS 328(SP), Y7
+	VPMOVSXBD    352(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  640(R9), Y8, Y6
+	VPMOVSXBD    360(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  672(R9), Y8, Y6
+	VBROADCASTSS 332(SP), Y7
+	VPMOVSXBD    368(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  704(R9), Y8, Y6
+	VPMOVSXBD    376(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  736(R9), Y8, Y6
+	VMOVDQU      64(R10), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10), Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 64(SP)
+	VBROADCASTSS 48(SP), Y7
+	VPMOVSXBD    64(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  768(R9), Y8, Y3
+	VPMOVSXBD    72(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  800(R9), Y8, Y3
+	VBROADCASTSS 52(SP), Y7
+	VPMOVSXBD    80(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  832(R9), Y8, Y3
+	VPMOVSXBD    88(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  864(R9), Y8, Y3
+	VMOVDQU      64(R10)(DI*1), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(DI*1), Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 160(SP)
+	VBROADCASTSS 144(SP), Y7
+	VPMOVSXBD    160(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  768(R9), Y8, Y4
+	VPMOVSXBD    168(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  800(R9), Y8, Y4
+	VBROADCASTSS 148(SP), Y7
+	VPMOVSXBD    176(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  832(R9), Y8, Y4
+	VPMOVSXBD    184(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  864(R9), Y8, Y4
+	VMOVDQU      64(R10)(DI*2), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(DI*2), Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	VBROADCASTSS 240(SP), Y7
+	VPMOVSXBD    256(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  768(R9), Y8, Y5
+	VPMOVSXBD    264(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  800(R9), Y8, Y5
+	VBROADCASTSS 244(SP), Y7
+	VPMOVSXBD    272(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  832(R9), Y8, Y5
+	VPMOVSXBD    280(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  864(R9), Y8, Y5
+	VMOVDQU      64(R10)(R8*1), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(R8*1), Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(SP)
+	VBROADCASTSS 336(SP), Y7
+	VPMOVSXBD    352(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  768(R9), Y8, Y6
+	VPMOVSXBD    360(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  800(R9), Y8, Y6
+	VBROADCASTSS 340(SP), Y7
+	VPMOVSXBD    368(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  832(R9), Y8, Y6
+	VPMOVSXBD    376(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  864(R9), Y8, Y6
+	VMOVDQU      96(R10), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 64(SP)
+	VBROADCASTSS 56(SP), Y7
+	VPMOVSXBD    64(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  896(R9), Y8, Y3
+	VPMOVSXBD    72(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  928(R9), Y8, Y3
+	VBROADCASTSS 60(SP), Y7
+	VPMOVSXBD    80(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  960(R9), Y8, Y3
+	VPMOVSXBD    88(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  992(R9), Y8, Y3
+	VMOVDQU      96(R10)(DI*1), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(DI*1), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 160(SP)
+	VBROADCASTSS 152(SP), Y7
+	VPMOVSXBD    160(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  896(R9), Y8, Y4
+	VPMOVSXBD    168(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  928(R9), Y8, Y4
+	VBROADCASTSS 156(SP), Y7
+	VPMOVSXBD    176(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  960(R9), Y8, Y4
+	VPMOVSXBD    184(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  992(R9), Y8, Y4
+	VMOVDQU      96(R10)(DI*2), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(DI*2), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 256(SP)
+	VBROADCASTSS 248(SP), Y7
+	VPMOVSXBD    256(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  896(R9), Y8, Y5
+	VPMOVSXBD    264(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  928(R9), Y8, Y5
+	VBROADCASTSS 252(SP), Y7
+	VPMOVSXBD    272(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  960(R9), Y8, Y5
+	VPMOVSXBD    280(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  992(R9), Y8, Y5
+	VMOVDQU      96(R10)(R8*1), Y7
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      160(R10)(R8*1), Y8
+	VPSRLW       $0x02, Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBB       Y2, Y7, Y7
+	VMOVDQU      Y7, 352(SP)
+	VBROADCASTSS 344(SP), Y7
+	VPMOVSXBD    352(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  896(R9), Y8, Y6
+	VPMOVSXBD    360(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  928(R9), Y8, Y6
+	VBROADCASTSS 348(SP), Y7
+	VPMOVSXBD    368(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  960(R9), Y8, Y6
+	VPMOVSXBD    376(SP), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VFMADD231PS  992(R9), Y8, Y6
+	ADDQ         $0x000000d2, R10
+	ADDQ         $0x00000400, R9
+	DECQ         R11
+	JNZ          loop161
+
+end162:
+	VUNPCKHPS    Y4, Y3, Y7
+	VUNPCKLPS    Y4, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VUNPCKHPS    Y6, Y5, Y7
+	VUNPCKLPS    Y6, Y5, Y5
+	VADDPS       Y7, Y5, Y5
+	VUNPCKHPD    Y5, Y3, Y7
+	VUNPCKLPD    Y5, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VMOVUPS      X4, (AX)
+	LEAQ         (SI)(DI*4), SI
+	ADDQ         $0x00000010, AX
+	SUBQ         $0x00000004, DX
+	JMP          while159
+
+end160:
+	VMOVUPS c0f0f0f0f<>+0(SB), Y0
+	VMOVUPS c30303030<>+0(SB), Y1
+	VMOVUPS c20202020<>+0(SB), Y2
+
+while163:
+	CMPQ   DX, $0x00000001
+	JL     end164
+	VXORPS Y3, Y3, Y3
+	MOVQ   CX, R8
+	MOVQ   SI, R9
+	MOVQ   BX, R10
+	TESTQ  R10, R10
+	JZ     end166
+
+loop165:
+	VPBROADCASTW 208(R9), X4
 	VCVTPH2PS    X4, Y4
-	VPMOVSXBD    192(R10), Y5
+	VPMOVSXBD    192(R9), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VMOVUPS      Y5, (SP)
-	VPMOVSXBD    200(R10), Y5
+	VPMOVSXBD    200(R9), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
 	VMOVUPS      Y5, 32(SP)
-	VPBROADCASTW 208(R10)(BX*1), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVSXBD    192(R10)(BX*1), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 96(SP)
-	VPMOVSXBD    200(R10)(BX*1), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 128(SP)
-	VPBROADCASTW 208(R10)(BX*2), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVSXBD    192(R10)(BX*2), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 192(SP)
-	VPMOVSXBD    200(R10)(BX*2), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 224(SP)
-	VPBROADCASTW 208(R10)(DI*1), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVSXBD    192(R10)(DI*1), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 288(SP)
-	VPMOVSXBD    200(R10)(DI*1), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 320(SP)
-	VMOVDQU      (R10), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10), Y5
+	VMOVDQU      (R9), Y4
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      128(R9), Y5
 	VPSLLW       $0x04, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
+	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
+	VPSUBB       Y2, Y4, Y4
 	VMOVDQU      Y4, 64(SP)
 	VBROADCASTSS (SP), Y4
 	VPMOVSXBD    64(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y0
+	VFMADD231PS  (R8), Y5, Y3
 	VPMOVSXBD    72(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y0
+	VFMADD231PS  32(R8), Y5, Y3
 	VBROADCASTSS 4(SP), Y4
 	VPMOVSXBD    80(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y0
+	VFMADD231PS  64(R8), Y5, Y3
 	VPMOVSXBD    88(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y0
-	VMOVDQU      (R10)(BX*1), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(BX*1), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 160(SP)
-	VBROADCASTSS 96(SP), Y4
-	VPMOVSXBD    160(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y1
-	VPMOVSXBD    168(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y1
-	VBROADCASTSS 100(SP), Y4
-	VPMOVSXBD    176(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y1
-	VPMOVSXBD    184(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y1
-	VMOVDQU      (R10)(BX*2), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(BX*2), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 256(SP)
-	VBROADCASTSS 192(SP), Y4
-	VPMOVSXBD    256(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y2
-	VPMOVSXBD    264(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y2
-	VBROADCASTSS 196(SP), Y4
-	VPMOVSXBD    272(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y2
-	VPMOVSXBD    280(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y2
-	VMOVDQU      (R10)(DI*1), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(DI*1), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 352(SP)
-	VBROADCASTSS 288(SP), Y4
-	VPMOVSXBD    352(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  (R9), Y5, Y3
-	VPMOVSXBD    360(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  32(R9), Y5, Y3
-	VBROADCASTSS 292(SP), Y4
-	VPMOVSXBD    368(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  64(R9), Y5, Y3
-	VPMOVSXBD    376(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  96(R9), Y5, Y3
-	VMOVDQU      32(R10), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10), Y5
+	VFMADD231PS  96(R8), Y5, Y3
+	VMOVDQU      32(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      128(R9), Y5
 	VPSLLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
+	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
+	VPSUBB       Y2, Y4, Y4
 	VMOVDQU      Y4, 64(SP)
 	VBROADCASTSS 8(SP), Y4
 	VPMOVSXBD    64(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  128(R9), Y5, Y0
+	VFMADD231PS  128(R8), Y5, Y3
 	VPMOVSXBD    72(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  160(R9), Y5, Y0
+	VFMADD231PS  160(R8), Y5, Y3
 	VBROADCASTSS 12(SP), Y4
 	VPMOVSXBD    80(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  192(R9), Y5, Y0
+	VFMADD231PS  192(R8), Y5, Y3
 	VPMOVSXBD    88(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  224(R9), Y5, Y0
-	VMOVDQU      32(R10)(BX*1), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(BX*1), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 160(SP)
-	VBROADCASTSS 104(SP), Y4
-	VPMOVSXBD    160(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  128(R9), Y5, Y1
-	VPMOVSXBD    168(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  160(R9), Y5, Y1
-	VBROADCASTSS 108(SP), Y4
-	VPMOVSXBD    176(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  192(R9), Y5, Y1
-	VPMOVSXBD    184(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  224(R9), Y5, Y1
-	VMOVDQU      32(R10)(BX*2), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(BX*2), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 256(SP)
-	VBROADCASTSS 200(SP), Y4
-	VPMOVSXBD    256(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  128(R9), Y5, Y2
-	VPMOVSXBD    264(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  160(R9), Y5, Y2
-	VBROADCASTSS 204(SP), Y4
-	VPMOVSXBD    272(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  192(R9), Y5, Y2
-	VPMOVSXBD    280(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  224(R9), Y5, Y2
-	VMOVDQU      32(R10)(DI*1), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(DI*1), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 352(SP)
-	VBROADCASTSS 296(SP), Y4
-	VPMOVSXBD    352(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  128(R9), Y5, Y3
-	VPMOVSXBD    360(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  160(R9), Y5, Y3
-	VBROADCASTSS 300(SP), Y4
-	VPMOVSXBD    368(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  192(R9), Y5, Y3
-	VPMOVSXBD    376(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  224(R9), Y5, Y3
-	VMOVDQU      (R10), Y4
+	VFMADD231PS  224(R8), Y5, Y3
+	VMOVDQU      (R9), Y4
 	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10), Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      128(R9), Y5
+	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
+	VPSUBB       Y2, Y4, Y4
 	VMOVDQU      Y4, 64(SP)
 	VBROADCASTSS 16(SP), Y4
 	VPMOVSXBD    64(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  256(R9), Y5, Y0
+	VFMADD231PS  256(R8), Y5, Y3
 	VPMOVSXBD    72(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  288(R9), Y5, Y0
+	VFMADD231PS  288(R8), Y5, Y3
 	VBROADCASTSS 20(SP), Y4
 	VPMOVSXBD    80(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  320(R9), Y5, Y0
+	VFMADD231PS  320(R8), Y5, Y3
 	VPMOVSXBD    88(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  352(R9), Y5, Y0
-	VMOVDQU      (R10)(BX*1), Y4
+	VFMADD231PS  352(R8), Y5, Y3
+	VMOVDQU      32(R9), Y4
 	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(BX*1), Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 160(SP)
-	VBROADCASTSS 112(SP), Y4
-	VPMOVSXBD    160(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  256(R9), Y5, Y1
-	VPMOVSXBD    168(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  288(R9), Y5, Y1
-	VBROADCASTSS 116(SP), Y4
-	VPMOVSXBD    176(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  320(R9), Y5, Y1
-	VPMOVSXBD    184(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  352(R9), Y5, Y1
-	VMOVDQU      (R10)(BX*2), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(BX*2), Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 256(SP)
-	VBROADCASTSS 208(SP), Y4
-	VPMOVSXBD    256(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  256(R9), Y5, Y2
-	VPMOVSXBD    264(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  288(R9), Y5, Y2
-	VBROADCASTSS 212(SP), Y4
-	VPMOVSXBD    272(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  320(R9), Y5, Y2
-	VPMOVSXBD    280(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  352(R9), Y5, Y2
-	VMOVDQU      (R10)(DI*1), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(DI*1), Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 352(SP)
-	VBROADCASTSS 304(SP), Y4
-	VPMOVSXBD    352(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  256(R9), Y5, Y3
-	VPMOVSXBD    360(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  288(R9), Y5, Y3
-	VBROADCASTSS 308(SP), Y4
-	VPMOVSXBD    368(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  320(R9), Y5, Y3
-	VPMOVSXBD    376(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  352(R9), Y5, Y3
-	VMOVDQU      32(R10), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10), Y5
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      128(R9), Y5
 	VPSRLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
+	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
+	VPSUBB       Y2, Y4, Y4
 	VMOVDQU      Y4, 64(SP)
 	VBROADCASTSS 24(SP), Y4
 	VPMOVSXBD    64(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  384(R9), Y5, Y0
+	VFMADD231PS  384(R8), Y5, Y3
 	VPMOVSXBD    72(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  416(R9), Y5, Y0
+	VFMADD231PS  416(R8), Y5, Y3
 	VBROADCASTSS 28(SP), Y4
 	VPMOVSXBD    80(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  448(R9), Y5, Y0
+	VFMADD231PS  448(R8), Y5, Y3
 	VPMOVSXBD    88(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  480(R9), Y5, Y0
-	VMOVDQU      32(R10)(BX*1), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(BX*1), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 160(SP)
-	VBROADCASTSS 120(SP), Y4
-	VPMOVSXBD    160(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  384(R9), Y5, Y1
-	VPMOVSXBD    168(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  416(R9), Y5, Y1
-	VBROADCASTSS 124(SP), Y4
-	VPMOVSXBD    176(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  448(R9), Y5, Y1
-	VPMOVSXBD    184(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  480(R9), Y5, Y1
-	VMOVDQU      32(R10)(BX*2), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(BX*2), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 256(SP)
-	VBROADCASTSS 216(SP), Y4
-	VPMOVSXBD    256(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  384(R9), Y5, Y2
-	VPMOVSXBD    264(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  416(R9), Y5, Y2
-	VBROADCASTSS 220(SP), Y4
-	VPMOVSXBD    272(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  448(R9), Y5, Y2
-	VPMOVSXBD    280(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  480(R9), Y5, Y2
-	VMOVDQU      32(R10)(DI*1), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      128(R10)(DI*1), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 352(SP)
-	VBROADCASTSS 312(SP), Y4
-	VPMOVSXBD    352(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  384(R9), Y5, Y3
-	VPMOVSXBD    360(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  416(R9), Y5, Y3
-	VBROADCASTSS 316(SP), Y4
-	VPMOVSXBD    368(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  448(R9), Y5, Y3
-	VPMOVSXBD    376(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  480(R9), Y5, Y3
-	VMOVDQU      64(R10), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10), Y5
+	VFMADD231PS  480(R8), Y5, Y3
+	VMOVDQU      64(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      160(R9), Y5
 	VPSLLW       $0x04, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
+	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
+	VPSUBB       Y2, Y4, Y4
 	VMOVDQU      Y4, 64(SP)
 	VBROADCASTSS 32(SP), Y4
 	VPMOVSXBD    64(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  512(R9), Y5, Y0
+	VFMADD231PS  512(R8), Y5, Y3
 	VPMOVSXBD    72(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  544(R9), Y5, Y0
+	VFMADD231PS  544(R8), Y5, Y3
 	VBROADCASTSS 36(SP), Y4
 	VPMOVSXBD    80(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  576(R9), Y5, Y0
+	VFMADD231PS  576(R8), Y5, Y3
 	VPMOVSXBD    88(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  608(R9), Y5, Y0
-	VMOVDQU      64(R10)(BX*1), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(BX*1), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 160(SP)
-	VBROADCASTSS 128(SP), Y4
-	VPMOVSXBD    160(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  512(R9), Y5, Y1
-	VPMOVSXBD    168(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  544(R9), Y5, Y1
-	VBROADCASTSS 132(SP), Y4
-	VPMOVSXBD    176(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  576(R9), Y5, Y1
-	VPMOVSXBD    184(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  608(R9), Y5, Y1
-	VMOVDQU      64(R10)(BX*2), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(BX*2), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 256(SP)
-	VBROADCASTSS 224(SP), Y4
-	VPMOVSXBD    256(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  512(R9), Y5, Y2
-	VPMOVSXBD    264(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  544(R9), Y5, Y2
-	VBROADCASTSS 228(SP), Y4
-	VPMOVSXBD    272(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  576(R9), Y5, Y2
-	VPMOVSXBD    280(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  608(R9), Y5, Y2
-	VMOVDQU      64(R10)(DI*1), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(DI*1), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 352(SP)
-	VBROADCASTSS 320(SP), Y4
-	VPMOVSXBD    352(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  512(R9), Y5, Y3
-	VPMOVSXBD    360(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  544(R9), Y5, Y3
-	VBROADCASTSS 324(SP), Y4
-	VPMOVSXBD    368(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  576(R9), Y5, Y3
-	VPMOVSXBD    376(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  608(R9), Y5, Y3
-	VMOVDQU      96(R10), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10), Y5
+	VFMADD231PS  608(R8), Y5, Y3
+	VMOVDQU      96(R9), Y4
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      160(R9), Y5
 	VPSLLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
+	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
+	VPSUBB       Y2, Y4, Y4
 	VMOVDQU      Y4, 64(SP)
 	VBROADCASTSS 40(SP), Y4
 	VPMOVSXBD    64(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  640(R9), Y5, Y0
+	VFMADD231PS  640(R8), Y5, Y3
 	VPMOVSXBD    72(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  672(R9), Y5, Y0
+	VFMADD231PS  672(R8), Y5, Y3
 	VBROADCASTSS 44(SP), Y4
 	VPMOVSXBD    80(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  704(R9), Y5, Y0
+	VFMADD231PS  704(R8), Y5, Y3
 	VPMOVSXBD    88(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  736(R9), Y5, Y0
-	VMOVDQU      96(R10)(BX*1), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(BX*1), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 160(SP)
-	VBROADCASTSS 136(SP), Y4
-	VPMOVSXBD    160(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  640(R9), Y5, Y1
-	VPMOVSXBD    168(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  672(R9), Y5, Y1
-	VBROADCASTSS 140(SP), Y4
-	VPMOVSXBD    176(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  704(R9), Y5, Y1
-	VPMOVSXBD    184(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  736(R9), Y5, Y1
-	VMOVDQU      96(R10)(BX*2), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(BX*2), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 256(SP)
-	VBROADCASTSS 232(SP), Y4
-	VPMOVSXBD    256(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  640(R9), Y5, Y2
-	VPMOVSXBD    264(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  672(R9), Y5, Y2
-	VBROADCASTSS 236(SP), Y4
-	VPMOVSXBD    272(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  704(R9), Y5, Y2
-	VPMOVSXBD    280(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  736(R9), Y5, Y2
-	VMOVDQU      96(R10)(DI*1), Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(DI*1), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 352(SP)
-	VBROADCASTSS 328(SP), Y4
-	VPMOVSXBD    352(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  640(R9), Y5, Y3
-	VPMOVSXBD    360(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  672(R9), Y5, Y3
-	VBROADCASTSS 332(SP), Y4
-	VPMOVSXBD    368(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  704(R9), Y5, Y3
-	VPMOVSXBD    376(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  736(R9), Y5, Y3
-	VMOVDQU      64(R10), Y4
+	VFMADD231PS  736(R8), Y5, Y3
+	VMOVDQU      64(R9), Y4
 	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10), Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      160(R9), Y5
+	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
+	VPSUBB       Y2, Y4, Y4
 	VMOVDQU      Y4, 64(SP)
 	VBROADCASTSS 48(SP), Y4
 	VPMOVSXBD    64(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  768(R9), Y5, Y0
+	VFMADD231PS  768(R8), Y5, Y3
 	VPMOVSXBD    72(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  800(R9), Y5, Y0
+	VFMADD231PS  800(R8), Y5, Y3
 	VBROADCASTSS 52(SP), Y4
 	VPMOVSXBD    80(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  832(R9), Y5, Y0
+	VFMADD231PS  832(R8), Y5, Y3
 	VPMOVSXBD    88(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  864(R9), Y5, Y0
-	VMOVDQU      64(R10)(BX*1), Y4
+	VFMADD231PS  864(R8), Y5, Y3
+	VMOVDQU      96(R9), Y4
 	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(BX*1), Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 160(SP)
-	VBROADCASTSS 144(SP), Y4
-	VPMOVSXBD    160(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  768(R9), Y5, Y1
-	VPMOVSXBD    168(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  800(R9), Y5, Y1
-	VBROADCASTSS 148(SP), Y4
-	VPMOVSXBD    176(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  832(R9), Y5, Y1
-	VPMOVSXBD    184(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  864(R9), Y5, Y1
-	VMOVDQU      64(R10)(BX*2), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(BX*2), Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 256(SP)
-	VBROADCASTSS 240(SP), Y4
-	VPMOVSXBD    256(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  768(R9), Y5, Y2
-	VPMOVSXBD    264(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  800(R9), Y5, Y2
-	VBROADCASTSS 244(SP), Y4
-	VPMOVSXBD    272(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  832(R9), Y5, Y2
-	VPMOVSXBD    280(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  864(R9), Y5, Y2
-	VMOVDQU      64(R10)(DI*1), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(DI*1), Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 352(SP)
-	VBROADCASTSS 336(SP), Y4
-	VPMOVSXBD    352(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  768(R9), Y5, Y3
-	VPMOVSXBD    360(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  800(R9), Y5, Y3
-	VBROADCASTSS 340(SP), Y4
-	VPMOVSXBD    368(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  832(R9), Y5, Y3
-	VPMOVSXBD    376(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  864(R9), Y5, Y3
-	VMOVDQU      96(R10), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10), Y5
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      160(R9), Y5
 	VPSRLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
+	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
+	VPSUBB       Y2, Y4, Y4
 	VMOVDQU      Y4, 64(SP)
 	VBROADCASTSS 56(SP), Y4
 	VPMOVSXBD    64(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  896(R9), Y5, Y0
+	VFMADD231PS  896(R8), Y5, Y3
 	VPMOVSXBD    72(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  928(R9), Y5, Y0
+	VFMADD231PS  928(R8), Y5, Y3
 	VBROADCASTSS 60(SP), Y4
 	VPMOVSXBD    80(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  960(R9), Y5, Y0
+	VFMADD231PS  960(R8), Y5, Y3
 	VPMOVSXBD    88(SP), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  992(R9), Y5, Y0
-	VMOVDQU      96(R10)(BX*1), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(BX*1), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 160(SP)
-	VBROADCASTSS 152(SP), Y4
-	VPMOVSXBD    160(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  896(R9), Y5, Y1
-	VPMOVSXBD    168(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  928(R9), Y5, Y1
-	VBROADCASTSS 156(SP), Y4
-	VPMOVSXBD    176(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  960(R9), Y5, Y1
-	VPMOVSXBD    184(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  992(R9), Y5, Y1
-	VMOVDQU      96(R10)(BX*2), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(BX*2), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 256(SP)
-	VBROADCASTSS 248(SP), Y4
-	VPMOVSXBD    256(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  896(R9), Y5, Y2
-	VPMOVSXBD    264(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  928(R9), Y5, Y2
-	VBROADCASTSS 252(SP), Y4
-	VPMOVSXBD    272(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  960(R9), Y5, Y2
-	VPMOVSXBD    280(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  992(R9), Y5, Y2
-	VMOVDQU      96(R10)(DI*1), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        c0f0f0f0f<>+0(SB), Y4, Y4
-	VMOVDQU      160(R10)(DI*1), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        c30303030<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBB       c20202020<>+0(SB), Y4, Y4
-	VMOVDQU      Y4, 352(SP)
-	VBROADCASTSS 344(SP), Y4
-	VPMOVSXBD    352(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  896(R9), Y5, Y3
-	VPMOVSXBD    360(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  928(R9), Y5, Y3
-	VBROADCASTSS 348(SP), Y4
-	VPMOVSXBD    368(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  960(R9), Y5, Y3
-	VPMOVSXBD    376(SP), Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  992(R9), Y5, Y3
-	ADDQ         $0x000000d2, R10
-	ADDQ         $0x00000400, R9
-	DECQ         R11
-	JNZ          loop157
-
-end158:
-	VUNPCKHPS    Y1, Y0, Y4
-	VUNPCKLPS    Y1, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VUNPCKHPS    Y3, Y2, Y4
-	VUNPCKLPS    Y3, Y2, Y2
-	VADDPS       Y4, Y2, Y2
-	VUNPCKHPD    Y2, Y0, Y4
-	VUNPCKLPD    Y2, Y0, Y0
-	VADDPS       Y4, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVUPS      X1, (AX)
-	LEAQ         (SI)(BX*4), SI
-	ADDQ         $0x00000010, AX
-	SUBQ         $0x00000004, DX
-	JMP          rows155
-
-end156:
-rows159:
-	CMPQ   DX, $0x00000001
-	JL     end160
-	VXORPS Y0, Y0, Y0
-	MOVQ   CX, DI
-	MOVQ   SI, R9
-	MOVQ   R8, R10
-	TESTQ  R10, R10
-	JZ     end162
-
-loop161:
-	VPBROADCASTW 208(R9), X1
-	VCVTPH2PS    X1, Y1
-	VPMOVSXBD    192(R9), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, (SP)
-	VPMOVSXBD    200(R9), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VMOVUPS      Y2, 32(SP)
-	VMOVDQU      (R9), Y1
-	VPAND        c0f0f0f0f<>+0(SB), Y1, Y1
-	VMOVDQU      128(R9), Y2
-	VPSLLW       $0x04, Y2, Y2
-	VPAND        c30303030<>+0(SB), Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPSUBB       c20202020<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 64(SP)
-	VBROADCASTSS (SP), Y1
-	VPMOVSXBD    64(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  (DI), Y2, Y0
-	VPMOVSXBD    72(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  32(DI), Y2, Y0
-	VBROADCASTSS 4(SP), Y1
-	VPMOVSXBD    80(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  64(DI), Y2, Y0
-	VPMOVSXBD    88(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  96(DI), Y2, Y0
-	VMOVDQU      32(R9), Y1
-	VPAND        c0f0f0f0f<>+0(SB), Y1, Y1
-	VMOVDQU      128(R9), Y2
-	VPSLLW       $0x02, Y2, Y2
-	VPAND        c30303030<>+0(SB), Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPSUBB       c20202020<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 64(SP)
-	VBROADCASTSS 8(SP), Y1
-	VPMOVSXBD    64(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  128(DI), Y2, Y0
-	VPMOVSXBD    72(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  160(DI), Y2, Y0
-	VBROADCASTSS 12(SP), Y1
-	VPMOVSXBD    80(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  192(DI), Y2, Y0
-	VPMOVSXBD    88(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  224(DI), Y2, Y0
-	VMOVDQU      (R9), Y1
-	VPSRLW       $0x04, Y1, Y1
-	VPAND        c0f0f0f0f<>+0(SB), Y1, Y1
-	VMOVDQU      128(R9), Y2
-	VPAND        c30303030<>+0(SB), Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPSUBB       c20202020<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 64(SP)
-	VBROADCASTSS 16(SP), Y1
-	VPMOVSXBD    64(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  256(DI), Y2, Y0
-	VPMOVSXBD    72(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  288(DI), Y2, Y0
-	VBROADCASTSS 20(SP), Y1
-	VPMOVSXBD    80(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  320(DI), Y2, Y0
-	VPMOVSXBD    88(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  352(DI), Y2, Y0
-	VMOVDQU      32(R9), Y1
-	VPSRLW       $0x04, Y1, Y1
-	VPAND        c0f0f0f0f<>+0(SB), Y1, Y1
-	VMOVDQU      128(R9), Y2
-	VPSRLW       $0x02, Y2, Y2
-	VPAND        c30303030<>+0(SB), Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPSUBB       c20202020<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 64(SP)
-	VBROADCASTSS 24(SP), Y1
-	VPMOVSXBD    64(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  384(DI), Y2, Y0
-	VPMOVSXBD    72(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  416(DI), Y2, Y0
-	VBROADCASTSS 28(SP), Y1
-	VPMOVSXBD    80(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  448(DI), Y2, Y0
-	VPMOVSXBD    88(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  480(DI), Y2, Y0
-	VMOVDQU      64(R9), Y1
-	VPAND        c0f0f0f0f<>+0(SB), Y1, Y1
-	VMOVDQU      160(R9), Y2
-	VPSLLW       $0x04, Y2, Y2
-	VPAND        c30303030<>+0(SB), Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPSUBB       c20202020<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 64(SP)
-	VBROADCASTSS 32(SP), Y1
-	VPMOVSXBD    64(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  512(DI), Y2, Y0
-	VPMOVSXBD    72(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  544(DI), Y2, Y0
-	VBROADCASTSS 36(SP), Y1
-	VPMOVSXBD    80(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  576(DI), Y2, Y0
-	VPMOVSXBD    88(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  608(DI), Y2, Y0
-	VMOVDQU      96(R9), Y1
-	VPAND        c0f0f0f0f<>+0(SB), Y1, Y1
-	VMOVDQU      160(R9), Y2
-	VPSLLW       $0x02, Y2, Y2
-	VPAND        c30303030<>+0(SB), Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPSUBB       c20202020<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 64(SP)
-	VBROADCASTSS 40(SP), Y1
-	VPMOVSXBD    64(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  640(DI), Y2, Y0
-	VPMOVSXBD    72(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  672(DI), Y2, Y0
-	VBROADCASTSS 44(SP), Y1
-	VPMOVSXBD    80(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  704(DI), Y2, Y0
-	VPMOVSXBD    88(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  736(DI), Y2, Y0
-	VMOVDQU      64(R9), Y1
-	VPSRLW       $0x04, Y1, Y1
-	VPAND        c0f0f0f0f<>+0(SB), Y1, Y1
-	VMOVDQU      160(R9), Y2
-	VPAND        c30303030<>+0(SB), Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPSUBB       c20202020<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 64(SP)
-	VBROADCASTSS 48(SP), Y1
-	VPMOVSXBD    64(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  768(DI), Y2, Y0
-	VPMOVSXBD    72(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  800(DI), Y2, Y0
-	VBROADCASTSS 52(SP), Y1
-	VPMOVSXBD    80(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  832(DI), Y2, Y0
-	VPMOVSXBD    88(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  864(DI), Y2, Y0
-	VMOVDQU      96(R9), Y1
-	VPSRLW       $0x04, Y1, Y1
-	VPAND        c0f0f0f0f<>+0(SB), Y1, Y1
-	VMOVDQU      160(R9), Y2
-	VPSRLW       $0x02, Y2, Y2
-	VPAND        c30303030<>+0(SB), Y2, Y2
-	VPOR         Y2, Y1, Y1
-	VPSUBB       c20202020<>+0(SB), Y1, Y1
-	VMOVDQU      Y1, 64(SP)
-	VBROADCASTSS 56(SP), Y1
-	VPMOVSXBD    64(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  896(DI), Y2, Y0
-	VPMOVSXBD    72(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  928(DI), Y2, Y0
-	VBROADCASTSS 60(SP), Y1
-	VPMOVSXBD    80(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  960(DI), Y2, Y0
-	VPMOVSXBD    88(SP), Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y1, Y2, Y2
-	VFMADD231PS  992(DI), Y2, Y0
+	VFMADD231PS  992(R8), Y5, Y3
 	ADDQ         $0x000000d2, R9
-	ADDQ         $0x00000400, DI
+	ADDQ         $0x00000400, R8
 	DECQ         R10
-	JNZ          loop161
+	JNZ          loop165
 
-end162:
-	VUNPCKHPD    Y0, Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VMOVSHDUP    Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VMOVSS       X1, (AX)
-	ADDQ         BX, SI
+end166:
+	VUNPCKHPD    Y3, Y3, Y4
+	VADDPS       Y4, Y3, Y3
+	VMOVSHDUP    Y3, Y4
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VMOVSS       X4, (AX)
+	ADDQ         DI, SI
 	ADDQ         $0x00000004, AX
 	SUBQ         $0x00000001, DX
-	JMP          rows159
+	JMP          while163
 
-end160:
+end164:
 	VZEROUPPER
 	RET
 
 // func softmaxAVX2(s *float32, n int, scale float32, max float32) (newMax float32, sum float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·softmaxAVX2(SB), NOSPLIT, $0-32
 	MOVQ         s+0(FP), AX
 	MOVQ         n+8(FP), CX
 	VBROADCASTSS scale+16(FP), Y0
-	MOVSS        max+20(FP), X1
+	VMOVSS       max+20(FP), X1
 	VMOVUPS      cff800000<>+0(SB), Y2
 	VMOVAPS      Y2, Y3
 	XORQ         DX, DX
 	MOVQ         CX, BX
 	SHRQ         $0x03, BX
 	TESTQ        BX, BX
-	JZ           end164
+	JZ           end168
 
-loop163:
-	VMAXPS (AX)(DX*1), Y3, Y3
-	ADDQ   $0x00000020, DX
-	DECQ   BX
-	JNZ    loop163
+loop167:
+	VMOVUPS (AX)(DX*1), Y4
+	VMAXPS  Y4, Y3, Y3
+	ADDQ    $0x00000020, DX
+	DECQ    BX
+	JNZ     loop167
 
-end164:
+end168:
 	TESTQ      $0x00000007, CX
-	JZ         end165
+	JZ         end169
 	MOVQ       CX, BX
 	ANDQ       $0x00000007, BX
 	NEGQ       BX
@@ -5224,7 +5349,7 @@ end164:
 	VBLENDVPS  Y4, Y5, Y2, Y5
 	VMAXPS     Y5, Y3, Y3
 
-end165:
+end169:
 	VEXTRACTF128 $0x01, Y3, X2
 	VMAXPS       X2, X3, X2
 	VPSHUFD      $0x4e, X2, X3
@@ -5233,26 +5358,25 @@ end165:
 	VMAXPS       X3, X2, X2
 	VMULSS       X0, X2, X2
 	VMAXSS       X1, X2, X1
-	MOVSS        X1, newMax+24(FP)
+	VMOVSS       X1, newMax+24(FP)
 	VMOVD        X1, DX
 	CMPL         DX, $0xff800000
-	JEQ          none166
+	JEQ          none170
 	VBROADCASTSS X1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         DX, DX
 	MOVQ         CX, BX
 	SHRQ         $0x03, BX
 	TESTQ        BX, BX
-	JZ           end168
+	JZ           end172
 
-loop167:
+loop171:
 	VMOVUPS      (AX)(DX*1), Y3
 	VMULPS       Y0, Y3, Y3
 	VSUBPS       Y1, Y3, Y3
 	VMOVUPS      c42b20000<>+0(SB), Y4
 	VMINPS       Y3, Y4, Y4
 	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VCMPPS       $0x01, Y5, Y4, Y3
 	VMAXPS       Y4, Y5, Y4
 	VMOVUPS      c4b400000<>+0(SB), Y5
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
@@ -5273,16 +5397,18 @@ loop167:
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       c3f000000<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y7, Y7
-	VANDNPS      Y7, Y3, Y3
+	VMOVUPS      cc2adcccd<>+0(SB), Y5
+	VCMPPS       $0x01, Y5, Y3, Y5
+	VANDNPS      Y7, Y5, Y3
 	VMOVUPS      Y3, (AX)(DX*1)
 	VADDPS       Y3, Y2, Y2
 	ADDQ         $0x00000020, DX
 	DECQ         BX
-	JNZ          loop167
+	JNZ          loop171
 
-end168:
+end172:
 	TESTQ        $0x00000007, CX
-	JZ           end169
+	JZ           end173
 	ANDQ         $0x00000007, CX
 	NEGQ         CX
 	LEAQ         tail<>+32(SB), BX
@@ -5292,13 +5418,12 @@ end168:
 	VSUBPS       Y1, Y4, Y4
 	VMOVUPS      c42b20000<>+0(SB), Y0
 	VMINPS       Y4, Y0, Y0
-	VMOVUPS      cc2adcccd<>+0(SB), Y4
-	VCMPPS       $0x01, Y4, Y0, Y1
-	VMAXPS       Y0, Y4, Y0
-	VMOVUPS      c4b400000<>+0(SB), Y4
+	VMOVUPS      cc2adcccd<>+0(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VMOVUPS      c4b400000<>+0(SB), Y1
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y5
-	VFMADD231PS  Y5, Y0, Y4
-	VSUBPS       c4b400000<>+0(SB), Y4, Y5
+	VFMADD231PS  Y5, Y0, Y1
+	VSUBPS       c4b400000<>+0(SB), Y1, Y5
 	VFNMADD231PS c3f318000<>+0(SB), Y5, Y0
 	VFNMADD231PS cb95e8083<>+0(SB), Y5, Y0
 	VMOVUPS      c39506967<>+0(SB), Y6
@@ -5311,50 +5436,52 @@ end168:
 	VFMADD213PS  Y0, Y5, Y6
 	VADDPS       c3f800000<>+0(SB), Y6, Y6
 	VADDPS       Y6, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       c3f000000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
+	VPSLLD       $0x17, Y1, Y1
+	VPADDD       c3f000000<>+0(SB), Y1, Y1
+	VMULPS       Y1, Y6, Y6
+	VMOVUPS      cc2adcccd<>+0(SB), Y1
+	VCMPPS       $0x01, Y1, Y4, Y1
 	VANDNPS      Y6, Y1, Y4
 	VMASKMOVPS   Y4, Y3, (AX)(DX*1)
 	VANDPS       Y3, Y4, Y4
 	VADDPS       Y4, Y2, Y2
 
-end169:
+end173:
 	VUNPCKHPD    Y2, Y2, Y0
 	VADDPS       Y0, Y2, Y2
 	VMOVSHDUP    Y2, Y0
 	VADDPS       Y0, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X0
 	VADDPS       X0, X2, X0
-	MOVSS        X0, sum+28(FP)
+	VMOVSS       X0, sum+28(FP)
 	VZEROUPPER
 	RET
 
-none166:
+none170:
 	VXORPS Y0, Y0, Y0
 	XORQ   DX, DX
 	MOVQ   CX, BX
 	SHRQ   $0x03, BX
 	TESTQ  BX, BX
-	JZ     end171
+	JZ     end175
 
-loop170:
+loop174:
 	VMOVUPS Y0, (AX)(DX*1)
 	ADDQ    $0x00000020, DX
 	DECQ    BX
-	JNZ     loop170
+	JNZ     loop174
 
-end171:
+end175:
 	TESTQ      $0x00000007, CX
-	JZ         end172
+	JZ         end176
 	ANDQ       $0x00000007, CX
 	NEGQ       CX
 	LEAQ       tail<>+32(SB), BX
 	VMOVDQU    (BX)(CX*4), Y1
 	VMASKMOVPS Y0, Y1, (AX)(DX*1)
 
-end172:
-	MOVSS X0, sum+28(FP)
+end176:
+	VMOVSS X0, sum+28(FP)
 	VZEROUPPER
 	RET
 
@@ -5622,15 +5749,14 @@ TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
 	MOVQ    DX, SI
 	SHRQ    $0x03, SI
 	TESTQ   SI, SI
-	JZ      end174
+	JZ      end178
 
-loop173:
+loop177:
 	VMOVUPS      (AX)(BX*1), Y2
 	VXORPS       Y1, Y2, Y3
 	VMOVUPS      c42b20000<>+0(SB), Y4
 	VMINPS       Y3, Y4, Y4
 	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VCMPPS       $0x01, Y5, Y4, Y3
 	VMAXPS       Y4, Y5, Y4
 	VMOVUPS      c4b400000<>+0(SB), Y5
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
@@ -5651,7 +5777,9 @@ loop173:
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       c3f000000<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y7, Y7
-	VANDNPS      Y7, Y3, Y3
+	VMOVUPS      cc2adcccd<>+0(SB), Y5
+	VCMPPS       $0x01, Y5, Y3, Y5
+	VANDNPS      Y7, Y5, Y3
 	VADDPS       Y0, Y3, Y3
 	VDIVPS       Y3, Y2, Y2
 	VMOVUPS      (CX)(BX*1), Y3
@@ -5659,11 +5787,11 @@ loop173:
 	VMOVUPS      Y2, (AX)(BX*1)
 	ADDQ         $0x00000020, BX
 	DECQ         SI
-	JNZ          loop173
+	JNZ          loop177
 
-end174:
+end178:
 	TESTQ        $0x00000007, DX
-	JZ           end175
+	JZ           end179
 	ANDQ         $0x00000007, DX
 	NEGQ         DX
 	LEAQ         tail<>+32(SB), SI
@@ -5673,7 +5801,6 @@ end174:
 	VMOVUPS      c42b20000<>+0(SB), Y4
 	VMINPS       Y1, Y4, Y4
 	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VCMPPS       $0x01, Y5, Y4, Y1
 	VMAXPS       Y4, Y5, Y4
 	VMOVUPS      c4b400000<>+0(SB), Y5
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
@@ -5694,14 +5821,16 @@ end174:
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       c3f000000<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y7, Y7
-	VANDNPS      Y7, Y1, Y1
+	VMOVUPS      cc2adcccd<>+0(SB), Y5
+	VCMPPS       $0x01, Y5, Y1, Y5
+	VANDNPS      Y7, Y5, Y1
 	VADDPS       Y0, Y1, Y1
 	VDIVPS       Y1, Y3, Y3
 	VMASKMOVPS   (CX)(BX*1), Y2, Y0
 	VMULPS       Y0, Y3, Y3
 	VMASKMOVPS   Y3, Y2, (AX)(BX*1)
 
-end175:
+end179:
 	VZEROUPPER
 	RET
 
@@ -5724,7 +5853,7 @@ DATA c80000000<>+60(SB)/4, $0x80000000
 GLOBL c80000000<>(SB), RODATA|NOPTR, $64
 
 // func rmsNormAVX2(dst *float32, x *float32, w *float32, n int, eps float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·rmsNormAVX2(SB), NOSPLIT, $0-36
 	MOVQ   dst+0(FP), AX
 	MOVQ   x+8(FP), CX
@@ -5736,11 +5865,12 @@ TEXT ·rmsNormAVX2(SB), NOSPLIT, $0-36
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, SI
 	MOVQ   BX, DI
+	MOVQ   BX, R8
 	SHRQ   $0x05, DI
 	TESTQ  DI, DI
-	JZ     end177
+	JZ     end181
 
-loop176:
+loop180:
 	VMOVUPS     (SI), Y4
 	VFMADD231PS Y4, Y4, Y0
 	VMOVUPS     32(SI), Y4
@@ -5751,35 +5881,34 @@ loop176:
 	VFMADD231PS Y4, Y4, Y3
 	ADDQ        $0x00000080, SI
 	DECQ        DI
-	JNZ         loop176
+	JNZ         loop180
 
-end177:
-	MOVQ  BX, DI
-	ANDQ  $0x0000001f, DI
-	XORQ  R8, R8
-	MOVQ  DI, R9
+end181:
+	ANDQ  $0x0000001f, R8
+	XORQ  DI, DI
+	MOVQ  R8, R9
 	SHRQ  $0x03, R9
 	TESTQ R9, R9
-	JZ    end179
+	JZ    end183
 
-loop178:
-	VMOVUPS     (SI)(R8*1), Y4
+loop182:
+	VMOVUPS     (SI)(DI*1), Y4
 	VFMADD231PS Y4, Y4, Y0
-	ADDQ        $0x00000020, R8
+	ADDQ        $0x00000020, DI
 	DECQ        R9
-	JNZ         loop178
+	JNZ         loop182
 
-end179:
-	TESTQ       $0x00000007, DI
-	JZ          end180
-	ANDQ        $0x00000007, DI
-	NEGQ        DI
+end183:
+	TESTQ       $0x00000007, R8
+	JZ          end184
+	ANDQ        $0x00000007, R8
+	NEGQ        R8
 	LEAQ        tail<>+32(SB), R9
-	VMOVDQU     (R9)(DI*4), Y4
-	VMASKMOVPS  (SI)(R8*1), Y4, Y4
+	VMOVDQU     (R9)(R8*4), Y4
+	VMASKMOVPS  (SI)(DI*1), Y4, Y4
 	VFMADD231PS Y4, Y4, Y0
 
-end180:
+end184:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y3, Y2, Y2
 	VADDPS       Y2, Y0, Y0
@@ -5792,8 +5921,7 @@ end180:
 	VXORPS       X0, X0, X0
 	VCVTSI2SSQ   BX, X0, X0
 	VDIVSS       X0, X1, X1
-	MOVSS        eps+32(FP), X0
-	VADDSS       X0, X1, X1
+	VADDSS       eps+32(FP), X1, X1
 	VSQRTSS      X1, X1, X1
 	VMOVSS       c3f800000<>+0(SB), X0
 	VDIVSS       X1, X0, X1
@@ -5802,9 +5930,9 @@ end180:
 	MOVQ         BX, DI
 	SHRQ         $0x03, DI
 	TESTQ        DI, DI
-	JZ           end182
+	JZ           end186
 
-loop181:
+loop185:
 	VMOVUPS (CX)(SI*1), Y4
 	VMULPS  Y0, Y4, Y4
 	VMOVUPS (DX)(SI*1), Y1
@@ -5812,22 +5940,62 @@ loop181:
 	VMOVUPS Y4, (AX)(SI*1)
 	ADDQ    $0x00000020, SI
 	DECQ    DI
-	JNZ     loop181
+	JNZ     loop185
 
-end182:
+end186:
 	TESTQ      $0x00000007, BX
-	JZ         end183
+	JZ         end187
 	ANDQ       $0x00000007, BX
 	NEGQ       BX
 	LEAQ       tail<>+32(SB), DI
-	VMOVDQU    (DI)(BX*4), Y1
-	VMASKMOVPS (CX)(SI*1), Y1, Y4
+	VMOVDQU    (DI)(BX*4), Y2
+	VMASKMOVPS (CX)(SI*1), Y2, Y4
 	VMULPS     Y0, Y4, Y4
-	VMASKMOVPS (DX)(SI*1), Y1, Y0
-	VMULPS     Y0, Y4, Y4
-	VMASKMOVPS Y4, Y1, (AX)(SI*1)
+	VMASKMOVPS (DX)(SI*1), Y2, Y1
+	VMULPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y2, (AX)(SI*1)
 
-end183:
+end187:
+	VZEROUPPER
+	RET
+
+// func peakAVX2(steps int)
+// Requires: AVX, FMA3
+TEXT ·peakAVX2(SB), NOSPLIT, $0-8
+	MOVQ   steps+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	TESTQ  AX, AX
+	JZ     end189
+
+loop188:
+	VFMADD231PS Y12, Y12, Y0
+	VFMADD231PS Y12, Y12, Y1
+	VFMADD231PS Y12, Y12, Y2
+	VFMADD231PS Y12, Y12, Y3
+	VFMADD231PS Y12, Y12, Y4
+	VFMADD231PS Y12, Y12, Y5
+	VFMADD231PS Y12, Y12, Y6
+	VFMADD231PS Y12, Y12, Y7
+	VFMADD231PS Y12, Y12, Y8
+	VFMADD231PS Y12, Y12, Y9
+	VFMADD231PS Y12, Y12, Y10
+	VFMADD231PS Y12, Y12, Y11
+	DECQ        AX
+	JNZ         loop188
+
+end189:
 	VZEROUPPER
 	RET
 
@@ -5838,16 +6006,16 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-24
 	MOVQ         vectors+16(FP), CX
 	VBROADCASTSS a+8(FP), Y0
 	TESTQ        CX, CX
-	JZ           end185
+	JZ           end191
 
-loop184:
+loop190:
 	VMULPS  (AX), Y0, Y1
 	VMOVUPS Y1, (AX)
 	ADDQ    $0x00000020, AX
 	DECQ    CX
-	JNZ     loop184
+	JNZ     loop190
 
-end185:
+end191:
 	VZEROUPPER
 	RET
 
@@ -5858,18 +6026,18 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-24
 	MOVQ  y+8(FP), CX
 	MOVQ  vectors+16(FP), DX
 	TESTQ DX, DX
-	JZ    end187
+	JZ    end193
 
-loop186:
+loop192:
 	VMOVUPS (AX), Y0
 	VADDPS  (CX), Y0, Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
 	DECQ    DX
-	JNZ     loop186
+	JNZ     loop192
 
-end187:
+end193:
 	VZEROUPPER
 	RET
 
@@ -5881,9 +6049,9 @@ TEXT ·rotateAVX2(SB), NOSPLIT, $0-32
 	MOVQ  sin+16(FP), DX
 	MOVQ  vectors+24(FP), BX
 	TESTQ BX, BX
-	JZ    end189
+	JZ    end195
 
-loop188:
+loop194:
 	VPMOVZXDQ (CX), Y1
 	VMOVSLDUP Y1, Y1
 	VPMOVZXDQ (DX), Y2
@@ -5898,8 +6066,8 @@ loop188:
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000010, DX
 	DECQ      BX
-	JNZ       loop188
+	JNZ       loop194
 
-end189:
+end195:
 	VZEROUPPER
 	RET

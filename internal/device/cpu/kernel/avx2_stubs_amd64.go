@@ -102,7 +102,7 @@ func dequantizeQ6_KAVX2(dst *float32, src *byte, blocks int)
 //go:noescape
 func matVecQ6_KAVX2(out *float32, x *float32, w *byte, n int, k int)
 
-// softmaxAVX2 is Softmax; score j goes to lane j mod 8 of the sum.
+// softmaxAVX2 is Softmax.
 //
 //go:noescape
 func softmaxAVX2(s *float32, n int, scale float32, max float32) (newMax float32, sum float32)
@@ -112,11 +112,15 @@ func softmaxAVX2(s *float32, n int, scale float32, max float32) (newMax float32,
 //go:noescape
 func swiGLUAVX2(gate *float32, up *float32, n int)
 
-// rmsNormAVX2 is RMSNorm; the squares of 32 elements go to as many lanes, those
-// of the last vectors to the first 8.
+// rmsNormAVX2 is RMSNorm.
 //
 //go:noescape
 func rmsNormAVX2(dst *float32, x *float32, w *float32, n int, eps float32)
+
+// peakAVX2 runs steps of 12 independent FMA: the peak that the others are measured by.
+//
+//go:noescape
+func peakAVX2(steps int)
 
 // scaleAVX2 is Scale for vectors of 8.
 //

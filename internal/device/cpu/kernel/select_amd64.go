@@ -5,9 +5,12 @@ import "github.com/klauspost/cpuid/v2"
 // assemblySets returns the sets in assembly that this processor and its
 // operating system can run, the fastest first.
 func assemblySets() []*Set {
-	var sets []*Set
-	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
-		sets = append(sets, avx2)
+	cpu := cpuid.CPU
+	if !cpu.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
+		return nil
 	}
-	return sets
+	if !cpu.Supports(cpuid.BMI2, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.AVX512DQ) {
+		return []*Set{avx2}
+	}
+	return []*Set{avx512, avx2}
 }

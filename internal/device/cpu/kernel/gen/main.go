@@ -13,11 +13,31 @@ func main() {
 	flag.Parse()
 	switch *set {
 	case "avx2":
-		avx2()
+		generate(avx2, formatsAVX2())
+		scaleAVX2()
+		addAVX2()
+		rotateAVX2()
 	case "avx512":
-		//avx512()
+		generate(avx512, formatsAVX512())
 	default:
 		log.Fatalf("no set %q", *set)
 	}
 	Generate()
+}
+
+func generate(s *isa, formats []format) {
+	for m := 1; m <= s.tall; m++ {
+		s.matMul(m)
+	}
+	for m := 1; m <= s.tall; m++ {
+		s.accumulate(m)
+	}
+	for _, f := range formats {
+		s.dequantize(f)
+		s.matVec(f)
+	}
+	s.softmax()
+	s.swiGLU()
+	s.rmsNorm()
+	s.peak()
 }

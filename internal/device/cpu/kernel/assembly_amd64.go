@@ -1,0 +1,109 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"github.com/flashback-lm/flashback/internal/tensor"
+)
+
+// Assembly checks no bounds and works on whole tiles or blocks. The functions of
+// this file make a Set's functions of it.
+
+// matMulTile multiplies a fixed number of rows of x with n rows of w.
+type matMulTile func(out *float32, ldo int, x *float32, ldx int, w *float32, ldw int, n, k int)
+
+// tiledMatMul makes a MatMul of tiles for 1, 2 … len(tiles) rows. All of them
+// must give a row the same bits.
+func tiledMatMul(tiles ...matMulTile) func(out []float32, ldo int, x []float32, ldx int, w []float32, ldw int, m, n, k int) {
+	return func(out []float32, ldo int, x []float32, ldx int, w []float32, ldw int, m, n, k int) {
+		if m == 0 || n == 0 {
+			return
+		}
+		out, x, w = out[:(m-1)*ldo+n], x[:(m-1)*ldx+k], w[:(n-1)*ldw+k]
+		for i := 0; i < m; i += len(tiles) {
+			tile := tiles[min(len(tiles), m-i)-1]
+			tile(&out[i*ldo], ldo, unsafe.SliceData(x[i*ldx:]), ldx, unsafe.SliceData(w), ldw, n, k)
+		}
+	}
+}
+
+// accumulateTile adds weighted sums of rows of v to a fixed number of rows.
+type accumulateTile func(acc *float32, lda int, p *float32, ldp int, v *float32, ldv int, n, dim int)
+
+// tiledAccumulate makes an Accumulate of tiles for 1, 2 … len(tiles) rows.
+func tiledAccumulate(tiles ...accumulateTile) func(acc []float32, lda int, p []float32, ldp int, v []float32, ldv int, m, n, dim int) {
+	return func(acc []float32, lda int, p []float32, ldp int, v []float32, ldv int, m, n, dim int) {
+		if m == 0 || n == 0 || dim == 0 {
+			return
+		}
+		acc, p, v = acc[:(m-1)*lda+dim], p[:(m-1)*ldp+n], v[:(n-1)*ldv+dim]
+		for i := 0; i < m; i += len(tiles) {
+			tile := tiles[min(len(tiles), m-i)-1]
+			tile(&acc[i*lda], lda, &p[i*ldp], ldp, &v[0], ldv, n, dim)
+		}
+	}
+}
+
+// dequantizers expand blocks by storage type. A block of a type whose weights
+// stand alone is a vector of lanes.
+type dequantizers [tensor.Q6_K + 1]func(dst *float32, src *byte, blocks int)
+
+func (d dequantizers) function(lanes int) func(t tensor.Type, dst []float32, src []byte) {
+	return func(t tensor.Type, dst []float32, src []byte) {
+		src = src[:t.RowBytes(len(dst))]
+		if t == tensor.F32 {
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), 4*len(dst)), src)
+			return
+		}
+		whole := 0
+		if expand := d[t]; expand != nil {
+			block := max(t.BlockWeights(), lanes)
+			whole = len(dst) / block * block
+			expand(unsafe.SliceData(dst), unsafe.SliceData(src), whole/block)
+		}
+		dequantize(t, dst[whole:], src[t.RowBytes(whole):])
+	}
+}
+
+// matVecs multiply x with n rows of k weights by storage type.
+type matVecs [tensor.Q6_K + 1]func(out *float32, x *float32, w *byte, n, k int)
+
+// function makes a MatVec; rows of F32 are a matter of matMul.
+func (v matVecs) function(matMul matMulTile) func(t tensor.Type, out, x []float32, w []byte, n, k int) {
+	v[tensor.F32] = func(out *float32, x *float32, w *byte, n, k int) {
+		matMul(out, n, x, k, (*float32)(unsafe.Pointer(w)), k, n, k)
+	}
+	return func(t tensor.Type, out, x []float32, w []byte, n, k int) {
+		if n == 0 {
+			return
+		}
+		out, x, w = out[:n], x[:k], w[:n*t.RowBytes(k)]
+		v[t](unsafe.SliceData(out), unsafe.SliceData(x), unsafe.SliceData(w), n, k)
+	}
+}
+
+type softmaxRow func(s *float32, n int, scale, max float32) (newMax, sum float32)
+
+func (f softmaxRow) function() func(s []float32, scale, max float32) (newMax, sum float32) {
+	return func(s []float32, scale, max float32) (newMax, sum float32) {
+		return f(unsafe.SliceData(s), len(s), scale, max)
+	}
+}
+
+type rmsNormRow func(dst, x, w *float32, n int, eps float32)
+
+func (f rmsNormRow) function() func(dst, x, w []float32, eps float32) {
+	return func(dst, x, w []float32, eps float32) {
+		dst, w = dst[:len(x)], w[:len(x)]
+		f(unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(w), len(x), eps)
+	}
+}
+
+type swiGLURow func(gate, up *float32, n int)
+
+func (f swiGLURow) function() func(gate, up []float32) {
+	return func(gate, up []float32) {
+		up = up[:len(gate)]
+		f(unsafe.SliceData(gate), unsafe.SliceData(up), len(gate))
+	}
+}

@@ -1,0 +1,148 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// each runs a benchmark for every set.
+func each(b *testing.B, run func(b *testing.B, set *Set)) {
+	for _, set := range Sets() {
+		b.Run(set.Name, func(b *testing.B) {
+			b.ReportAllocs()
+			run(b, set)
+		})
+	}
+}
+
+// flops reports the rate of floating-point operations and its share of the peak,
+// measured at once, because clocks change.
+func flops(b *testing.B, set *Set, perOp float64) {
+	b.StopTimer()
+	rate := perOp * float64(b.N) / b.Elapsed().Seconds()
+	b.ReportMetric(rate/1e9, "GFLOP/s")
+	start := time.Now()
+	if done := peak(set); done > 0 {
+		b.ReportMetric(100*rate/(done/time.Since(start).Seconds()), "%peak")
+	}
+}
+
+// bytes reports the rate at which stored weights are read.
+func bytes(b *testing.B, perOp int) {
+	b.ReportMetric(float64(perOp)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+}
+
+func random(n int) []float32 {
+	return fill(rand.New(rand.NewPCG(1, 1)), make([]float32, n), 1)
+}
+
+// The shapes of BenchmarkMatMul are those of a 135M model: prefill against a
+// panel of weights, one row, and the scores of a block of keys.
+func BenchmarkMatMul(b *testing.B) {
+	for _, s := range []struct{ m, n, k, ldx, ldw int }{
+		{128, 16, 576, 576, 576},
+		{128, 64, 576, 576, 576},
+		{128, 16, 1536, 1536, 1536},
+		{128, 64, 1536, 1536, 1536},
+		{512, 32, 576, 576, 576},
+		{1, 64, 576, 576, 576},
+		{128, 32, 64, 576, 64},
+		{3, 32, 64, 64, 64},
+		{1, 32, 64, 64, 64},
+	} {
+		b.Run(fmt.Sprintf("%dx%dx%d", s.m, s.n, s.k), func(b *testing.B) {
+			each(b, func(b *testing.B, set *Set) {
+				x, w, out := random(s.m*s.ldx), random(s.n*s.ldw), make([]float32, s.m*s.n)
+				for b.Loop() {
+					set.MatMul(out, s.n, x, s.ldx, w, s.ldw, s.m, s.n, s.k)
+				}
+				flops(b, set, 2*float64(s.m*s.n*s.k))
+			})
+		})
+	}
+}
+
+func BenchmarkAccumulate(b *testing.B) {
+	for _, m := range []int{128, 3, 1} {
+		b.Run(fmt.Sprintf("%dx32x64", m), func(b *testing.B) {
+			each(b, func(b *testing.B, set *Set) {
+				p, v, acc := random(m*32), random(32*64), make([]float32, m*64)
+				for b.Loop() {
+					set.Accumulate(acc, 64, p, 32, v, 64, m, 32, 64)
+				}
+				flops(b, set, 2*float64(m*32*64))
+			})
+		})
+	}
+}
+
+// BenchmarkMatVec reads weights from the second cache (256 rows) and from memory
+// (as many rows as a vocabulary).
+func BenchmarkMatVec(b *testing.B) {
+	const k = 768 // whole blocks of every type
+	for _, t := range types {
+		for _, n := range []int{256, 49152} {
+			b.Run(fmt.Sprintf("%v/%d", t, n), func(b *testing.B) {
+				each(b, func(b *testing.B, set *Set) {
+					if set == plain && n > 256 {
+						b.Skip("slow, and no different")
+					}
+					w := stored(rand.New(rand.NewPCG(1, 1)), new(guard), t, n*k)
+					x, out := random(k), make([]float32, n)
+					for b.Loop() {
+						set.MatVec(t, out, x, w, n, k)
+					}
+					bytes(b, len(w))
+					flops(b, set, 2*float64(n*k))
+				})
+			})
+		}
+	}
+}
+
+func BenchmarkDequantize(b *testing.B) {
+	for _, t := range types {
+		b.Run(t.String(), func(b *testing.B) {
+			each(b, func(b *testing.B, set *Set) {
+				const n = 16 * 768
+				src, dst := stored(rand.New(rand.NewPCG(1, 1)), new(guard), t, n), make([]float32, n)
+				for b.Loop() {
+					set.Dequantize(t, dst, src)
+				}
+				bytes(b, len(src))
+				b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gweights/s")
+			})
+		})
+	}
+}
+
+// BenchmarkRows measures what goes over a row once. Each run begins with fresh
+// values: what works in place would run into subnormal numbers.
+func BenchmarkRows(b *testing.B) {
+	y, cos, sin := random(1536), random(32), random(32)
+	for _, f := range []struct {
+		name string
+		n    int
+		run  func(set *Set, x []float32)
+	}{
+		{"Softmax", 32, func(set *Set, x []float32) { set.Softmax(x, 0.125, 1) }},
+		{"SwiGLU", 1536, func(set *Set, x []float32) { set.SwiGLU(x, y) }},
+		{"RMSNorm", 576, func(set *Set, x []float32) { set.RMSNorm(x, x, y[:576], 1e-5) }},
+		{"Add", 576, func(set *Set, x []float32) { set.Add(x, y[:576]) }},
+		{"Scale", 64, func(set *Set, x []float32) { set.Scale(x, 0.5) }},
+		{"Rotate", 64, func(set *Set, x []float32) { set.Rotate(x, cos, sin) }},
+	} {
+		b.Run(fmt.Sprintf("%s/%d", f.name, f.n), func(b *testing.B) {
+			each(b, func(b *testing.B, set *Set) {
+				x := make([]float32, f.n)
+				for b.Loop() {
+					copy(x, y)
+					f.run(set, x)
+				}
+				b.ReportMetric(float64(f.n)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gvalues/s")
+			})
+		})
+	}
+}
