@@ -22,7 +22,7 @@ runs on the machine slows them down; look at its load first.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchLoopCmd())
+	cmd.AddCommand(newBenchLoopCmd(), newBenchPrefillCmd(), newBenchDecodeCmd(), newBenchDepthCmd(), newBenchRetrievalCmd())
 	return cmd
 }
 
