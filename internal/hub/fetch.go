@@ -97,7 +97,7 @@ func (c content) matches(ctx context.Context, path string) bool {
 	}
 	defer f.Close()
 	h := c.newHash()
-	n, err := io.Copy(h, contextReader{ctx, f})
+	n, err := io.Copy(h, io.LimitReader(contextReader{ctx, f}, c.size+1))
 	return err == nil && n == c.size && verifySum(path, h, c.digest) == nil
 }
 
@@ -119,13 +119,17 @@ const attempts = 3
 
 var pause = time.Second
 
-// errRestart asks for another attempt from the start.
-var errRestart = errors.New("the hub does not resume the download")
+var (
+	// errRestart asks for another attempt from the start.
+	errRestart = errors.New("the hub does not resume the download")
+	// errShort: the content ends before the announced size.
+	errShort = errors.New("it has less than it announced")
+)
 
 func (d *download) run(ctx context.Context) error {
 	notef(d.log, "pulling %s (%s) from %s", d.ref.file, FormatSize(d.want.size), d.client.endpoint)
-	for failed := 0; ; {
-		got, err := d.attempt(ctx)
+	for failed, best := 0, int64(0); ; {
+		reached, err := d.attempt(ctx)
 		if err == nil {
 			return nil
 		}
@@ -136,8 +140,8 @@ func (d *download) run(ctx context.Context) error {
 		if !errors.As(err, &broken) {
 			return err
 		}
-		if failed++; got > 0 {
-			failed = 0
+		if failed++; reached > best {
+			failed, best = 0, reached
 		}
 		if failed == attempts {
 			return fmt.Errorf("%w; pull again to go on from there", err)
@@ -154,9 +158,9 @@ type brokenError struct{ error }
 
 func (e brokenError) Unwrap() error { return e.error }
 
-// attempt takes the partial file up and returns how many bytes it added. On success
-// the file is complete, verified and synced.
-func (d *download) attempt(ctx context.Context) (got int64, err error) {
+// attempt takes the partial file up and returns how many bytes it reached. On
+// success the file is complete, verified and synced.
+func (d *download) attempt(ctx context.Context) (reached int64, err error) {
 	f, err := os.OpenFile(d.partial, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return 0, d.full(err)
@@ -169,30 +173,31 @@ func (d *download) attempt(ctx context.Context) (got int64, err error) {
 		}
 	}()
 	h := d.want.newHash()
-	have, err := io.Copy(h, contextReader{ctx, f})
+	reached, err = io.Copy(h, io.LimitReader(contextReader{ctx, f}, d.want.size+1))
 	if err != nil {
 		return 0, err
 	}
-	if have > d.want.size {
+	switch {
+	case reached > d.want.size:
 		drop = true
 		return 0, brokenError{errRestart}
-	}
-	if have < d.want.size {
-		got, err = d.rest(ctx, f, h, have)
-		drop = errors.Is(err, errRestart) || errors.As(err, new(diskError))
+	case reached < d.want.size:
+		reached, err = d.rest(ctx, f, h, reached)
+		drop = errors.Is(err, errRestart) || errors.Is(err, errShort) || errors.As(err, new(diskError))
 		if err != nil {
-			return got, err
+			return reached, err
 		}
 	}
 	if err := verifySum(d.ref.file+" from the hub "+d.client.endpoint, h, d.want.digest); err != nil {
 		drop = true
-		return got, fmt.Errorf("%w; it was removed: pull again", err)
+		return reached, fmt.Errorf("%w; it was removed: pull again", err)
 	}
-	return got, d.full(f.Sync())
+	return reached, d.full(f.Sync())
 }
 
-// rest appends what is missing behind the first have bytes to f and to h.
-func (d *download) rest(ctx context.Context, f *os.File, h hash.Hash, have int64) (int64, error) {
+// rest appends what is missing behind the first have bytes to out and h. It
+// returns how many bytes are there then.
+func (d *download) rest(ctx context.Context, out io.Writer, h hash.Hash, have int64) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	header := http.Header{}
@@ -201,38 +206,38 @@ func (d *download) rest(ctx context.Context, f *os.File, h hash.Hash, have int64
 	}
 	resp, err := d.client.do(ctx, d.client.http, http.MethodGet, d.url, header)
 	if err != nil {
-		return 0, brokenError{err}
+		return have, brokenError{err}
 	}
 	defer resp.Body.Close()
 	switch code := resp.StatusCode; {
 	case have == 0 && code == http.StatusOK:
 	case code == http.StatusPartialContent && strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
-	case have > 0 && (code == http.StatusOK || code == http.StatusPartialContent || code == http.StatusRequestedRangeNotSatisfiable):
+	case have > 0 && (code == http.StatusOK || code == http.StatusPartialContent):
 		return 0, brokenError{errRestart}
+	case have > 0 && code == http.StatusRequestedRangeNotSatisfiable:
+		return 0, fmt.Errorf("the hub %s: %w: %d of %d bytes of %s; pull again", d.client.endpoint, errShort, have, d.want.size, d.ref.file)
 	case code >= 500:
-		return 0, brokenError{d.client.refused(resp, d.ref)}
+		return have, brokenError{d.client.refused(resp, d.ref)}
 	default:
-		return 0, d.client.refused(resp, d.ref)
+		return have, d.client.refused(resp, d.ref)
 	}
 
 	stalled := time.AfterFunc(stallTimeout, func() { cancel(fmt.Errorf("nothing came for %v", stallTimeout)) })
 	defer stalled.Stop()
-	bar := progress.New(d.log, d.ref.file, d.want.size-have, true)
+	bar := progress.New(d.log, d.ref.file, d.want.size-have, true) // the rest, so that its rate is true
 	defer bar.Finish()
-	var got int64
 	buf := make([]byte, 256<<10)
 	for {
 		// Never beyond the announced size: the digest decides what those bytes are.
-		n, err := resp.Body.Read(buf[:min(int64(len(buf)), d.want.size-have-got)])
+		n, err := resp.Body.Read(buf[:min(int64(len(buf)), d.want.size-have)])
 		stalled.Reset(stallTimeout)
-		if _, err := f.Write(buf[:n]); err != nil {
-			return got, d.full(err)
+		if _, err := out.Write(buf[:n]); err != nil {
+			return have, d.full(err)
 		}
 		h.Write(buf[:n])
 		bar.Add(n)
-		got += int64(n)
-		if have+got == d.want.size {
-			return got, nil
+		if have += int64(n); have == d.want.size {
+			return have, nil
 		}
 		if err == nil {
 			continue
@@ -243,6 +248,6 @@ func (d *download) rest(ctx context.Context, f *os.File, h hash.Hash, have int64
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return got, brokenError{fmt.Errorf("the hub %s broke off after %d of %d bytes: %w", d.client.endpoint, have+got, d.want.size, err)}
+		return have, brokenError{fmt.Errorf("the hub %s broke off after %d of %d bytes: %w", d.client.endpoint, have, d.want.size, err)}
 	}
 }
