@@ -1217,7 +1217,7 @@ end74:
 	RET
 
 // func matVecF16AVX2(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, F16C, FMA3
+// Requires: AVX, F16C, FMA3, MMX+
 TEXT ·matVecF16AVX2(SB), NOSPLIT, $16-40
 	MOVQ out+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1239,11 +1239,14 @@ while75:
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R10
 	MOVQ   SI, R11
-	MOVQ   DI, R12
-	TESTQ  R12, R12
+	MOVQ   SI, R12
+	MOVQ   DI, R13
+	TESTQ  R13, R13
 	JZ     end78
 
 loop77:
+	PREFETCHT0  3072(R12)
+	ADDQ        $0x00000040, R12
 	VCVTPH2PS   (R11), Y4
 	VFMADD231PS (R10), Y4, Y0
 	VCVTPH2PS   (R11)(R8*1), Y4
@@ -1254,7 +1257,7 @@ loop77:
 	VFMADD231PS (R10), Y4, Y3
 	ADDQ        $0x00000010, R11
 	ADDQ        $0x00000020, R10
-	DECQ        R12
+	DECQ        R13
 	JNZ         loop77
 
 end78:
@@ -1354,16 +1357,19 @@ while88:
 	VXORPS Y0, Y0, Y0
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   DI, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   DI, R12
+	TESTQ  R12, R12
 	JZ     end91
 
 loop90:
+	PREFETCHT0  3072(R11)
+	ADDQ        $0x00000010, R11
 	VCVTPH2PS   (R10), Y1
 	VFMADD231PS (R9), Y1, Y0
 	ADDQ        $0x00000010, R10
 	ADDQ        $0x00000020, R9
-	DECQ        R11
+	DECQ        R12
 	JNZ         loop90
 
 end91:
@@ -1433,7 +1439,7 @@ end96:
 	RET
 
 // func matVecBF16AVX2(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·matVecBF16AVX2(SB), NOSPLIT, $16-40
 	MOVQ out+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1455,11 +1461,14 @@ while97:
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R10
 	MOVQ   SI, R11
-	MOVQ   DI, R12
-	TESTQ  R12, R12
+	MOVQ   SI, R12
+	MOVQ   DI, R13
+	TESTQ  R13, R13
 	JZ     end100
 
 loop99:
+	PREFETCHT0  3072(R12)
+	ADDQ        $0x00000040, R12
 	VPMOVZXWD   (R11), Y4
 	VPSLLD      $0x10, Y4, Y4
 	VFMADD231PS (R10), Y4, Y0
@@ -1474,7 +1483,7 @@ loop99:
 	VFMADD231PS (R10), Y4, Y3
 	ADDQ        $0x00000010, R11
 	ADDQ        $0x00000020, R10
-	DECQ        R12
+	DECQ        R13
 	JNZ         loop99
 
 end100:
@@ -1578,17 +1587,20 @@ while110:
 	VXORPS Y0, Y0, Y0
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   DI, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   DI, R12
+	TESTQ  R12, R12
 	JZ     end113
 
 loop112:
+	PREFETCHT0  3072(R11)
+	ADDQ        $0x00000010, R11
 	VPMOVZXWD   (R10), Y1
 	VPSLLD      $0x10, Y1, Y1
 	VFMADD231PS (R9), Y1, Y0
 	ADDQ        $0x00000010, R10
 	ADDQ        $0x00000020, R9
-	DECQ        R11
+	DECQ        R12
 	JNZ         loop112
 
 end113:
@@ -1758,7 +1770,7 @@ DATA c00000008<>+60(SB)/4, $0x00000008
 GLOBL c00000008<>(SB), RODATA|NOPTR, $64
 
 // func matVecQ4_0AVX2(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matVecQ4_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ    out+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -1782,11 +1794,15 @@ while119:
 	VXORPS Y7, Y7, Y7
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end122
 
 loop121:
+	PREFETCHT0     3072(R11)
+	PREFETCHT0     3136(R11)
+	ADDQ           $0x00000048, R11
 	VPBROADCASTW   (R10), X8
 	VCVTPH2PS      X8, Y8
 	VBROADCASTI128 2(R10), Y9
@@ -1893,7 +1909,7 @@ loop121:
 	VFMADD231PS    96(R9), Y9, Y7
 	ADDQ           $0x00000012, R10
 	ADDQ           $0x00000080, R9
-	DECQ           R11
+	DECQ           R12
 	JNZ            loop121
 
 end122:
@@ -1926,11 +1942,14 @@ while123:
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end126
 
 loop125:
+	PREFETCHT0     3072(R10)
+	ADDQ           $0x00000012, R10
 	VPBROADCASTW   (R9), X5
 	VCVTPH2PS      X5, Y5
 	VBROADCASTI128 2(R9), Y6
@@ -1959,7 +1978,7 @@ loop125:
 	VFMADD231PS    96(R8), Y6, Y4
 	ADDQ           $0x00000012, R9
 	ADDQ           $0x00000080, R8
-	DECQ           R10
+	DECQ           R11
 	JNZ            loop125
 
 end126:
@@ -2026,7 +2045,7 @@ end128:
 	RET
 
 // func matVecQ4_1AVX2(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matVecQ4_1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    out+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -2049,11 +2068,15 @@ while129:
 	VXORPS Y6, Y6, Y6
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end132
 
 loop131:
+	PREFETCHT0     3072(R11)
+	PREFETCHT0     3136(R11)
+	ADDQ           $0x00000050, R11
 	VPBROADCASTD   (R10), X7
 	VCVTPH2PS      X7, Y7
 	VMOVSLDUP      Y7, Y8
@@ -2152,7 +2175,7 @@ loop131:
 	VFMADD231PS    96(R9), Y9, Y6
 	ADDQ           $0x00000014, R10
 	ADDQ           $0x00000080, R9
-	DECQ           R11
+	DECQ           R12
 	JNZ            loop131
 
 end132:
@@ -2184,11 +2207,14 @@ while133:
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end136
 
 loop135:
+	PREFETCHT0     3072(R10)
+	ADDQ           $0x00000014, R10
 	VPBROADCASTD   (R9), X4
 	VCVTPH2PS      X4, Y4
 	VMOVSLDUP      Y4, Y5
@@ -2215,7 +2241,7 @@ loop135:
 	VFMADD231PS    96(R8), Y6, Y3
 	ADDQ           $0x00000014, R9
 	ADDQ           $0x00000080, R8
-	DECQ           R10
+	DECQ           R11
 	JNZ            loop135
 
 end136:
@@ -2273,7 +2299,7 @@ end138:
 	RET
 
 // func matVecQ8_0AVX2(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matVecQ8_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ   out+0(FP), AX
 	MOVQ   x+8(FP), CX
@@ -2293,11 +2319,16 @@ while139:
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end142
 
 loop141:
+	PREFETCHT0   3072(R11)
+	PREFETCHT0   3136(R11)
+	PREFETCHT0   3200(R11)
+	ADDQ         $0x00000088, R11
 	VPBROADCASTW (R10), X4
 	VCVTPH2PS    X4, Y4
 	VPMOVSXBD    2(R10), Y5
@@ -2372,7 +2403,7 @@ loop141:
 	VFMADD231PS  96(R9), Y5, Y3
 	ADDQ         $0x00000022, R10
 	ADDQ         $0x00000080, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          loop141
 
 end142:
@@ -2400,11 +2431,14 @@ while143:
 	VXORPS Y0, Y0, Y0
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end146
 
 loop145:
+	PREFETCHT0   3072(R10)
+	ADDQ         $0x00000022, R10
 	VPBROADCASTW (R9), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(R9), Y2
@@ -2425,7 +2459,7 @@ loop145:
 	VFMADD231PS  96(R8), Y2, Y0
 	ADDQ         $0x00000022, R9
 	ADDQ         $0x00000080, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          loop145
 
 end146:
@@ -2697,7 +2731,7 @@ DATA c0000000f<>+60(SB)/4, $0x0000000f
 GLOBL c0000000f<>(SB), RODATA|NOPTR, $64
 
 // func matVecQ4_KAVX2(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matVecQ4_KAVX2(SB), NOSPLIT, $256-40
 	MOVQ    out+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -2718,44 +2752,55 @@ while149:
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end152
 
 loop151:
+	PREFETCHT0   3072(R11)
+	PREFETCHT0   3136(R11)
+	PREFETCHT0   3200(R11)
+	PREFETCHT0   3264(R11)
+	PREFETCHT0   3328(R11)
+	PREFETCHT0   3392(R11)
+	PREFETCHT0   3456(R11)
+	PREFETCHT0   3520(R11)
+	PREFETCHT0   3584(R11)
+	ADDQ         $0x00000240, R11
 	VPBROADCASTD (R10), X5
 	VCVTPH2PS    X5, Y5
 	VMOVSLDUP    Y5, Y6
 	VMOVSHDUP    Y5, Y5
-	MOVL         12(R10), R12
-	MOVL         4(R10), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10), R14
+	MOVL         12(R10), R13
+	MOVL         4(R10), R14
 	MOVL         R14, R15
 	SHRL         $0x02, R15
 	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
+	MOVL         R13, BP
+	ANDL         $0x0f0f0f0f, BP
+	ORL          BP, R15
 	ANDL         $0x3f3f3f3f, R14
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X7
+	MOVQ         R15, R14
+	MOVL         8(R10), R15
+	MOVL         R15, BP
+	SHRL         $0x02, BP
+	ANDL         $0x30303030, BP
+	SHRL         $0x04, R13
+	ANDL         $0x0f0f0f0f, R13
+	ORL          R13, BP
+	ANDL         $0x3f3f3f3f, R15
+	SHLQ         $0x20, BP
+	ORQ          R15, BP
+	MOVQ         BP, R13
+	VMOVQ        R14, X7
 	VPMOVZXBD    X7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMOVUPS      Y7, (SP)
-	VMOVQ        R12, X6
+	VMOVQ        R13, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
@@ -2764,35 +2809,35 @@ loop151:
 	VCVTPH2PS    X5, Y5
 	VMOVSLDUP    Y5, Y6
 	VMOVSHDUP    Y5, Y5
-	MOVL         12(R10)(DI*1), R12
-	MOVL         4(R10)(DI*1), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10)(DI*1), R14
+	MOVL         12(R10)(DI*1), R13
+	MOVL         4(R10)(DI*1), R14
 	MOVL         R14, R15
 	SHRL         $0x02, R15
 	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
+	MOVL         R13, BP
+	ANDL         $0x0f0f0f0f, BP
+	ORL          BP, R15
 	ANDL         $0x3f3f3f3f, R14
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X7
+	MOVQ         R15, R14
+	MOVL         8(R10)(DI*1), R15
+	MOVL         R15, BP
+	SHRL         $0x02, BP
+	ANDL         $0x30303030, BP
+	SHRL         $0x04, R13
+	ANDL         $0x0f0f0f0f, R13
+	ORL          R13, BP
+	ANDL         $0x3f3f3f3f, R15
+	SHLQ         $0x20, BP
+	ORQ          R15, BP
+	MOVQ         BP, R13
+	VMOVQ        R14, X7
 	VPMOVZXBD    X7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMOVUPS      Y7, 64(SP)
-	VMOVQ        R12, X6
+	VMOVQ        R13, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
@@ -2801,35 +2846,35 @@ loop151:
 	VCVTPH2PS    X5, Y5
 	VMOVSLDUP    Y5, Y6
 	VMOVSHDUP    Y5, Y5
-	MOVL         12(R10)(DI*2), R12
-	MOVL         4(R10)(DI*2), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10)(DI*2), R14
+	MOVL         12(R10)(DI*2), R13
+	MOVL         4(R10)(DI*2), R14
 	MOVL         R14, R15
 	SHRL         $0x02, R15
 	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
+	MOVL         R13, BP
+	ANDL         $0x0f0f0f0f, BP
+	ORL          BP, R15
 	ANDL         $0x3f3f3f3f, R14
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X7
+	MOVQ         R15, R14
+	MOVL         8(R10)(DI*2), R15
+	MOVL         R15, BP
+	SHRL         $0x02, BP
+	ANDL         $0x30303030, BP
+	SHRL         $0x04, R13
+	ANDL         $0x0f0f0f0f, R13
+	ORL          R13, BP
+	ANDL         $0x3f3f3f3f, R15
+	SHLQ         $0x20, BP
+	ORQ          R15, BP
+	MOVQ         BP, R13
+	VMOVQ        R14, X7
 	VPMOVZXBD    X7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMOVUPS      Y7, 128(SP)
-	VMOVQ        R12, X6
+	VMOVQ        R13, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
@@ -2838,35 +2883,35 @@ loop151:
 	VCVTPH2PS    X5, Y5
 	VMOVSLDUP    Y5, Y6
 	VMOVSHDUP    Y5, Y5
-	MOVL         12(R10)(R8*1), R12
-	MOVL         4(R10)(R8*1), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10)(R8*1), R14
+	MOVL         12(R10)(R8*1), R13
+	MOVL         4(R10)(R8*1), R14
 	MOVL         R14, R15
 	SHRL         $0x02, R15
 	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
+	MOVL         R13, BP
+	ANDL         $0x0f0f0f0f, BP
+	ORL          BP, R15
 	ANDL         $0x3f3f3f3f, R14
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X7
+	MOVQ         R15, R14
+	MOVL         8(R10)(R8*1), R15
+	MOVL         R15, BP
+	SHRL         $0x02, BP
+	ANDL         $0x30303030, BP
+	SHRL         $0x04, R13
+	ANDL         $0x0f0f0f0f, R13
+	ORL          R13, BP
+	ANDL         $0x3f3f3f3f, R15
+	SHLQ         $0x20, BP
+	ORQ          R15, BP
+	MOVQ         BP, R13
+	VMOVQ        R14, X7
 	VPMOVZXBD    X7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMOVUPS      Y7, 192(SP)
-	VMOVQ        R12, X6
+	VMOVQ        R13, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
@@ -3577,7 +3622,7 @@ loop151:
 	VFMADD231PS  992(R9), Y7, Y4
 	ADDQ         $0x00000090, R10
 	ADDQ         $0x00000400, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          loop151
 
 end152:
@@ -3607,44 +3652,49 @@ while153:
 	VXORPS Y1, Y1, Y1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end156
 
 loop155:
+	PREFETCHT0   3072(R10)
+	PREFETCHT0   3136(R10)
+	PREFETCHT0   3200(R10)
+	ADDQ         $0x00000090, R10
 	VPBROADCASTD (R9), X2
 	VCVTPH2PS    X2, Y2
 	VMOVSLDUP    Y2, Y3
 	VMOVSHDUP    Y2, Y2
-	MOVL         12(R9), R11
-	MOVL         4(R9), R12
-	MOVL         R12, R13
-	SHRL         $0x02, R13
-	ANDL         $0x30303030, R13
-	MOVL         R11, R14
-	ANDL         $0x0f0f0f0f, R14
-	ORL          R14, R13
-	ANDL         $0x3f3f3f3f, R12
-	SHLQ         $0x20, R13
-	ORQ          R12, R13
-	MOVQ         R13, R12
-	MOVL         8(R9), R13
+	MOVL         12(R9), R12
+	MOVL         4(R9), R13
 	MOVL         R13, R14
 	SHRL         $0x02, R14
 	ANDL         $0x30303030, R14
-	SHRL         $0x04, R11
-	ANDL         $0x0f0f0f0f, R11
-	ORL          R11, R14
+	MOVL         R12, R15
+	ANDL         $0x0f0f0f0f, R15
+	ORL          R15, R14
 	ANDL         $0x3f3f3f3f, R13
 	SHLQ         $0x20, R14
 	ORQ          R13, R14
-	MOVQ         R14, R11
-	VMOVQ        R12, X4
+	MOVQ         R14, R13
+	MOVL         8(R9), R14
+	MOVL         R14, R15
+	SHRL         $0x02, R15
+	ANDL         $0x30303030, R15
+	SHRL         $0x04, R12
+	ANDL         $0x0f0f0f0f, R12
+	ORL          R12, R15
+	ANDL         $0x3f3f3f3f, R14
+	SHLQ         $0x20, R15
+	ORQ          R14, R15
+	MOVQ         R15, R12
+	VMOVQ        R13, X4
 	VPMOVZXBD    X4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y3, Y4, Y4
 	VMOVUPS      Y4, (SP)
-	VMOVQ        R11, X3
+	VMOVQ        R12, X3
 	VPMOVZXBD    X3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y2, Y3, Y3
@@ -3827,7 +3877,7 @@ loop155:
 	VFMADD231PS  992(R8), Y4, Y1
 	ADDQ         $0x00000090, R9
 	ADDQ         $0x00000400, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          loop155
 
 end156:
@@ -4126,7 +4176,7 @@ DATA c20202020<>+60(SB)/4, $0x20202020
 GLOBL c20202020<>(SB), RODATA|NOPTR, $64
 
 // func matVecQ6_KAVX2(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·matVecQ6_KAVX2(SB), NOSPLIT, $384-40
 	MOVQ    out+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -4149,11 +4199,27 @@ while159:
 	VXORPS Y6, Y6, Y6
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end162
 
 loop161:
+	PREFETCHT0   3072(R11)
+	PREFETCHT0   3136(R11)
+	PREFETCHT0   3200(R11)
+	PREFETCHT0   3264(R11)
+	PREFETCHT0   3328(R11)
+	PREFETCHT0   3392(R11)
+	PREFETCHT0   3456(R11)
+	PREFETCHT0   3520(R11)
+	PREFETCHT0   3584(R11)
+	PREFETCHT0   3648(R11)
+	PREFETCHT0   3712(R11)
+	PREFETCHT0   3776(R11)
+	PREFETCHT0   3840(R11)
+	PREFETCHT0   3904(R11)
+	ADDQ         $0x00000348, R11
 	VPBROADCASTW 208(R10), X7
 	VCVTPH2PS    X7, Y7
 	VPMOVSXBD    192(R10), Y8
@@ -5036,7 +5102,7 @@ loop161:
 	VFMADD231PS  992(R9), Y8, Y6
 	ADDQ         $0x000000d2, R10
 	ADDQ         $0x00000400, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          loop161
 
 end162:
@@ -5068,11 +5134,17 @@ while163:
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end166
 
 loop165:
+	PREFETCHT0   3072(R10)
+	PREFETCHT0   3136(R10)
+	PREFETCHT0   3200(R10)
+	PREFETCHT0   3264(R10)
+	ADDQ         $0x000000d2, R10
 	VPBROADCASTW 208(R9), X4
 	VCVTPH2PS    X4, Y4
 	VPMOVSXBD    192(R9), Y5
@@ -5295,7 +5367,7 @@ loop165:
 	VFMADD231PS  992(R8), Y5, Y3
 	ADDQ         $0x000000d2, R9
 	ADDQ         $0x00000400, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          loop165
 
 end166:

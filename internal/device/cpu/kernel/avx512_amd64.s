@@ -1714,7 +1714,7 @@ end95:
 	RET
 
 // func matVecF16AVX512(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·matVecF16AVX512(SB), NOSPLIT, $32-40
 	MOVQ out+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1736,11 +1736,15 @@ while96:
 	VXORPS Z3, Z3, Z3
 	MOVQ   CX, R10
 	MOVQ   SI, R11
-	MOVQ   DI, R12
-	TESTQ  R12, R12
+	MOVQ   SI, R12
+	MOVQ   DI, R13
+	TESTQ  R13, R13
 	JZ     end99
 
 loop98:
+	PREFETCHT0  3072(R12)
+	PREFETCHT0  3136(R12)
+	ADDQ        $0x00000080, R12
 	VCVTPH2PS   (R11), Z4
 	VFMADD231PS (R10), Z4, Z0
 	VCVTPH2PS   (R11)(R8*1), Z4
@@ -1751,7 +1755,7 @@ loop98:
 	VFMADD231PS (R10), Z4, Z3
 	ADDQ        $0x00000020, R11
 	ADDQ        $0x00000040, R10
-	DECQ        R12
+	DECQ        R13
 	JNZ         loop98
 
 end99:
@@ -1856,16 +1860,19 @@ while109:
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   DI, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   DI, R12
+	TESTQ  R12, R12
 	JZ     end112
 
 loop111:
+	PREFETCHT0  3072(R11)
+	ADDQ        $0x00000020, R11
 	VCVTPH2PS   (R10), Z1
 	VFMADD231PS (R9), Z1, Z0
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000040, R9
-	DECQ        R11
+	DECQ        R12
 	JNZ         loop111
 
 end112:
@@ -1938,7 +1945,7 @@ end117:
 	RET
 
 // func matVecBF16AVX512(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·matVecBF16AVX512(SB), NOSPLIT, $32-40
 	MOVQ out+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1960,11 +1967,15 @@ while118:
 	VXORPS Z3, Z3, Z3
 	MOVQ   CX, R10
 	MOVQ   SI, R11
-	MOVQ   DI, R12
-	TESTQ  R12, R12
+	MOVQ   SI, R12
+	MOVQ   DI, R13
+	TESTQ  R13, R13
 	JZ     end121
 
 loop120:
+	PREFETCHT0  3072(R12)
+	PREFETCHT0  3136(R12)
+	ADDQ        $0x00000080, R12
 	VPMOVZXWD   (R11), Z4
 	VPSLLD      $0x10, Z4, Z4
 	VFMADD231PS (R10), Z4, Z0
@@ -1979,7 +1990,7 @@ loop120:
 	VFMADD231PS (R10), Z4, Z3
 	ADDQ        $0x00000020, R11
 	ADDQ        $0x00000040, R10
-	DECQ        R12
+	DECQ        R13
 	JNZ         loop120
 
 end121:
@@ -2088,17 +2099,20 @@ while131:
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   DI, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   DI, R12
+	TESTQ  R12, R12
 	JZ     end134
 
 loop133:
+	PREFETCHT0  3072(R11)
+	ADDQ        $0x00000020, R11
 	VPMOVZXWD   (R10), Z1
 	VPSLLD      $0x10, Z1, Z1
 	VFMADD231PS (R9), Z1, Z0
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000040, R9
-	DECQ        R11
+	DECQ        R12
 	JNZ         loop133
 
 end134:
@@ -2197,7 +2211,7 @@ DATA centred<>+60(SB)/4, $0x40e00000
 GLOBL centred<>(SB), RODATA|NOPTR, $64
 
 // func matVecQ4_0AVX512(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, AVX512DQ, AVX512F
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·matVecQ4_0AVX512(SB), NOSPLIT, $0-40
 	MOVQ    out+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -2218,11 +2232,15 @@ while140:
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end143
 
 loop142:
+	PREFETCHT0   3072(R11)
+	PREFETCHT0   3136(R11)
+	ADDQ         $0x00000048, R11
 	VPBROADCASTW (R10), Y5
 	VCVTPH2PS    Y5, Z5
 	VMULPS       Z0, Z5, Z5
@@ -2261,7 +2279,7 @@ loop142:
 	VFMADD231PS  64(R9), Z5, Z4
 	ADDQ         $0x00000012, R10
 	ADDQ         $0x00000080, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          loop142
 
 end143:
@@ -2295,11 +2313,14 @@ while144:
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end147
 
 loop146:
+	PREFETCHT0   3072(R10)
+	ADDQ         $0x00000012, R10
 	VPBROADCASTW (R9), Y2
 	VCVTPH2PS    Y2, Z2
 	VMULPS       Z0, Z2, Z2
@@ -2311,7 +2332,7 @@ loop146:
 	VFMADD231PS  64(R8), Z2, Z1
 	ADDQ         $0x00000012, R9
 	ADDQ         $0x00000080, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          loop146
 
 end147:
@@ -2383,7 +2404,7 @@ DATA counting<>+60(SB)/4, $0x41700000
 GLOBL counting<>(SB), RODATA|NOPTR, $64
 
 // func matVecQ4_1AVX512(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, AVX512DQ, AVX512F
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·matVecQ4_1AVX512(SB), NOSPLIT, $0-40
 	MOVQ    out+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -2404,11 +2425,15 @@ while150:
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end153
 
 loop152:
+	PREFETCHT0   3072(R11)
+	PREFETCHT0   3136(R11)
+	ADDQ         $0x00000050, R11
 	VPBROADCASTD (R10), Y5
 	VCVTPH2PS    Y5, Z5
 	VMOVSLDUP    Z5, Z6
@@ -2455,7 +2480,7 @@ loop152:
 	VFMADD231PS  64(R9), Z5, Z4
 	ADDQ         $0x00000014, R10
 	ADDQ         $0x00000080, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          loop152
 
 end153:
@@ -2489,11 +2514,14 @@ while154:
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end157
 
 loop156:
+	PREFETCHT0   3072(R10)
+	ADDQ         $0x00000014, R10
 	VPBROADCASTD (R9), Y2
 	VCVTPH2PS    Y2, Z2
 	VMOVSLDUP    Z2, Z3
@@ -2507,7 +2535,7 @@ loop156:
 	VFMADD231PS  64(R8), Z2, Z1
 	ADDQ         $0x00000014, R9
 	ADDQ         $0x00000080, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          loop156
 
 end157:
@@ -2559,7 +2587,7 @@ end159:
 	RET
 
 // func matVecQ8_0AVX512(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, AVX512DQ, AVX512F
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, MMX+
 TEXT ·matVecQ8_0AVX512(SB), NOSPLIT, $0-40
 	MOVQ   out+0(FP), AX
 	MOVQ   x+8(FP), CX
@@ -2579,11 +2607,16 @@ while160:
 	VXORPS Z3, Z3, Z3
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end163
 
 loop162:
+	PREFETCHT0   3072(R11)
+	PREFETCHT0   3136(R11)
+	PREFETCHT0   3200(R11)
+	ADDQ         $0x00000088, R11
 	VPBROADCASTW (R10), Y4
 	VCVTPH2PS    Y4, Z4
 	VPMOVSXBD    2(R10), Z5
@@ -2626,7 +2659,7 @@ loop162:
 	VFMADD231PS  64(R9), Z5, Z3
 	ADDQ         $0x00000022, R10
 	ADDQ         $0x00000080, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          loop162
 
 end163:
@@ -2658,11 +2691,14 @@ while164:
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end167
 
 loop166:
+	PREFETCHT0   3072(R10)
+	ADDQ         $0x00000022, R10
 	VPBROADCASTW (R9), Y1
 	VCVTPH2PS    Y1, Z1
 	VPMOVSXBD    2(R9), Z2
@@ -2675,7 +2711,7 @@ loop166:
 	VFMADD231PS  64(R8), Z2, Z0
 	ADDQ         $0x00000022, R9
 	ADDQ         $0x00000080, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          loop166
 
 end167:
@@ -2827,7 +2863,7 @@ end169:
 	RET
 
 // func matVecQ4_KAVX512(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, AVX512DQ, AVX512F, F16C
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, F16C, MMX+
 TEXT ·matVecQ4_KAVX512(SB), NOSPLIT, $256-40
 	MOVQ    out+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -2848,44 +2884,55 @@ while170:
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end173
 
 loop172:
+	PREFETCHT0   3072(R11)
+	PREFETCHT0   3136(R11)
+	PREFETCHT0   3200(R11)
+	PREFETCHT0   3264(R11)
+	PREFETCHT0   3328(R11)
+	PREFETCHT0   3392(R11)
+	PREFETCHT0   3456(R11)
+	PREFETCHT0   3520(R11)
+	PREFETCHT0   3584(R11)
+	ADDQ         $0x00000240, R11
 	VPBROADCASTD (R10), X5
 	VCVTPH2PS    X5, Y5
 	VMOVSLDUP    Y5, Y6
 	VMOVSHDUP    Y5, Y5
-	MOVL         12(R10), R12
-	MOVL         4(R10), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10), R14
+	MOVL         12(R10), R13
+	MOVL         4(R10), R14
 	MOVL         R14, R15
 	SHRL         $0x02, R15
 	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
+	MOVL         R13, BP
+	ANDL         $0x0f0f0f0f, BP
+	ORL          BP, R15
 	ANDL         $0x3f3f3f3f, R14
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X7
+	MOVQ         R15, R14
+	MOVL         8(R10), R15
+	MOVL         R15, BP
+	SHRL         $0x02, BP
+	ANDL         $0x30303030, BP
+	SHRL         $0x04, R13
+	ANDL         $0x0f0f0f0f, R13
+	ORL          R13, BP
+	ANDL         $0x3f3f3f3f, R15
+	SHLQ         $0x20, BP
+	ORQ          R15, BP
+	MOVQ         BP, R13
+	VMOVQ        R14, X7
 	VPMOVZXBD    X7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMOVUPS      Y7, (SP)
-	VMOVQ        R12, X6
+	VMOVQ        R13, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
@@ -2894,35 +2941,35 @@ loop172:
 	VCVTPH2PS    X5, Y5
 	VMOVSLDUP    Y5, Y6
 	VMOVSHDUP    Y5, Y5
-	MOVL         12(R10)(DI*1), R12
-	MOVL         4(R10)(DI*1), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10)(DI*1), R14
+	MOVL         12(R10)(DI*1), R13
+	MOVL         4(R10)(DI*1), R14
 	MOVL         R14, R15
 	SHRL         $0x02, R15
 	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
+	MOVL         R13, BP
+	ANDL         $0x0f0f0f0f, BP
+	ORL          BP, R15
 	ANDL         $0x3f3f3f3f, R14
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X7
+	MOVQ         R15, R14
+	MOVL         8(R10)(DI*1), R15
+	MOVL         R15, BP
+	SHRL         $0x02, BP
+	ANDL         $0x30303030, BP
+	SHRL         $0x04, R13
+	ANDL         $0x0f0f0f0f, R13
+	ORL          R13, BP
+	ANDL         $0x3f3f3f3f, R15
+	SHLQ         $0x20, BP
+	ORQ          R15, BP
+	MOVQ         BP, R13
+	VMOVQ        R14, X7
 	VPMOVZXBD    X7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMOVUPS      Y7, 64(SP)
-	VMOVQ        R12, X6
+	VMOVQ        R13, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
@@ -2931,35 +2978,35 @@ loop172:
 	VCVTPH2PS    X5, Y5
 	VMOVSLDUP    Y5, Y6
 	VMOVSHDUP    Y5, Y5
-	MOVL         12(R10)(DI*2), R12
-	MOVL         4(R10)(DI*2), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10)(DI*2), R14
+	MOVL         12(R10)(DI*2), R13
+	MOVL         4(R10)(DI*2), R14
 	MOVL         R14, R15
 	SHRL         $0x02, R15
 	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
+	MOVL         R13, BP
+	ANDL         $0x0f0f0f0f, BP
+	ORL          BP, R15
 	ANDL         $0x3f3f3f3f, R14
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X7
+	MOVQ         R15, R14
+	MOVL         8(R10)(DI*2), R15
+	MOVL         R15, BP
+	SHRL         $0x02, BP
+	ANDL         $0x30303030, BP
+	SHRL         $0x04, R13
+	ANDL         $0x0f0f0f0f, R13
+	ORL          R13, BP
+	ANDL         $0x3f3f3f3f, R15
+	SHLQ         $0x20, BP
+	ORQ          R15, BP
+	MOVQ         BP, R13
+	VMOVQ        R14, X7
 	VPMOVZXBD    X7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMOVUPS      Y7, 128(SP)
-	VMOVQ        R12, X6
+	VMOVQ        R13, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
@@ -2968,35 +3015,35 @@ loop172:
 	VCVTPH2PS    X5, Y5
 	VMOVSLDUP    Y5, Y6
 	VMOVSHDUP    Y5, Y5
-	MOVL         12(R10)(R8*1), R12
-	MOVL         4(R10)(R8*1), R13
-	MOVL         R13, R14
-	SHRL         $0x02, R14
-	ANDL         $0x30303030, R14
-	MOVL         R12, R15
-	ANDL         $0x0f0f0f0f, R15
-	ORL          R15, R14
-	ANDL         $0x3f3f3f3f, R13
-	SHLQ         $0x20, R14
-	ORQ          R13, R14
-	MOVQ         R14, R13
-	MOVL         8(R10)(R8*1), R14
+	MOVL         12(R10)(R8*1), R13
+	MOVL         4(R10)(R8*1), R14
 	MOVL         R14, R15
 	SHRL         $0x02, R15
 	ANDL         $0x30303030, R15
-	SHRL         $0x04, R12
-	ANDL         $0x0f0f0f0f, R12
-	ORL          R12, R15
+	MOVL         R13, BP
+	ANDL         $0x0f0f0f0f, BP
+	ORL          BP, R15
 	ANDL         $0x3f3f3f3f, R14
 	SHLQ         $0x20, R15
 	ORQ          R14, R15
-	MOVQ         R15, R12
-	VMOVQ        R13, X7
+	MOVQ         R15, R14
+	MOVL         8(R10)(R8*1), R15
+	MOVL         R15, BP
+	SHRL         $0x02, BP
+	ANDL         $0x30303030, BP
+	SHRL         $0x04, R13
+	ANDL         $0x0f0f0f0f, R13
+	ORL          R13, BP
+	ANDL         $0x3f3f3f3f, R15
+	SHLQ         $0x20, BP
+	ORQ          R15, BP
+	MOVQ         BP, R13
+	VMOVQ        R14, X7
 	VPMOVZXBD    X7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VMOVUPS      Y7, 192(SP)
-	VMOVQ        R12, X6
+	VMOVQ        R13, X6
 	VPMOVZXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
@@ -3291,7 +3338,7 @@ loop172:
 	VFMADD231PS  960(R9), Z5, Z4
 	ADDQ         $0x00000090, R10
 	ADDQ         $0x00000400, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          loop172
 
 end173:
@@ -3325,44 +3372,49 @@ while174:
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end177
 
 loop176:
+	PREFETCHT0   3072(R10)
+	PREFETCHT0   3136(R10)
+	PREFETCHT0   3200(R10)
+	ADDQ         $0x00000090, R10
 	VPBROADCASTD (R9), X2
 	VCVTPH2PS    X2, Y2
 	VMOVSLDUP    Y2, Y3
 	VMOVSHDUP    Y2, Y2
-	MOVL         12(R9), R11
-	MOVL         4(R9), R12
-	MOVL         R12, R13
-	SHRL         $0x02, R13
-	ANDL         $0x30303030, R13
-	MOVL         R11, R14
-	ANDL         $0x0f0f0f0f, R14
-	ORL          R14, R13
-	ANDL         $0x3f3f3f3f, R12
-	SHLQ         $0x20, R13
-	ORQ          R12, R13
-	MOVQ         R13, R12
-	MOVL         8(R9), R13
+	MOVL         12(R9), R12
+	MOVL         4(R9), R13
 	MOVL         R13, R14
 	SHRL         $0x02, R14
 	ANDL         $0x30303030, R14
-	SHRL         $0x04, R11
-	ANDL         $0x0f0f0f0f, R11
-	ORL          R11, R14
+	MOVL         R12, R15
+	ANDL         $0x0f0f0f0f, R15
+	ORL          R15, R14
 	ANDL         $0x3f3f3f3f, R13
 	SHLQ         $0x20, R14
 	ORQ          R13, R14
-	MOVQ         R14, R11
-	VMOVQ        R12, X4
+	MOVQ         R14, R13
+	MOVL         8(R9), R14
+	MOVL         R14, R15
+	SHRL         $0x02, R15
+	ANDL         $0x30303030, R15
+	SHRL         $0x04, R12
+	ANDL         $0x0f0f0f0f, R12
+	ORL          R12, R15
+	ANDL         $0x3f3f3f3f, R14
+	SHLQ         $0x20, R15
+	ORQ          R14, R15
+	MOVQ         R15, R12
+	VMOVQ        R13, X4
 	VPMOVZXBD    X4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y3, Y4, Y4
 	VMOVUPS      Y4, (SP)
-	VMOVQ        R11, X3
+	VMOVQ        R12, X3
 	VPMOVZXBD    X3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y2, Y3, Y3
@@ -3441,7 +3493,7 @@ loop176:
 	VFMADD231PS  960(R8), Z2, Z1
 	ADDQ         $0x00000090, R9
 	ADDQ         $0x00000400, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          loop176
 
 end177:
@@ -3696,7 +3748,7 @@ DATA c20202020<>+60(SB)/4, $0x20202020
 GLOBL c20202020<>(SB), RODATA|NOPTR, $64
 
 // func matVecQ6_KAVX512(out *float32, x *float32, w *byte, n int, k int)
-// Requires: AVX, AVX2, AVX512DQ, AVX512F, F16C
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, F16C, MMX+
 TEXT ·matVecQ6_KAVX512(SB), NOSPLIT, $384-40
 	MOVQ    out+0(FP), AX
 	MOVQ    x+8(FP), CX
@@ -3719,11 +3771,27 @@ while180:
 	VXORPS Z6, Z6, Z6
 	MOVQ   CX, R9
 	MOVQ   SI, R10
-	MOVQ   BX, R11
-	TESTQ  R11, R11
+	MOVQ   SI, R11
+	MOVQ   BX, R12
+	TESTQ  R12, R12
 	JZ     end183
 
 loop182:
+	PREFETCHT0   3072(R11)
+	PREFETCHT0   3136(R11)
+	PREFETCHT0   3200(R11)
+	PREFETCHT0   3264(R11)
+	PREFETCHT0   3328(R11)
+	PREFETCHT0   3392(R11)
+	PREFETCHT0   3456(R11)
+	PREFETCHT0   3520(R11)
+	PREFETCHT0   3584(R11)
+	PREFETCHT0   3648(R11)
+	PREFETCHT0   3712(R11)
+	PREFETCHT0   3776(R11)
+	PREFETCHT0   3840(R11)
+	PREFETCHT0   3904(R11)
+	ADDQ         $0x00000348, R11
 	VPBROADCASTW 208(R10), X7
 	VCVTPH2PS    X7, Y7
 	VPMOVSXBD    192(R10), Y8
@@ -4350,7 +4418,7 @@ loop182:
 	VFMADD231PS  960(R9), Z8, Z6
 	ADDQ         $0x000000d2, R10
 	ADDQ         $0x00000400, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          loop182
 
 end183:
@@ -4386,11 +4454,17 @@ while184:
 	VXORPS Z3, Z3, Z3
 	MOVQ   CX, R8
 	MOVQ   SI, R9
-	MOVQ   BX, R10
-	TESTQ  R10, R10
+	MOVQ   SI, R10
+	MOVQ   BX, R11
+	TESTQ  R11, R11
 	JZ     end187
 
 loop186:
+	PREFETCHT0   3072(R10)
+	PREFETCHT0   3136(R10)
+	PREFETCHT0   3200(R10)
+	PREFETCHT0   3264(R10)
+	ADDQ         $0x000000d2, R10
 	VPBROADCASTW 208(R9), X4
 	VCVTPH2PS    X4, Y4
 	VPMOVSXBD    192(R9), Y5
@@ -4549,7 +4623,7 @@ loop186:
 	VFMADD231PS  960(R8), Z5, Z3
 	ADDQ         $0x000000d2, R9
 	ADDQ         $0x00000400, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          loop186
 
 end187:

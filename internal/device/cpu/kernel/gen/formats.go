@@ -91,7 +91,10 @@ func (s *isa) dequantize(f format) {
 func (s *isa) matVec(f format) {
 	function("matVec"+f.name+s.name, "out *float32, x *float32, w *byte, n int, k int)",
 		fmt.Sprintf("is MatVec for rows of %s, with the sums of matMul1%s.", f.name, s.name))
-	const tall = 4 // rows at a time: as many sums in flight
+	const (
+		tall     = 4    // rows at a time: as many sums in flight
+		prefetch = 3072 // bytes ahead
+	)
 	out, x, n, k := param("out"), param("x"), param("n"), param("k")
 	w := rows{base: param("w")}
 	blocks := copyOf(k)
@@ -114,7 +117,14 @@ func (s *isa) matVec(f format) {
 		while(n, height, func() {
 			acc := s.zero(height)
 			xs, ws := copyOf(x), w.copy()
+			ahead := copyOf(w.base)
 			loop(copyOf(blocks), func() {
+				// The processor sees no stream in four short rows at once. What is
+				// prefetched behind the last row is never touched.
+				for line := 0; line < height*f.bytes; line += 64 {
+					PREFETCHT0(Mem{Base: ahead, Disp: line + prefetch})
+				}
+				ADDQ(imm(height*f.bytes), ahead)
 				expand(ws.at, func(r, i int, v reg.VecVirtual) {
 					VFMADD231PS(Mem{Base: xs, Disp: s.bytes() * i}, v, acc[r])
 				})
