@@ -1,0 +1,87 @@
+package flashback_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const modulePath = "github.com/flashback-lm/flashback"
+
+// layers are the rooms of the house from the ground up: a package imports only
+// from layers below its own. docs/architecture.md says what each is for.
+var layers = [][]string{
+	{"internal/atomicfile", "internal/lm", "internal/placement", "internal/progress", "internal/sample", "internal/tensor", "internal/tokenizer/jinja"},
+	{"internal/checkpoint/gguf", "internal/device/cpu/kernel", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
+	{"internal/corpus", "internal/device/cpu", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
+	{"internal/nn", "internal/oracle", "internal/retrieve/bm25"},
+	{"internal/engine", "internal/ralm"},
+	{"internal/bench"},
+	{""},
+	{"cmd/flashback", "examples/", "tools/"},
+}
+
+// forTests are packages that only tests import.
+var forTests = []string{"internal/hub/hubtest", "internal/model/modeltest"}
+
+func layerOf(pkg string) (int, bool) {
+	for i, layer := range layers {
+		for _, name := range layer {
+			if pkg == name || strings.HasSuffix(name, "/") && strings.HasPrefix(pkg, name) {
+				return i, true
+			}
+		}
+	}
+	return 0, false
+}
+
+func TestImportsRunDownward(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	helpers := map[string]bool{}
+	for _, p := range forTests {
+		helpers[p] = true
+	}
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkg := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, modulePath), "/")
+		if helpers[pkg] {
+			continue
+		}
+		seen++
+		at, ok := layerOf(pkg)
+		if !ok {
+			t.Errorf("%s is in no layer: give it a room in imports_test.go and docs/architecture.md", pkg)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if !strings.HasPrefix(imp, modulePath) {
+				continue
+			}
+			dep := strings.TrimPrefix(strings.TrimPrefix(imp, modulePath), "/")
+			if helpers[dep] {
+				t.Errorf("%s imports %s, which is for tests", pkg, dep)
+			} else if below, ok := layerOf(dep); ok && below >= at {
+				t.Errorf("%s imports %s, which is not below it", pkg, dep)
+			}
+		}
+	}
+	if seen < 15 {
+		t.Fatalf("go list named %d packages only", seen)
+	}
+}

@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/flashback-lm/flashback/internal/hub/hubtest"
+	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
+)
+
+var perplexityTokens = flag.Int("perplexity-tokens", 4096, "tokens of WikiText-2 to score: 4096 or 65536")
+
+// dataset returns the lines of ../shared/data/NAME.jsonl.zst, skipping the test,
+// or failing where FLASHBACK_REQUIRE is 1, if it is not there.
+func dataset(t testing.TB, name string) *bufio.Scanner {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "..", "..", "shared", "data", name+".jsonl.zst"))
+	if err != nil {
+		const how = "the text sets are not in ../shared/data beside the project"
+		if os.Getenv("FLASHBACK_REQUIRE") == "1" {
+			t.Fatal(how)
+		}
+		t.Skip(how)
+	}
+	t.Cleanup(func() { f.Close() })
+	z, err := zstd.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(z.Close)
+	lines := bufio.NewScanner(z)
+	lines.Buffer(nil, 64<<20)
+	return lines
+}
+
+// TestPerplexityAgreesWithTransformers scores WikiText-2 in windows; the recipe
+// stands in the fixture. The tolerance of 0.1 % is far above the differences of
+// two f32 implementations and far below what a quantisation changes.
+func TestPerplexityAgreesWithTransformers(t *testing.T) {
+	var want struct {
+		Window int `json:"window"`
+		Runs   []struct {
+			Tokens     int     `json:"tokens"`
+			IDs        string  `json:"ids_sha256"`
+			Perplexity float64 `json:"perplexity"`
+		} `json:"runs"`
+	}
+	raw, err := os.ReadFile("testdata/perplexity.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	tok, err := model.LoadTokenizer(hubtest.Model(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for lines := dataset(t, "wikitext2"); lines.Scan(); {
+		var article struct{ ID, Text string }
+		if err := json.Unmarshal(lines.Bytes(), &article); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(article.ID, "wikitext2-test/") {
+			text.WriteString(article.Text)
+		}
+	}
+	ids := tok.Encode(text.String())
+	e := newReal(t, Options{})
+	for _, run := range want.Runs {
+		if run.Tokens > *perplexityTokens {
+			continue
+		}
+		hash := sha256.New()
+		for _, id := range ids[:run.Tokens] {
+			binary.Write(hash, binary.LittleEndian, id)
+		}
+		if got := hex.EncodeToString(hash.Sum(nil)); got != run.IDs {
+			t.Fatalf("the first %d tokens are not the reference's: %s, want %s", run.Tokens, got, run.IDs)
+		}
+		sum, n := 0.0, 0
+		for at := 0; at < run.Tokens; at += want.Window {
+			window := ids[at : at+want.Window]
+			s := e.NewSequence()
+			if err := s.Append(window[0]); err != nil {
+				t.Fatal(err)
+			}
+			scores, err := s.Score(context.Background(), placement.None, nil, window[1:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range scores {
+				sum -= x
+				n++
+			}
+			s.Close()
+		}
+		got := math.Exp(sum / float64(n))
+		t.Logf("%d tokens: perplexity %.5f, transformers %.5f, ratio %.6f", run.Tokens, got, run.Perplexity, got/run.Perplexity)
+		if math.Abs(got/run.Perplexity-1) > 1e-3 {
+			t.Errorf("%d tokens: perplexity %v, transformers has %v", run.Tokens, got, run.Perplexity)
+		}
+	}
+}
+
+// TestAPrefillReadsTheWeightsOnce counts the bytes of weights that a prefill of
+// 128 tokens reads.
+func TestAPrefillReadsTheWeightsOnce(t *testing.T) {
+	e := newReal(t, Options{})
+	stored := int64(len(e.weights.Head.Data))
+	for _, l := range e.weights.Layers {
+		for _, w := range [][]byte{l.Q.Data, l.K.Data, l.V.Data, l.O.Data, l.Gate.Data, l.Up.Data, l.Down.Data} {
+			stored += int64(len(w))
+		}
+	}
+	s := e.NewSequence()
+	defer s.Close()
+	if err := s.Append(benchTokens(128)...); err != nil {
+		t.Fatal(err)
+	}
+	before := e.Device().WeightBytes()
+	if _, err := s.Continue(context.Background(), placement.None, nil, 1, pickGreedy); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Device().WeightBytes() - before; got != stored {
+		t.Fatalf("the prefill read %d bytes of weights, the model has %d", got, stored)
+	}
+}
