@@ -4,8 +4,8 @@
 
 MODEL is SmolLM2-135M-Instruct as GGUF, DATA the folder of text data (its README
 describes it), GOROOT a Go installation, whose documentation (BSD licence) is
-quoted. Needs the packages of requirements.txt and jinja2 3.1.6, regex 2026.1.15
-or newer. The files written:
+quoted. Needs the packages of requirements.txt and jinja2 3.1.6 and regex 2026.11.19
+The files written:
 
     classes.json   what the reference takes for letters, numbers, blanks and
                    digits, over all of Unicode

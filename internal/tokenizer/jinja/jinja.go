@@ -17,8 +17,8 @@ import (
 
 // Limits. The largest chat templates in use have some 20 KB.
 const (
-	MaxSource = 64 << 10 // bytes of a template
-	maxDepth  = 256      // of nested expressions and statements
+	maxSource = 64 << 10 // bytes of a template
+	maxDepth  = 256      // of expressions, statements and values within one another
 	maxSteps  = 1 << 18  // names, constants, operations and loop turns in a render, beside those for what it is given
 	maxBytes  = 32 << 20 // of strings and lists made in a render, beside maxGrowth times what it is given
 	maxGrowth = 16
@@ -31,8 +31,8 @@ type Template struct{ body []statement }
 
 // Parse reads a template. The error names the line and what is wrong there.
 func Parse(source string) (t *Template, err error) {
-	if len(source) > MaxSource {
-		return nil, fmt.Errorf("%d bytes long; at most %d are supported", len(source), MaxSource)
+	if len(source) > maxSource {
+		return nil, fmt.Errorf("%d bytes long; at most %d are supported", len(source), maxSource)
 	}
 	defer recoverFailure(&err)
 	p := &parser{tokens: lex(source)}

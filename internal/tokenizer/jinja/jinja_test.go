@@ -115,7 +115,7 @@ func TestBounds(t *testing.T) {
 		"conditions":     `{{ ` + strings.Repeat("1 if 0 else ", 5000) + `1 }}`,
 		"blocks":         strings.Repeat(`{% if 1 %}`, 6000),
 		"elif":           `{% if 0 %}` + strings.Repeat(`{% elif 0 %}`, 5000) + `{% endif %}`,
-		"large template": strings.Repeat("a", MaxSource+1),
+		"large template": strings.Repeat("a", maxSource+1),
 	} {
 		start := time.Now()
 		template, err := Parse(source)
