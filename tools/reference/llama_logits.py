@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 import zstandard
 
 from gguf_llama import load_model, load_tokenizer
@@ -61,7 +62,7 @@ def file_digest(path):
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def write(directory, name, about, tensors):
+def write(directory, name, header, tensors):
     """Writes NAME.json and NAME.bin."""
     raw, table = bytearray(), []
     for key, array in tensors.items():
@@ -70,7 +71,7 @@ def write(directory, name, about, tensors):
         raw += array.tobytes()
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{name}.bin").write_bytes(raw)
-    write_json(directory / f"{name}.json", about | {"tensors": table})
+    write_json(directory / f"{name}.json", header | {"tensors": table})
 
 
 def write_json(path, value):
@@ -89,7 +90,7 @@ def about(arguments):
     return {
         "made_by": f"tools/reference/llama_logits.py {arguments.what}",
         "model_sha256": file_digest(arguments.model),
-        "transformers": __import__("transformers").__version__,
+        "transformers": transformers.__version__,
         "torch": torch.__version__.split("+")[0],
     }
 
@@ -192,8 +193,6 @@ def perplexity(arguments):
 @torch.inference_mode()
 def check(arguments):
     """Compares the reference with itself, where two ways must give the same."""
-    from transformers import AutoModelForCausalLM
-
     model, tokenizer = load_model(arguments.model), load_tokenizer(arguments.model)
     text = documentation(tokenizer, "fmt")
 
@@ -224,16 +223,16 @@ def check(arguments):
     by_hand = model(ids, position_ids=torch.tensor([positions]), attention_mask=causal_mask(ids.shape[1]), use_cache=False)
     show("virtual, p = 2: dense mask and one causal sequence", target_logits(model, flat, TARGET), by_hand.logits[0, -TARGET:])
 
-    ids = text[:512]
+    ids = text[:WINDOW]
     ours = plain(ids, 0)
     path = Path(arguments.model).resolve()
-    loaded = AutoModelForCausalLM.from_pretrained(
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=torch.float32, attn_implementation="eager"
     )
     show("512 tokens: by hand and transformers' own GGUF loader", ours, loaded(torch.tensor([ids])).logits[0])
     del loaded
     double = load_model(arguments.model, torch.float64)
-    show("512 tokens: f32 and f64", ours, double(torch.tensor([ids])).logits[0])
+    show("512 tokens: f32 and f64 (RMSNorm and RoPE stay f32)", ours, double(torch.tensor([ids])).logits[0])
 
 
 def causal_mask(size):
