@@ -28,16 +28,38 @@ var ErrFull = errors.New("KV cache is full")
 // Shape is the size of one token's keys and values.
 type Shape struct {
 	Layers, KVHeads, HeadDim int
+	Half                     bool // stored as f16 instead of f32
 }
 
-// TokenBytes returns the bytes of one token's keys and values in f32.
-func (s Shape) TokenBytes() int { return s.Layers * s.KVHeads * s.HeadDim * 2 * 4 }
+// TokenBytes returns the bytes of one token's keys and values.
+func (s Shape) TokenBytes() int {
+	values := s.Layers * s.KVHeads * s.HeadDim * 2
+	if s.Half {
+		return values * 2
+	}
+	return values * 4
+}
 
 // page holds the KV of PageTokens tokens: for each layer and head the keys
-// [PageTokens, HeadDim], then the values [PageTokens, HeadDim].
+// [PageTokens, HeadDim], then the values [PageTokens, HeadDim]. One of full and
+// half is used, as the pool's shape says.
 type page struct {
-	data []float32
+	full []float32
+	half []uint16
 	refs int
+}
+
+func newPage(s Shape) *page {
+	n := s.Layers * s.KVHeads * 2 * PageTokens * s.HeadDim
+	if s.Half {
+		return &page{half: make([]uint16, n)}
+	}
+	return &page{full: make([]float32, n)}
+}
+
+func (p *page) copyFrom(q *page) {
+	copy(p.full, q.full)
+	copy(p.half, q.half)
 }
 
 // Pool hands out pages up to a fixed budget. It is safe for concurrent use;
@@ -114,8 +136,9 @@ func (p *Pool) tryTake() *page {
 		pg.refs = 1
 		return pg
 	}
-	s := p.shape
-	return &page{data: make([]float32, s.Layers*s.KVHeads*2*PageTokens*s.HeadDim), refs: 1}
+	pg := newPage(p.shape)
+	pg.refs = 1
+	return pg
 }
 
 func (p *Pool) share(pages []*page) {

@@ -22,6 +22,9 @@ func (p *Pool) NewSpan(start int) *Span { return &Span{pool: p, start: start} }
 // Len returns the number of entries.
 func (s *Span) Len() int { return s.n }
 
+// Half reports whether entries are stored as f16.
+func (s *Span) Half() bool { return s.pool.shape.Half }
+
 // Start returns the position of the first entry.
 func (s *Span) Start() int { return s.start }
 
@@ -63,7 +66,7 @@ func (s *Span) ownLast() error {
 	if err != nil {
 		return err
 	}
-	copy(pg.data, s.pages[full].data)
+	pg.copyFrom(s.pages[full])
 	s.pool.replaced(s.pages[full])
 	s.pages[full] = pg
 	return nil
@@ -102,20 +105,38 @@ func (s *Span) Release() {
 func Blocks(n int) int { return (n + PageTokens - 1) / PageTokens }
 
 // Block returns the keys and values [PageTokens, HeadDim] of a block of the
-// span, for one layer and head. Rows past the span's end are undefined.
+// span, for one layer and head of a pool in f32. Rows past the span's end are
+// undefined.
 func (s *Span) Block(layer, head, block int) (k, v []float32) {
-	sh := s.pool.shape
-	size := PageTokens * sh.HeadDim
-	at := (layer*sh.KVHeads + head) * 2 * size
-	d := s.pages[block].data
-	return d[at : at+size : at+size], d[at+size : at+2*size : at+2*size]
+	return pair(s.pages[block].full, s.pool.shape, layer, head)
+}
+
+// HalfBlock is Block for a pool in f16.
+func (s *Span) HalfBlock(layer, head, block int) (k, v []uint16) {
+	return pair(s.pages[block].half, s.pool.shape, layer, head)
 }
 
 // Entry returns where the key and value [HeadDim] of entry i are stored, for one
-// layer and head, to be written once.
+// layer and head of a pool in f32, to be written once.
 func (s *Span) Entry(layer, head, i int) (k, v []float32) {
 	k, v = s.Block(layer, head, i/PageTokens)
-	hd := s.pool.shape.HeadDim
-	at := i % PageTokens * hd
-	return k[at : at+hd], v[at : at+hd]
+	return row(k, s.pool.shape, i), row(v, s.pool.shape, i)
+}
+
+// HalfEntry is Entry for a pool in f16.
+func (s *Span) HalfEntry(layer, head, i int) (k, v []uint16) {
+	k, v = s.HalfBlock(layer, head, i/PageTokens)
+	return row(k, s.pool.shape, i), row(v, s.pool.shape, i)
+}
+
+func row[T any](block []T, s Shape, i int) []T {
+	at := i % PageTokens * s.HeadDim
+	return block[at : at+s.HeadDim]
+}
+
+// pair cuts a layer's and head's keys and values out of a page.
+func pair[T any](data []T, s Shape, layer, head int) (k, v []T) {
+	size := PageTokens * s.HeadDim
+	at := (layer*s.KVHeads + head) * 2 * size
+	return data[at : at+size : at+size], data[at+size : at+2*size : at+2*size]
 }

@@ -20,7 +20,9 @@ type Device struct {
 
 	// Tasks are kept here so that handing one out allocates nothing.
 	matmul matmulTask
-	rows   rowsTask
+	norm   normTask
+	swiglu swigluTask
+	store  storeTask
 	attend attendTask
 	merge  mergeTask
 
@@ -31,7 +33,7 @@ type Device struct {
 func New(set *kernel.Set, threads int) *Device {
 	d := &Device{kernels: set, pool: newPool(threads)}
 	d.scratch = make([]scratch, d.pool.workers)
-	d.matmul.d, d.rows.d, d.attend.d, d.merge.d = d, d, d, d
+	d.matmul.d, d.attend.d, d.merge.d = d, d, d
 	return d
 }
 
@@ -68,41 +70,50 @@ func (d *Device) Embed(x []float32, e tensor.Matrix, tokens []int32) {
 	}
 }
 
-// rowsTask runs f for each row; small batches stay on the caller's thread.
-type rowsTask struct {
-	d *Device
-	f func(worker, row int)
-}
-
-func (t *rowsTask) run(worker, unit int) { t.f(worker, unit) }
-
 // inlineRows is the number of rows up to which waking threads costs more than
 // it saves for work of a few microseconds a row.
 const inlineRows = 3
 
-func (d *Device) eachRow(rows int, f func(worker, row int)) {
-	if rows <= inlineRows {
-		for r := range rows {
-			f(0, r)
-		}
+// eachRow runs a unit a row; small batches stay on the caller's thread.
+func (d *Device) eachRow(t task, rows int) {
+	if rows > inlineRows {
+		d.pool.run(t, rows)
 		return
 	}
-	d.rows.f = f
-	d.pool.run(&d.rows, rows)
-	d.rows.f = nil
+	for r := range rows {
+		t.run(0, r)
+	}
 }
 
-// RMSNorm normalises each row of x [rows, len(w)] into dst.
+type normTask struct {
+	d         *Device
+	dst, x, w []float32
+	eps       float32
+}
+
+// RMSNorm normalises each row of x [rows, len(w)] into dst, which may be x.
 func (d *Device) RMSNorm(dst, x, w []float32, rows int, eps float32) {
-	n := len(w)
-	d.eachRow(rows, func(_, r int) {
-		d.kernels.RMSNorm(dst[r*n:(r+1)*n], x[r*n:(r+1)*n], w, eps)
-	})
+	d.norm = normTask{d, dst, x, w, eps}
+	d.eachRow(&d.norm, rows)
+}
+
+func (t *normTask) run(_, r int) {
+	n := len(t.w)
+	t.d.kernels.RMSNorm(t.dst[r*n:(r+1)*n], t.x[r*n:(r+1)*n], t.w, t.eps)
+}
+
+type swigluTask struct {
+	d        *Device
+	gate, up []float32
+	n        int
 }
 
 // SwiGLU sets gate = silu(gate) · up for [rows, n] values.
 func (d *Device) SwiGLU(gate, up []float32, rows, n int) {
-	d.eachRow(rows, func(_, r int) {
-		d.kernels.SwiGLU(gate[r*n:(r+1)*n], up[r*n:(r+1)*n])
-	})
+	d.swiglu = swigluTask{d, gate, up, n}
+	d.eachRow(&d.swiglu, rows)
+}
+
+func (t *swigluTask) run(_, r int) {
+	t.d.kernels.SwiGLU(t.gate[r*t.n:(r+1)*t.n], t.up[r*t.n:(r+1)*t.n])
 }

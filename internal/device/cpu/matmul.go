@@ -60,9 +60,13 @@ func (t *matmulTask) panel(s *scratch, p *Product, first int) {
 	if p.Add {
 		out, ldo = grow(&s.tile, t.rows*panelRows), panelRows
 	}
-	w := grow(&s.panel, panelRows*cols)[:n*cols]
-	k.Dequantize(p.W.Type, w, stored)
-	k.MatMul(out, ldo, t.x, cols, w, cols, t.rows, n, cols)
+	if t.rows == 1 {
+		k.MatVec(p.W.Type, out, t.x, stored, n, cols)
+	} else {
+		w := grow(&s.panel, panelRows*cols)[:n*cols]
+		k.Dequantize(p.W.Type, w, stored)
+		k.MatMul(out, ldo, t.x, cols, w, cols, t.rows, n, cols)
+	}
 	if p.Add {
 		for r := range t.rows {
 			k.Add(p.Out[r*p.W.Rows+first:][:n], out[r*ldo:][:n])
