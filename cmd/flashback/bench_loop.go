@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
@@ -19,6 +23,9 @@ type benchLoopFlags struct {
 	loop       bench.LoopOptions
 	placements []string
 	echo       int
+	plot       string
+	against    string
+	shape      string
 }
 
 func newBenchLoopCmd() *cobra.Command {
@@ -37,10 +44,21 @@ tokens kept, of which the last stride was sampled just before and is encoded aga
 
 Per stride it prints the tokens prefilled, decoded and reused (checked against what
 the placement must compute), the memory that keys and values hold at its end, and how
-many times as fast as prepend each placement is.`,
+many times as fast as prepend each placement is.
+
+--against sends the same tokens, in turn with our strides, to a server that runs the
+same model: llama.cpp's (start it with -np 1 and --cache-ram 0), or one with
+OpenAI's completions. It does not know virtual evidence, so that is compared with
+its append. "peer prefilled" shows whether its prompt cache kept the context.
+
+--shape computes the floating-point operations and the bytes of a stride for a model
+of that shape, and measures nothing.`,
 		Example: `  flashback bench loop
   flashback bench loop --contexts 512,2048 --json
-  flashback bench loop --contexts 1024 --passages 1,2,4 --echo 16`,
+  flashback bench loop --contexts 1024 --passages 1,2,4 --echo 16
+  flashback bench loop --contexts 512,1024,2048,4096,8000 --plot loop.png
+  flashback bench loop --against http://localhost:8080 --rounds 5
+  flashback bench loop --shape llama-2-7b --contexts 1024,3072`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -52,6 +70,9 @@ many times as fast as prepend each placement is.`,
 	fs.IntVar(&f.loop.Stride, "stride", 16, "tokens sampled a stride")
 	fs.IntVar(&f.echo, "echo", 0, "measure append with this echo, too")
 	fs.StringSliceVar(&f.placements, "placements", names(placement.All), "placements to measure")
+	fs.StringVar(&f.plot, "plot", "", "draw ms a token against context to this `FILE`.png (or .svg, .pdf)")
+	fs.StringVar(&f.against, "against", "", "compare with the server at this `URL`")
+	fs.StringVar(&f.shape, "shape", "", "compute the cost for a `MODEL` of this shape: "+strings.Join(shapeNames(), ", "))
 	return cmd
 }
 
@@ -80,6 +101,9 @@ func (f *benchLoopFlags) options() (bench.LoopOptions, error) {
 			o.Placements = append(o.Placements, p)
 		}
 	}
+	if f.shape != "" && (f.plot != "" || f.against != "") {
+		return o, usagef("--shape measures nothing: it goes with neither --plot nor --against")
+	}
 	return o, f.check()
 }
 
@@ -88,12 +112,20 @@ func (f *benchLoopFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if f.shape != "" {
+		return f.compute(cmd.OutOrStdout(), o)
+	}
 	m, text, err := f.open(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	defer text.Close()
+	if f.against != "" {
+		if o.Peer, err = f.dial(cmd.Context(), m.Tokenizer.Encode); err != nil {
+			return err
+		}
+	}
 	if err := o.Check(m.Config.Context); err != nil {
 		return usageError{err}
 	}
@@ -101,12 +133,23 @@ func (f *benchLoopFlags) run(cmd *cobra.Command) error {
 	o.Step = func() { bar.Add(1) }
 	rows, err := bench.Loop(cmd.Context(), &m.Weights, f.engineOptions(), text, o)
 	bar.Finish()
-	if len(rows) > 0 || err == nil {
-		if err := f.print(cmd.OutOrStdout(), rows); err != nil {
-			return err
+	if len(rows) > 0 { // of an interrupted run, what it finished
+		err = errors.Join(err, f.print(cmd.OutOrStdout(), rows))
+		if f.plot != "" {
+			err = errors.Join(err, bench.Plot(f.plot, "Retrieval loop, "+filepath.Base(m.Path), rows))
 		}
 	}
 	return err
+}
+
+// dial opens the server to compare with.
+func (f *benchLoopFlags) dial(ctx context.Context, encode func(string) []int32) (*bench.Peer, error) {
+	peer, err := bench.Dial(ctx, f.against)
+	if err != nil {
+		return nil, fmt.Errorf("--against: %w", err)
+	}
+	const sample = "Token 0 of the context isn't evidence;\n\tit is the attention sink."
+	return peer, peer.CheckTokenizer(ctx, sample, encode(sample))
 }
 
 func (f *benchLoopFlags) print(out io.Writer, rows []bench.Row) error {
@@ -114,14 +157,27 @@ func (f *benchLoopFlags) print(out io.Writer, rows []bench.Row) error {
 		return writeJSON(out, rows)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "context\tplacement\tpassages\tms/token\tmin\tmax\tvs prepend\tprefilled\tdecoded\treused\tevidence reused\tKV\t")
+	fmt.Fprint(w, "context\tplacement\tpassages\tms/token\tmin … max\tvs prepend\tprefilled\tdecoded\treused\tevidence reused\tKV\t")
+	if f.against != "" {
+		fmt.Fprint(w, "peer ms/token\tmin … max\tpeer prefilled\tvs peer\t")
+	}
+	fmt.Fprintln(w)
 	for _, r := range rows {
-		ratio := "-"
-		if r.RatioToPrepend > 0 {
-			ratio = fmt.Sprintf("%.1f×", r.RatioToPrepend)
+		fmt.Fprintf(w, "%d\t%s\t%d\t%.2f\t%.2f … %.2f\t%s\t%d\t%d\t%d\t%d\t%s\t", r.Context, r.Name(), r.Passages,
+			r.MSPerToken, r.MinMSPerToken, r.MaxMSPerToken, times(r.RatioToPrepend),
+			r.Prefilled, r.Decoded, r.Reused, r.EvidenceReused, humanize.IBytes(uint64(r.KVBytes)))
+		if p := r.Peer; p != nil {
+			fmt.Fprintf(w, "%.2f\t%.2f … %.2f\t%d\t%s\t", p.MSPerToken, p.MinMSPerToken, p.MaxMSPerToken, p.Prefilled, times(p.Ratio))
 		}
-		fmt.Fprintf(w, "%d\t%s\t%d\t%.2f\t%.2f\t%.2f\t%s\t%d\t%d\t%d\t%d\t%s\t\n", r.Context, r.Name(), r.Passages,
-			r.MSPerToken, r.MinMSPerToken, r.MaxMSPerToken, ratio, r.Prefilled, r.Decoded, r.Reused, r.EvidenceReused, humanize.IBytes(uint64(r.KVBytes)))
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
+}
+
+// times writes a ratio; 0 stands for one that is not known.
+func times(ratio float64) string {
+	if ratio == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f×", ratio)
 }

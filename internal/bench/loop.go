@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/kvcache"
-	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/placement"
 )
@@ -23,46 +21,8 @@ type LoopOptions struct {
 	Stride     int    // tokens sampled a stride
 	Rounds     int    // measurements, of which the median counts
 	Step       func() // if not nil, called after each measurement
-}
-
-// Row is one measured kind of stride. The token counts are those of one stride.
-type Row struct {
-	Placement string `json:"placement"`
-	Evidence  string `json:"evidence"` // virtual: "cold", each passage new, or "warm", its KV kept; else ""
-	Echo      int    `json:"echo"`
-	Context   int    `json:"context"`  // kept tokens before the stride
-	Passages  int    `json:"passages"` // of the evidence
-	Stride    int    `json:"stride"`   // tokens sampled
-
-	MSPerToken    float64 `json:"ms_per_token"` // median of the rounds
-	MinMSPerToken float64 `json:"ms_per_token_min"`
-	MaxMSPerToken float64 `json:"ms_per_token_max"`
-	Rounds        int     `json:"rounds"`
-	// RatioToPrepend is how many times as fast as prepending the row is; 0 where
-	// prepend was not measured.
-	RatioToPrepend float64 `json:"ratio_to_prepend"`
-
-	Prefilled      int `json:"tokens_prefilled"`
-	Decoded        int `json:"tokens_decoded"`
-	Reused         int `json:"tokens_reused"`
-	EvidenceReused int `json:"evidence_reused"`
-
-	// KVPages and KVBytes are what the stride holds at its end: context,
-	// evidence and tail.
-	KVPages int   `json:"kv_pages"`
-	KVBytes int64 `json:"kv_bytes"`
-}
-
-// Name returns what tables and plots call the row.
-func (r Row) Name() string {
-	name := r.Placement
-	if r.Evidence != "" {
-		name += " " + r.Evidence
-	}
-	if r.Placement == placement.Append.Name && r.Echo > 0 {
-		name += fmt.Sprintf(" echo %d", r.Echo)
-	}
-	return name
+	// Peer, if not nil, is sent the same strides in turn with ours.
+	Peer *Peer
 }
 
 // Check says what is wrong with the options for a model whose sequences have up
@@ -75,6 +35,8 @@ func (o LoopOptions) Check(limit int) error {
 		return errors.New("evidence, stride, rounds and passages must be at least 1")
 	case slices.Min(o.Contexts) < o.Stride+2:
 		return fmt.Errorf("a context of %d tokens is too short: it ends with a stride of %d and needs two more", slices.Min(o.Contexts), o.Stride)
+	case o.Peer != nil && slices.Max(o.Passages) > 1:
+		return errors.New("another server cannot mix passages: compare with one passage a stride")
 	}
 	echo := 0
 	for _, p := range o.Placements {
@@ -101,6 +63,17 @@ type kind struct {
 	placement placement.Placement
 	passages  int
 	warm      bool
+}
+
+// evidence says whether virtual evidence is cold or warm.
+func (k kind) evidence() string {
+	switch {
+	case k.placement.EvidenceSees != placement.SeesSink:
+		return ""
+	case k.warm:
+		return "warm"
+	}
+	return "cold"
 }
 
 // kinds returns the rows with the nth number of passages. Placements without
@@ -184,21 +157,30 @@ type loop struct {
 	warm, cold [][]int32 // passages that unmeasured strides see, and new ones
 }
 
-func (l *loop) measure(ctx context.Context, tokens []int32) ([]Row, error) {
-	// The context is encoded once and shared; a last stride is sampled without
-	// evidence for the placement that keeps nothing.
+// share encodes the context, once for all rows. Its last stride is sampled
+// without evidence.
+func (l *loop) share(ctx context.Context, tokens []int32) (*engine.Sequence, error) {
 	shared := l.e.NewSequence()
+	err := shared.Append(tokens[:len(tokens)-l.o.Stride]...)
+	if err == nil {
+		_, err = shared.Continue(ctx, placement.None, nil, l.o.Stride, greedy())
+	}
+	if err != nil {
+		shared.Close()
+		return nil, err
+	}
+	return shared, nil
+}
+
+func (l *loop) measure(ctx context.Context, tokens []int32) ([]Row, error) {
+	shared, err := l.share(ctx, tokens)
+	if err != nil {
+		return nil, err
+	}
 	defer shared.Close()
-	before := len(tokens) - l.o.Stride
-	if err := shared.Append(tokens[:before]...); err != nil {
-		return nil, err
-	}
-	if _, err := shared.Continue(ctx, placement.None, nil, l.o.Stride, greedy()); err != nil {
-		return nil, err
-	}
 	var rows []Row
 	for i := range l.o.Passages {
-		measured, err := l.rounds(ctx, shared, l.o.kinds(i))
+		measured, err := l.rounds(ctx, shared, i)
 		if err != nil {
 			return nil, err
 		}
@@ -207,138 +189,89 @@ func (l *loop) measure(ctx context.Context, tokens []int32) ([]Row, error) {
 	return rows, nil
 }
 
-// rounds measures the kinds in turns.
-func (l *loop) rounds(ctx context.Context, shared *engine.Sequence, kinds []kind) ([]Row, error) {
-	repeaters := make([]*repeater, len(kinds))
-	for i, k := range kinds {
-		repeaters[i] = newRepeater(k, l.o, shared, l.warm)
-		defer repeaters[i].seq.Close()
+// rounds measures the rows with the nth number of passages in turns.
+func (l *loop) rounds(ctx context.Context, shared *engine.Sequence, nth int) ([]Row, error) {
+	var repeaters []*repeater
+	for _, k := range l.o.kinds(nth) {
+		r := newRepeater(k, l.o, shared, l.warm)
+		defer r.seq.Close()
+		repeaters = append(repeaters, r)
 	}
-	for range l.o.Rounds {
-		used := 0 // of the new passages: all kinds see the same
+	turns := [][]*repeater{repeaters}
+	if l.o.Peer != nil {
+		// A prompt that starts otherwise costs a peer its kept context, so
+		// those that begin with the context go first.
+		turns = [][]*repeater{nil, nil}
 		for _, r := range repeaters {
-			fresh := l.cold[:r.passages]
-			used = max(used, r.passages)
-			if err := r.measure(ctx, l.e, fresh); err != nil {
-				return nil, err
+			group := &turns[0]
+			if r.placement.Evidence == placement.AtZero {
+				group = &turns[1]
 			}
-			if l.o.Step != nil {
-				l.o.Step()
-			}
-		}
-		l.cold = l.cold[used:]
-	}
-	rows := make([]Row, len(repeaters))
-	prepend := 0.0
-	for i, r := range repeaters {
-		rows[i] = r.row(pageBytes(l.e.Config()))
-		if r.placement.Evidence == placement.AtZero {
-			prepend = rows[i].MSPerToken
+			*group = append(*group, r)
 		}
 	}
-	for i := range rows {
-		rows[i].RatioToPrepend = prepend / rows[i].MSPerToken
+	k := l.o.Passages[nth]
+	for _, group := range turns {
+		for round := range l.o.Rounds {
+			for _, r := range group {
+				fresh := l.cold[round*k:][:r.passages] // the same for all rows
+				if err := l.turn(ctx, r, fresh); err != nil {
+					return nil, err
+				}
+			}
+		}
 	}
-	return rows, nil
+	l.cold = l.cold[l.o.Rounds*k:]
+	return l.rows(repeaters), nil
 }
 
-// repeater measures the same stride again and again.
-type repeater struct {
-	kind
-	stride Stride
-	seq    *engine.Sequence
-	known  []lm.Evidence // of unmeasured strides, and of measured ones if warm
-
-	ms    []float64 // a token
-	pages int       // of the last round
-}
-
-func newRepeater(k kind, o LoopOptions, shared *engine.Sequence, warm [][]int32) *repeater {
-	return &repeater{
-		kind:   k,
-		stride: Stride{Context: shared.Len(), Sampled: o.Stride, Passages: k.passages, Evidence: o.Evidence, Warm: k.warm},
-		seq:    shared.Fork(),
-		known:  evidence(warm[:k.passages]),
-	}
-}
-
-func evidence(passages [][]int32) []lm.Evidence {
-	var ev []lm.Evidence
-	for _, p := range passages {
-		ev = append(ev, lm.Evidence{Tokens: p, Weight: 1 / float64(len(passages))})
-	}
-	return ev
-}
-
-// rewind puts the sequence back to the context, its last tokens just sampled.
-// Prepending keeps nothing, so any last tokens will do.
-func (r *repeater) rewind(ctx context.Context) error {
-	if r.placement.Evidence == placement.AtZero {
-		r.seq.Truncate(r.stride.Context)
-		return nil
-	}
-	r.seq.Truncate(r.stride.Context - r.stride.Sampled)
-	_, err := r.seq.Continue(ctx, r.placement, r.known, r.stride.Sampled, greedy())
-	return err
-}
-
-// measure times one stride with the given new passages, or the known ones.
-func (r *repeater) measure(ctx context.Context, e *engine.Engine, fresh [][]int32) error {
+// turn measures one stride, here and on the peer.
+func (l *loop) turn(ctx context.Context, r *repeater, fresh [][]int32) error {
 	if err := r.rewind(ctx); err != nil {
 		return err
 	}
-	ev := evidence(fresh)
-	if r.warm {
-		ev = r.known
-	}
-	counts, pages := r.seq.Counts(), e.KV().Pages
-	r.pages = 0
-	likeliest := greedy()
-	start := time.Now()
-	_, err := r.seq.Continue(ctx, r.placement, ev, r.stride.Sampled, func(logits []float32) (int32, bool) {
-		r.pages = e.KV().Pages - pages
-		return likeliest(logits)
-	})
-	elapsed := time.Since(start)
-	if err != nil {
+	text := slices.Clone(r.seq.Tokens())
+	if err := r.measure(ctx, l.e, fresh); err != nil {
 		return err
 	}
-	r.ms = append(r.ms, elapsed.Seconds()*1000/float64(r.stride.Sampled))
-	return r.account(minus(r.seq.Counts(), counts))
-}
-
-// account checks what was counted against the placement table and adds the
-// pages that the stride found in place to those that it took.
-func (r *repeater) account(got lm.Counts) error {
-	want := r.stride.Tokens(r.placement)
-	if got != want {
-		return fmt.Errorf("a stride of %s at %d tokens computed %+v and the placement table says %+v", r.placement.Name, r.stride.Context, got, want)
+	if l.o.Peer != nil && r.placement.EvidenceSees != placement.SeesSink {
+		if err := r.measurePeer(ctx, l.o.Peer, text, fresh); err != nil {
+			return err
+		}
 	}
-	r.pages += kvcache.Blocks(want.Reused)
-	if r.warm {
-		r.pages += r.stride.Passages * kvcache.Blocks(r.stride.Evidence)
+	if l.o.Step != nil {
+		l.o.Step()
 	}
 	return nil
 }
 
-func minus(a, b lm.Counts) lm.Counts {
-	return lm.Counts{
-		Prompt: a.Prompt - b.Prompt, Prefilled: a.Prefilled - b.Prefilled, Decoded: a.Decoded - b.Decoded,
-		Reused: a.Reused - b.Reused, Evidence: a.Evidence - b.Evidence, EvidenceReused: a.EvidenceReused - b.EvidenceReused,
+// rows returns what was measured, each row beside those that it compares with.
+func (l *loop) rows(repeaters []*repeater) []Row {
+	rows := make([]Row, len(repeaters))
+	prepend := 0.0
+	var behind *PeerRow // the peer's append
+	for i, r := range repeaters {
+		rows[i] = r.row(pageBytes(l.e.Config()))
+		if l.o.Peer != nil && len(r.peerMS) > 0 {
+			rows[i].Peer = r.peerRow(l.o.Peer)
+		}
+		switch {
+		case r.placement.Evidence == placement.AtZero:
+			prepend = rows[i].MSPerToken
+		case r.placement.Evidence == placement.AfterText && r.placement.Echo == 0:
+			behind = rows[i].Peer
+		}
 	}
-}
-
-func (r *repeater) row(pageBytes int64) Row {
-	ms, c := spreadOf(r.ms), r.stride.Tokens(r.placement)
-	row := Row{
-		Placement: r.placement.Name, Echo: r.placement.Echo, Context: r.stride.Context,
-		Passages: r.passages, Stride: r.stride.Sampled,
-		MSPerToken: ms.median, MinMSPerToken: ms.min, MaxMSPerToken: ms.max, Rounds: len(r.ms),
-		Prefilled: c.Prefilled, Decoded: c.Decoded, Reused: c.Reused, EvidenceReused: c.EvidenceReused,
-		KVPages: r.pages, KVBytes: int64(r.pages) * pageBytes,
+	for i := range rows {
+		row := &rows[i]
+		row.RatioToPrepend = prepend / row.MSPerToken
+		if row.Peer == nil && behind != nil {
+			other := *behind
+			row.Peer = &other
+		}
+		if row.Peer != nil {
+			row.Peer.Ratio = row.Peer.MSPerToken / row.MSPerToken
+		}
 	}
-	if r.placement.EvidenceSees == placement.SeesSink {
-		row.Evidence = map[bool]string{false: "cold", true: "warm"}[r.warm]
-	}
-	return row
+	return rows
 }

@@ -33,10 +33,16 @@ func (s Stride) Tokens(p placement.Placement) lm.Counts {
 	}
 	c.Reused = s.Context - s.Sampled
 	c.Prefilled = s.Sampled + echo
-	if s.Warm && p.EvidenceSees == placement.SeesSink {
+	if s.keeps(p) {
 		c.EvidenceReused = evidence
 	} else {
 		c.Prefilled += evidence
 	}
 	return c
+}
+
+// keeps tells whether the passages' KV is kept: only evidence that sees no more
+// than the sink can be.
+func (s Stride) keeps(p placement.Placement) bool {
+	return s.Warm && p.EvidenceSees == placement.SeesSink
 }

@@ -1,0 +1,204 @@
+package bench
+
+import (
+	"github.com/flashback-lm/flashback/internal/placement"
+)
+
+// Cost is what one stride takes, computed from the shape of a model:
+//
+//   - FLOPs = 2 · block weights · encoded tokens + 2 · head weights · sampled
+//     tokens (of each branch) + 4 · layers · heads · headDim · Σ seen, where an
+//     encoded token sees the entries of its view and its span up to its own.
+//     Two a multiply-add; norms, rotations and softmax are left out, they are
+//     below a percent.
+//   - WeightBytes = block bytes · passes + head bytes · forwards. The rows of a
+//     forward share a reading of the weights, up to BatchTokens of them; there is
+//     one forward for all that a stride prefills, and one for each decoded token.
+//   - KVBytes = token bytes · (entries read in each pass, each once, + entries
+//     written). A pass that reads an entry for several rows or branches reads it
+//     once.
+//
+// Activations and the rows of the embedding are left out. The bytes are the least
+// that must come from memory where caches hold nothing from pass to pass.
+type Cost struct {
+	Shape     string `json:"shape"`
+	Computed  bool   `json:"computed"` // always true: not measured
+	Placement string `json:"placement"`
+	Evidence  string `json:"evidence"` // as in Row
+	Echo      int    `json:"echo"`
+	Context   int    `json:"context"`
+	Passages  int    `json:"passages"`
+	Stride    int    `json:"stride"`
+
+	FLOPs       int64 `json:"flops"`
+	WeightBytes int64 `json:"weight_bytes"`
+	KVBytes     int64 `json:"kv_bytes"` // read and written
+	Prefilled   int   `json:"tokens_prefilled"`
+	Decoded     int   `json:"tokens_decoded"`
+	Reused      int   `json:"tokens_reused"`
+	// How many times less than prepending; 0 where it is not among the rows.
+	FLOPsRatio float64 `json:"flops_ratio_to_prepend"`
+	BytesRatio float64 `json:"bytes_ratio_to_prepend"`
+}
+
+// Bytes returns all bytes that the stride moves.
+func (c Cost) Bytes() int64 { return c.WeightBytes + c.KVBytes }
+
+// Name returns what tables call the row.
+func (c Cost) Name() string {
+	return Row{Placement: c.Placement, Evidence: c.Evidence, Echo: c.Echo}.Name()
+}
+
+// Costs computes the rows that Loop would measure with the options.
+func Costs(s Shape, o LoopOptions) ([]Cost, error) {
+	if err := o.Check(s.Model.Context); err != nil {
+		return nil, err
+	}
+	var costs []Cost
+	for _, length := range o.Contexts {
+		for nth := range o.Passages {
+			from, prepend := len(costs), Cost{}
+			for _, k := range o.kinds(nth) {
+				c := k.cost(s, Stride{Context: length, Sampled: o.Stride, Passages: k.passages, Evidence: o.Evidence, Warm: k.warm})
+				if k.placement.Evidence == placement.AtZero {
+					prepend = c
+				}
+				costs = append(costs, c)
+			}
+			for i := range costs[from:] {
+				c := &costs[from+i]
+				c.FLOPsRatio = float64(prepend.FLOPs) / float64(c.FLOPs)
+				c.BytesRatio = float64(prepend.Bytes()) / float64(c.Bytes())
+			}
+		}
+	}
+	return costs, nil
+}
+
+// cost adds up the forwards of one stride.
+func (k kind) cost(s Shape, st Stride) Cost {
+	tokens := st.Tokens(k.placement)
+	c := Cost{
+		Shape: s.Name, Computed: true, Placement: k.placement.Name, Evidence: k.evidence(), Echo: k.placement.Echo,
+		Context: st.Context, Passages: st.Passages, Stride: st.Sampled,
+		Prefilled: tokens.Prefilled, Decoded: tokens.Decoded, Reused: tokens.Reused,
+	}
+	count := counter{shape: s, entries: map[int]int{contextSpan: tokens.Reused}}
+	first, tails := st.layout(k.placement)
+	count.forward(first, len(tails))
+	for i := range tails {
+		tails[i].tokens = 1
+	}
+	for range st.Sampled - 1 {
+		count.forward(tails, len(tails))
+	}
+	m := s.Model
+	c.FLOPs = 2*s.blockWeights()*count.rows + 2*s.headWeights()*count.logits +
+		4*int64(m.Layers)*int64(m.Heads*m.HeadDim)*count.seen
+	c.WeightBytes = stored(s.Blocks, s.blockWeights())*count.passes + stored(s.Head, s.headWeights())*count.forwards
+	c.KVBytes = s.tokenBytes() * (count.read + count.rows)
+	return c
+}
+
+// The spans of a stride by number: the context, then the passages, then a tail a
+// branch.
+const contextSpan = 0
+
+// run is tokens that are encoded at the end of a span and see parts of others.
+type run struct {
+	tokens int
+	into   int // span
+	view   []part
+}
+
+// part is the first n entries of a span.
+type part struct{ span, n int }
+
+// layout returns what the first forward of a stride encodes, and the tails that
+// the other forwards extend by a token each.
+func (st Stride) layout(p placement.Placement) (first, tails []run) {
+	if p.Evidence == placement.Nowhere {
+		last := []run{{tokens: 1, into: contextSpan}}
+		return last, last
+	}
+	text, echo := st.Context, min(p.Echo, st.Context-1)
+	if p.Evidence == placement.AtZero {
+		text, echo = 0, st.Context // all of it stands behind the evidence
+	} else {
+		first = append(first, run{tokens: st.Sampled, into: contextSpan})
+	}
+	seen := part{contextSpan, text}
+	if p.EchoInPlace {
+		seen.n -= echo
+	}
+	passage := func(j int) part { return part{1 + j, st.Evidence} }
+	var all []part
+	for j := range st.Passages {
+		all = append(all, passage(j))
+		if st.keeps(p) {
+			continue
+		}
+		r := run{tokens: st.Evidence, into: 1 + j}
+		switch p.EvidenceSees {
+		case placement.SeesContext:
+			r.view = []part{{contextSpan, text}}
+		case placement.SeesSink:
+			r.view = []part{{contextSpan, 1}}
+		}
+		first = append(first, r)
+	}
+	branches := st.Passages
+	if p.SideBySide {
+		branches = 1
+	}
+	for j := range branches {
+		view := all
+		if !p.SideBySide {
+			view = []part{passage(j)}
+		}
+		tails = append(tails, run{tokens: echo, into: 1 + st.Passages + j, view: append([]part{seen}, view...)})
+	}
+	return append(first, tails...), tails
+}
+
+// counter adds up forwards.
+type counter struct {
+	shape   Shape
+	entries map[int]int // of each span
+
+	rows, seen, logits     int64
+	passes, forwards, read int64
+}
+
+// forward encodes the runs, in passes of up to BatchTokens rows, and computes the
+// logits of so many rows.
+func (c *counter) forward(runs []run, logits int) {
+	c.forwards++
+	c.logits += int64(logits)
+	reach := map[int]int{} // entries of each span that the pass sees
+	rows := 0
+	end := func() {
+		for _, n := range reach {
+			c.read += int64(n)
+		}
+		clear(reach)
+		c.passes++
+		rows = 0
+	}
+	for _, r := range runs {
+		for range r.tokens {
+			c.entries[r.into]++
+			for _, p := range append([]part{{r.into, c.entries[r.into]}}, r.view...) {
+				c.seen += int64(p.n)
+				reach[p.span] = max(reach[p.span], p.n)
+			}
+			c.rows++
+			if rows++; rows == c.shape.BatchTokens {
+				end()
+			}
+		}
+	}
+	if rows > 0 {
+		end()
+	}
+}
