@@ -72,6 +72,7 @@ func newRoot() *cobra.Command {
 		newGenerateCmd(),
 		newPullCmd(),
 		newModelsCmd(),
+		newInspectCmd(),
 		newIndexCmd(),
 		newSearchCmd(),
 		newCompactCmd(),

