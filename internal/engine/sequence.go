@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -20,6 +21,8 @@ type Sequence struct {
 	context *kvcache.Span // the KV of the first context.Len() tokens
 	fresh   int           // appended tokens that no stride has counted yet
 	counts  lm.Counts
+
+	lookAhead int
 }
 
 // NewSequence returns an empty sequence.
@@ -42,6 +45,12 @@ func (s *Sequence) Counts() lm.Counts { return s.counts }
 // MaxContext returns the longest sequence that the model takes, in positions.
 func (s *Sequence) MaxContext() int { return s.e.weights.Config.Context }
 
+// LookAhead lets Continue encode up to n tokens at once that it guesses by copying
+// from the evidence or the text; 0, the default, guesses none. What is sampled
+// does not change, for any sampler: a guess only counts once the token that was
+// sampled from the very same logits is equal to it.
+func (s *Sequence) LookAhead(n int) { s.lookAhead = n }
+
 // Append adds tokens to the kept text; they are encoded when next needed.
 func (s *Sequence) Append(tokens ...int32) error {
 	if n := len(s.tokens) + len(tokens); n > s.MaxContext() {
@@ -63,7 +72,7 @@ func (s *Sequence) Truncate(n int) {
 
 // Fork returns a sequence with the same text, sharing its KV.
 func (s *Sequence) Fork() *Sequence {
-	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, counts: s.counts}
+	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, counts: s.counts, lookAhead: s.lookAhead}
 }
 
 // Continue samples up to n tokens after kept ++ evidence, keeps them, and
@@ -80,19 +89,33 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 	}
 	defer st.close()
 
-	var sampled []int32
+	text := slices.Clone(s.tokens)
+	var draft []int32 // encoded behind the last sampled token, and not yet sampled
+	row := 0          // of logits
 	for {
-		token, stop := pick(st.logits())
-		sampled = append(sampled, token)
-		if stop || len(sampled) == n {
+		token, stop := pick(st.logits(row))
+		text = append(text, token)
+		if stop || len(text) == len(s.tokens)+n {
 			break
 		}
-		if err = st.decode(ctx, token); err != nil {
+		if row < len(draft) && draft[row] == token {
+			row++
+			s.counts.Accepted++
+			continue
+		}
+		st.retract(len(draft) - row)
+		draft = lookUp(evidence, text, min(s.lookAhead, len(s.tokens)+n-len(text)-1))
+		row = 0
+		if err = st.decode(ctx, append([]int32{token}, draft...)); err != nil {
+			draft = nil
 			break
 		}
 		s.counts.Decoded++
+		s.counts.Drafted += len(draft)
 	}
-	s.tokens = append(s.tokens, sampled...)
+	st.retract(len(draft) - row)
+	sampled := text[len(s.tokens):]
+	s.tokens = text
 	return sampled, err
 }
 

@@ -18,7 +18,6 @@ type stride struct {
 	own      []*kvcache.Span // spans that end with the stride
 	plain    int             // kept tokens; scored targets behind them are dropped
 	mixed    []float32       // of several branches
-	one      [1]int32
 }
 
 // branch is one view and the tail that sees it. Placements that put passages
@@ -27,7 +26,7 @@ type branch struct {
 	view   []kvcache.Part
 	tail   *kvcache.Span // echo, then sampled tokens; the context itself without evidence
 	weight float64
-	logits []float32 // that predict the next token
+	logits []float32 // [rows, vocabulary] of the last forward
 }
 
 // scoring asks for the logits of given tokens instead of sampled ones.
@@ -256,12 +255,14 @@ func (st *stride) count(p placement.Placement, evidence []lm.Evidence, rows, reu
 	}
 }
 
-// logits returns the logits that predict the next token.
-func (st *stride) logits() []float32 {
+// logits returns the nth row of logits of the last forward, mixed where there are
+// several branches.
+func (st *stride) logits(nth int) []float32 {
 	if len(st.branches) == 1 {
-		return st.branches[0].logits
+		vocab := st.s.e.weights.Config.Vocab
+		return st.branches[0].logits[nth*vocab : (nth+1)*vocab]
 	}
-	return st.mix(0)
+	return st.mix(nth)
 }
 
 // mix returns the mixture of the branches' nth rows of logits.
@@ -279,16 +280,23 @@ func (st *stride) mix(nth int) []float32 {
 	return st.mixed
 }
 
-// decode encodes a sampled token in every branch.
-func (st *stride) decode(ctx context.Context, token int32) error {
-	st.one[0] = token
+// decode encodes tokens in every branch: a sampled one and perhaps a draft of
+// those to follow.
+func (st *stride) decode(ctx context.Context, tokens []int32) error {
 	segments := make([]segment, len(st.branches))
 	for i := range st.branches {
 		b := &st.branches[i]
 		b.logits = b.logits[:0]
-		segments[i] = st.last(i, segment{tokens: st.one[:], view: b.view, into: b.tail}, 0, nil)
+		segments[i] = st.last(i, segment{tokens: tokens, view: b.view, into: b.tail}, 0, nil)
 	}
 	return st.s.e.forward(ctx, segments)
+}
+
+// retract drops the last n tokens from every branch's tail.
+func (st *stride) retract(n int) {
+	for _, b := range st.branches {
+		b.tail.Truncate(b.tail.Len() - n)
+	}
 }
 
 // close forgets the evidence and the tail.

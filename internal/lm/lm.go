@@ -19,12 +19,14 @@ type Pick func(logits []float32) (token int32, stop bool)
 // Counts says how many tokens were computed and how many were not, which is
 // what the placements differ in.
 type Counts struct {
-	Prompt         int `json:"prompt"`          // tokens of the text before the first stride, encoded once
-	Prefilled      int `json:"prefilled"`       // tokens encoded at the start of strides: evidence, echo, text sampled before
-	Decoded        int `json:"decoded"`         // tokens encoded one at a time
-	Reused         int `json:"reused"`          // context tokens whose KV was kept and read again
-	Evidence       int `json:"evidence"`        // evidence tokens that were placed
-	EvidenceReused int `json:"evidence_reused"` // of those, tokens whose KV was kept from earlier
+	Prompt         int `json:"prompt"`             // tokens of the text before the first stride, encoded once
+	Prefilled      int `json:"prefilled"`          // tokens encoded at the start of strides: evidence, echo, text sampled before
+	Decoded        int `json:"decoded"`            // tokens encoded one after the other as they were sampled
+	Reused         int `json:"reused"`             // context tokens whose KV was kept and read again
+	Evidence       int `json:"evidence"`           // evidence tokens that were placed
+	EvidenceReused int `json:"evidence_reused"`    // of those, tokens whose KV was kept from earlier
+	Drafted        int `json:"drafted,omitempty"`  // tokens guessed and encoded beside decoded ones
+	Accepted       int `json:"accepted,omitempty"` // of those, tokens that were then sampled
 }
 
 // Add adds o to c.
@@ -35,4 +37,6 @@ func (c *Counts) Add(o Counts) {
 	c.Reused += o.Reused
 	c.Evidence += o.Evidence
 	c.EvidenceReused += o.EvidenceReused
+	c.Drafted += o.Drafted
+	c.Accepted += o.Accepted
 }

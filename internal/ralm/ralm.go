@@ -274,5 +274,7 @@ func since(a, b lm.Counts) lm.Counts {
 		Reused:         b.Reused - a.Reused,
 		Evidence:       b.Evidence - a.Evidence,
 		EvidenceReused: b.EvidenceReused - a.EvidenceReused,
+		Drafted:        b.Drafted - a.Drafted,
+		Accepted:       b.Accepted - a.Accepted,
 	}
 }
