@@ -32,7 +32,8 @@ func (e *Engine) NewChat(system string) *Chat {
 // Close gives the conversation's memory back.
 func (c *Chat) Close() { c.sequence.Close() }
 
-// Ask asks a question and streams the answer; r.Prompt is ignored. Passages are
+// Ask asks a question and streams the answer; r.Prompt and r.Sink are ignored (all
+// prompts of a chat template begin with the same token). Passages are
 // looked up with the question, then with the question and the last tokens of the
 // answer. Prepended evidence stands in the user's message, before the question.
 func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Event, error] {
@@ -53,6 +54,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 		if o.Placement.Evidence == placement.AtZero {
 			o.Placement.At = at
 		}
+		o.Sink = -1
 		o.Query = ralm.Question(c.e.model.Tokenizer, question, o.QueryLen)
 		if r.Verify != nil {
 			o.Record = r.Verify.attach(c.e)

@@ -122,3 +122,26 @@ func duration(f flashback.Finish) time.Duration { return f.FirstToken + f.Decode
 func msPerToken(f flashback.Finish) float64 {
 	return duration(f).Seconds() * 1e3 / float64(f.Tokens)
 }
+
+// tracedText is what --json prints.
+type tracedText struct {
+	Model     string `json:"model"`
+	Kernels   string `json:"kernels"`
+	Threads   int    `json:"threads"`
+	Placement string `json:"placement"`
+	Prompt    string `json:"prompt,omitempty"`
+	Question  string `json:"question,omitempty"`
+	Text      string `json:"text"`
+	*flashback.Trace
+	Verify *flashback.VerifyReport `json:"verify,omitempty"`
+}
+
+func traced(r flashback.Request, e *flashback.Engine, t *flashback.Trace) tracedText {
+	info := e.Info()
+	j := tracedText{Model: info.Model, Kernels: info.Kernels, Threads: info.Threads, Placement: r.Placement, Text: t.Text(), Trace: t}
+	if r.Verify != nil {
+		report := r.Verify.Report()
+		j.Verify = &report
+	}
+	return j
+}

@@ -99,7 +99,9 @@ func (f *generateFlags) run(cmd *cobra.Command) error {
 		return stopped
 	}
 	if f.json {
-		if err := writeJSON(out, generated(r, engine, &shown.Trace)); err != nil {
+		t := traced(r, engine, &shown.Trace)
+		t.Prompt = r.Prompt
+		if err := writeJSON(out, t); err != nil {
 			return err
 		}
 	} else {
@@ -146,28 +148,6 @@ func (f *generateFlags) prompt(cmd *cobra.Command) (string, error) {
 		return "", fmt.Errorf("the prompt %s is empty: give at least a word", file)
 	}
 	return prompt, nil
-}
-
-// trace is what --json prints.
-type trace struct {
-	Model     string `json:"model"`
-	Kernels   string `json:"kernels"`
-	Threads   int    `json:"threads"`
-	Placement string `json:"placement"`
-	Prompt    string `json:"prompt"`
-	Text      string `json:"text"`
-	*flashback.Trace
-	Verify *flashback.VerifyReport `json:"verify,omitempty"`
-}
-
-func generated(r flashback.Request, e *flashback.Engine, t *flashback.Trace) trace {
-	info := e.Info()
-	j := trace{Model: info.Model, Kernels: info.Kernels, Threads: info.Threads, Placement: r.Placement, Prompt: r.Prompt, Text: t.Text(), Trace: t}
-	if r.Verify != nil {
-		report := r.Verify.Report()
-		j.Verify = &report
-	}
-	return j
 }
 
 // printVerified says what was compared. The error holds the first difference.

@@ -69,6 +69,8 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
 	root.AddCommand(
+		newDemoCmd(),
+		newAskCmd(),
 		newGenerateCmd(),
 		newPullCmd(),
 		newModelsCmd(),
@@ -77,6 +79,7 @@ func newRoot() *cobra.Command {
 		newSearchCmd(),
 		newCompactCmd(),
 		newBenchCmd(),
+		newEvalCmd(),
 		newVersionCmd(),
 	)
 	return root

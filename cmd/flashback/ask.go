@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/progress"
+)
+
+// askSystem is the system message of ask and demo; docs/answers.md says why.
+const askSystem = "Answer the question in one or two sentences, from the given passages."
+
+// askDefaults are how ask and demo write; docs/answers.md says why.
+func askDefaults() flashback.Request {
+	return flashback.Request{
+		Passages: 1, Stride: 16, QueryLen: 32, PassageLen: 128, MaxTokens: 128,
+		Sampling: flashback.Sampling{RepeatPenalty: 1, RepeatLast: 64},
+	}
+}
+
+// askFlags are the flags of ask.
+type askFlags struct {
+	model   modelFlags
+	request *requestFlags
+	system  string
+	json    bool
+}
+
+func newAskCmd() *cobra.Command {
+	var f askFlags
+	cmd := &cobra.Command{
+		Use:   "ask [QUESTION]",
+		Short: "Answer questions from your documents",
+		Long: `Ask answers a question from the passages of an index and lists them as numbered
+sources. Passages are looked up with the question, then every --stride tokens with
+the question and the last tokens of the answer.
+
+Without a question on a terminal it is a conversation, whose KV cache is kept from
+turn to turn; /sources shows the passages behind the last answer, /help the rest.
+Elsewhere the question is read from standard input.
+
+Ctrl-C ends the answer and prints what was done, with exit code 130; in a
+conversation it ends the answer only.`,
+		Example: `  flashback ask --index notes.index "Where do we keep the keys?"
+  flashback ask --index notes.index
+  echo "Where do we keep the keys?" | flashback ask --index notes.index --json
+  flashback ask --index notes.index --placement prepend --k 2 "Who wrote this?"`,
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, strings.Join(args, " ")) },
+	}
+	f.model.add(cmd)
+	f.request = newRequestFlags(cmd, askDefaults())
+	fs := cmd.Flags()
+	fs.Lookup("sink").Hidden = true // all chats begin with the same token
+	fs.StringVar(&f.system, "system", askSystem, "the system `MESSAGE`; empty: the model's own")
+	fs.BoolVar(&f.json, "json", false, "print the answer with its whole trace as one JSON object")
+	return cmd
+}
+
+func (f *askFlags) run(cmd *cobra.Command, question string) error {
+	if err := f.model.check(); err != nil {
+		return err
+	}
+	if f.request.index == "" && !cmd.Flags().Changed("placement") {
+		return usagef("name the index to answer from with --index ('flashback index' makes one), or ask without passages by --placement none")
+	}
+	r, err := f.request.request(cmd)
+	if err != nil {
+		return err
+	}
+	in, isFile := cmd.InOrStdin().(*os.File)
+	talks := question == "" && isFile && progress.Terminal(in)
+	if talks && f.json {
+		return usagef("--json prints one answer: give the question")
+	}
+	if question == "" && !talks {
+		if question, err = readQuestion(cmd.InOrStdin()); err != nil {
+			return err
+		}
+	}
+	opt := f.model.options()
+	opt.Index = f.request.index
+	engine, err := flashback.Open(opt)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	a := &asker{engine: engine, chat: engine.NewChat(f.system), system: f.system, request: r, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
+	defer func() { a.chat.Close() }()
+	switch {
+	case talks:
+		return a.talk(cmd.Context(), in)
+	case f.json:
+		return a.json(cmd.Context(), question)
+	}
+	return a.answer(cmd.Context(), question)
+}
+
+// readQuestion reads a question that was not on the command line.
+func readQuestion(in io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(in, maxPrompt+1))
+	switch question := strings.TrimSpace(string(text)); {
+	case err != nil:
+		return "", fmt.Errorf("cannot read the question: %w", err)
+	case len(text) > maxPrompt:
+		return "", fmt.Errorf("the question on standard input is larger than %d MiB: shorten it", maxPrompt>>20)
+	case question == "":
+		return "", usagef("give a question, on the command line or on standard input")
+	default:
+		return question, nil
+	}
+}
+
+// asker asks the questions of one chat.
+type asker struct {
+	engine   *flashback.Engine
+	chat     *flashback.Chat
+	system   string
+	request  flashback.Request
+	out, log io.Writer
+	sources  []flashback.Passage // behind the last answer
+}
+
+// answer writes an answer with its sources, and on log what was computed.
+func (a *asker) answer(ctx context.Context, question string) error {
+	shown := follower{out: a.out}
+	stopped := shown.follow(a.chat.Ask(ctx, question, a.request))
+	if shown.Finish == nil {
+		return stopped
+	}
+	fmt.Fprint(a.out, "\n\n")
+	a.sources = shown.Sources()
+	if a.request.Placement != "none" {
+		printSources(a.out, a.sources)
+	}
+	printSummary(a.log, *shown.Finish)
+	return stopped
+}
+
+// json writes an answer with its trace.
+func (a *asker) json(ctx context.Context, question string) error {
+	shown := follower{out: io.Discard}
+	stopped := shown.follow(a.chat.Ask(ctx, question, a.request))
+	if shown.Finish == nil {
+		return stopped
+	}
+	t := traced(a.request, a.engine, &shown.Trace)
+	t.Question = question
+	if err := writeJSON(a.out, t); err != nil {
+		return err
+	}
+	return stopped
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+const talkHelp = `  /sources  show the passages behind the last answer
+  /new      start over
+  /help     show this
+  /quit     end; so do Ctrl-C and Ctrl-D
+  Ctrl-C while an answer is written ends that answer.`
+
+// talk is a conversation on a terminal. Ctrl-C ends an answer there and not the
+// command, so only the signal to terminate counts as the command's end.
+func (a *asker) talk(ctx context.Context, in *os.File) error {
+	ctx, done := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM)
+	defer done()
+	fmt.Fprintln(a.log, "Ask a question. /sources shows the passages behind the last answer, /help the rest.")
+	return a.converse(ctx, newTerminal(ctx, in, a.log).readLine)
+}
+
+// converse answers line after line, until there is none.
+func (a *asker) converse(ctx context.Context, readLine func() (string, error)) error {
+	for {
+		line, err := readLine()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read the question: %w", err)
+		}
+		switch line = strings.TrimSpace(line); {
+		case line == "":
+		case line == "/quit":
+			return nil
+		case line == "/help":
+			fmt.Fprintln(a.log, talkHelp)
+		case line == "/new":
+			a.chat.Close()
+			a.chat, a.sources = a.engine.NewChat(a.system), nil
+		case line == "/sources":
+			a.showSources()
+		case strings.HasPrefix(line, "/"):
+			fmt.Fprintf(a.log, "there is no %s; there are:\n%s\n", line, talkHelp)
+		default:
+			a.turn(ctx, line)
+		}
+	}
+}
+
+// turn answers one question; Ctrl-C ends the answer.
+func (a *asker) turn(ctx context.Context, question string) {
+	ctx, done := signal.NotifyContext(ctx, os.Interrupt)
+	defer done()
+	if err := a.answer(ctx, question); err != nil && !errors.Is(err, errInterrupted) {
+		fmt.Fprintf(a.log, "flashback: %v\n", err)
+	}
+}
+
+// showSources prints the passages behind the last answer whole.
+func (a *asker) showSources() {
+	if len(a.sources) == 0 {
+		fmt.Fprintln(a.log, "there are no sources yet")
+	}
+	for i, p := range a.sources {
+		fmt.Fprintf(a.out, "[%d] %s\n%s\n\n", i+1, sourceLine(p), p.Text)
+	}
+}
+
+// terminal reads lines with editing and history. Between the lines the terminal
+// is as it was, so that Ctrl-C is a signal there.
+type terminal struct {
+	ctx    context.Context // its end ends the lines
+	in     *os.File
+	editor *term.Terminal
+}
+
+func newTerminal(ctx context.Context, in *os.File, out io.Writer) *terminal {
+	return &terminal{ctx, in, term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{in, out}, "> ")}
+}
+
+// readLine returns the next line, or io.EOF.
+func (t *terminal) readLine() (string, error) {
+	fd := int(t.in.Fd())
+	before, err := term.MakeRaw(fd)
+	if err != nil {
+		return "", err
+	}
+	defer term.Restore(fd, before)
+	if width, height, err := term.GetSize(fd); err == nil && width > 0 {
+		t.editor.SetSize(width, height)
+	}
+	var line string
+	read := make(chan error, 1)
+	go func() {
+		var err error
+		line, err = t.editor.ReadLine()
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		return line, err
+	case <-t.ctx.Done():
+		return "", io.EOF
+	}
+}

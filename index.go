@@ -1,0 +1,79 @@
+package flashback
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/flashback-lm/flashback/internal/corpus"
+	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+)
+
+// Document is one text to be indexed.
+type Document = corpus.Document
+
+// ReadDocuments yields the documents of a file or of a folder with all below it:
+// text, Markdown, HTML, PDF, DOCX and records in JSON lines or CSV.
+func ReadDocuments(path string) iter.Seq2[Document, error] {
+	return corpus.Read(path, nil, corpus.DefaultFields)
+}
+
+// IndexOptions say how an index is built; the zero value is a good default.
+type IndexOptions struct {
+	// Model is whose tokens passages are measured in; "" is DefaultModel.
+	Model string
+	// Skipped hears of each document that could not be read; the others are
+	// indexed. If it is nil, the first one ends the build.
+	Skipped func(error)
+	// Progress hears now and then how many passages and bytes of text were read.
+	Progress func(passages int, bytes int64)
+}
+
+// BuildIndex cuts documents into passages of up to 128 tokens, along sentences and
+// headings, and makes an index of them in the directory dir, in place of the one
+// there. The index changes at the very end: if anything fails, the old one stays.
+// It returns the number of passages.
+func BuildIndex(ctx context.Context, dir string, docs iter.Seq2[Document, error], o IndexOptions) (int, error) {
+	if o.Model == "" {
+		o.Model = DefaultModel
+	}
+	found, err := hub.Resolve(o.Model)
+	if err != nil {
+		return 0, err
+	}
+	tokenizer, err := model.LoadTokenizer(found.Path)
+	if err != nil {
+		return 0, err
+	}
+	chunking := corpus.Chunking{Unit: corpus.Tokens, Size: 128, Overlap: 16}
+	chunker, err := corpus.NewChunker(chunking, tokenizer)
+	if err != nil {
+		return 0, err
+	}
+	stats, err := bm25.Build(ctx, dir, corpus.Passages(o.readable(docs), chunker), bm25.BuildOptions{
+		IndexTitle: true, Chunking: chunking.String(), Overlap: chunking.Overlap, Tokenizer: tokenizer.Digest(),
+		Progress: func(s bm25.Stats) {
+			if o.Progress != nil {
+				o.Progress(s.Passages, s.Bytes)
+			}
+		},
+	})
+	return stats.Passages, err
+}
+
+// readable leaves out the documents that could not be read and reports them.
+func (o IndexOptions) readable(docs iter.Seq2[Document, error]) iter.Seq2[Document, error] {
+	return func(yield func(Document, error) bool) {
+		for doc, err := range docs {
+			if _, unreadable := errors.AsType[*corpus.FileError](err); unreadable && o.Skipped != nil {
+				o.Skipped(err)
+				continue
+			}
+			if !yield(doc, err) || err != nil {
+				return
+			}
+		}
+	}
+}
