@@ -30,6 +30,10 @@ var avx2 = &Set{
 		tensor.Q4_K: matVecQ4_KAVX2,
 		tensor.Q6_K: matVecQ6_KAVX2,
 	}.function(matMul1AVX2),
+	Quantize:   quantize,
+	MatMulInt8: matMulInt8,
+	ToHalf:     toHalf,
+	FromHalf:   fromHalf,
 	Accumulate: tiledAccumulate(accumulate1AVX2, accumulate2AVX2, accumulate3AVX2),
 	Softmax:    softmaxRow(softmaxAVX2).function(),
 	Scale: func(x []float32, a float32) {

@@ -48,15 +48,7 @@ func eachBlock(t tensor.Type, dst []float32, src []byte, block func(dst []float3
 }
 
 // half reads one IEEE 754 half-precision number.
-func half(b []byte) float32 {
-	bits := uint32(binary.LittleEndian.Uint16(b))
-	sign, rest := bits&0x8000<<16, bits&0x7fff<<13
-	if rest >= 0x7c00<<13 { // infinite or not a number
-		return math.Float32frombits(sign | 0x7f800000 | rest)
-	}
-	// The exponents' biases differ by 112; the product is exact, subnormals too.
-	return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(rest)*0x1p112))
-}
+func half(b []byte) float32 { return halfValue(binary.LittleEndian.Uint16(b)) }
 
 // The low nibbles of a block of 32 are its first 16 weights, the high ones the
 // last 16.

@@ -27,6 +27,30 @@ type Set struct {
 	// without the expanded weights leaving the registers.
 	MatVec func(t tensor.Type, out []float32, x []float32, w []byte, n, k int)
 
+	// Quantize rounds x to row of q, whose Cols are len(x). In a block scale =
+	// max|x| / 127 and q = x · (1/scale), rounded to the nearest integer, ties to
+	// even. A scale below the normal numbers becomes 0, and with it the block; a
+	// block that holds an infinite number or none becomes NaN in Scale and Total.
+	Quantize func(q *Quantized, row int, x []float32)
+
+	// MatMulInt8 multiplies rows of q from firstRow on with groups from … to-1 of
+	// 16 rows of w, whose Cols are those of q: out[i·ldo + j - 16·from] is the
+	// product of row firstRow+i of q and row j of w, for i < rows and
+	// 16·from ≤ j < min(16·to, w.Rows). All sets give the same bits. From 0, it
+	// adds for each block, in order,
+	//
+	//	(scale·Scale) · (Σ u·q - zero·Sum)
+	//
+	// and then, if w has offsets, offset · Total. Sums of integers are exact, and
+	// each f32 operation is rounded.
+	MatMulInt8 func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int)
+
+	// ToHalf rounds src to half precision, to nearest, ties to even.
+	ToHalf func(dst []uint16, src []float32)
+
+	// FromHalf expands len(src) numbers of half precision.
+	FromHalf func(dst []float32, src []uint16)
+
 	// Accumulate adds to acc[i·lda+d] the sum over j < n, in that order, of
 	// p[i·ldp+j] · v[j·ldv+d], for i < m, d < dim.
 	Accumulate func(acc []float32, lda int, p []float32, ldp int, v []float32, ldv int, m, n, dim int)

@@ -27,6 +27,9 @@ var checks = []struct {
 	{"SwiGLU", checkSwiGLU},
 	{"RMSNorm", checkRMSNorm},
 	{"Elementwise", checkElementwise},
+	{"Quantize", checkQuantize},
+	{"MatMulInt8", checkMatMulInt8},
+	{"Halves", checkHalves},
 }
 
 func TestSets(t *testing.T) {
@@ -129,6 +132,41 @@ func TestFaults(t *testing.T) {
 		}},
 		{"epsilon outside of the root", "RMSNorm", func(s *Set) {
 			s.RMSNorm = func(dst, x, w []float32, eps float32) { rmsNorm(dst, x, w, eps*eps) }
+		}},
+		{"ties away from zero", "Quantize", func(s *Set) {
+			s.Quantize = func(q *Quantized, row int, x []float32) {
+				quantize(q, row, x)
+				codes, scale, sum, total := q.row(row)
+				for i := range codes {
+					b := i / blockColumns
+					away := int8(math.Round(float64(x[i] / scale[b])))
+					sum[b] += int32(away - codes[i])
+					codes[i] = away
+					total[b] = scale[b] * float32(sum[b])
+				}
+			}
+		}},
+		{"last row of weights dropped", "MatMulInt8", func(s *Set) {
+			s.MatMulInt8 = func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
+				less := *w
+				less.Rows--
+				matMulInt8(out, ldo, q, firstRow, rows, &less, from, to)
+			}
+		}},
+		{"an ulp off for many blocks", "MatMulInt8", func(s *Set) {
+			s.MatMulInt8 = func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
+				matMulInt8(out, ldo, q, firstRow, rows, w, from, to)
+				if w.Cols > 2*blockColumns && len(out) > 0 {
+					nudge(&out[0])
+				}
+			}
+		}},
+		{"halves cut off", "Halves", func(s *Set) {
+			s.ToHalf = func(dst []uint16, src []float32) {
+				for i, v := range src {
+					dst[i] = halfOf(math.Float32frombits(bits(v) &^ 0x1fff))
+				}
+			}
 		}},
 		{"sine negated", "Elementwise", func(s *Set) {
 			s.Rotate = func(x, cos, sin []float32) {

@@ -1,0 +1,40 @@
+package kernel
+
+// matMulInt8 keeps the sums in out: an f32 is the same in memory.
+func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
+	if rows == 0 {
+		return
+	}
+	zero := w.coding.zero()
+	size := w.coding.blockBytes()
+	var blk block
+	for g := from; g < to; g++ {
+		group := w.group(g)
+		for r := range min(groupRows, w.Rows-g*groupRows) {
+			column := out[(g-from)*groupRows+r:]
+			for i := range rows {
+				column[i*ldo] = 0
+			}
+			for b := range w.Cols / blockColumns {
+				w.coding.get(group[b*size:], r, &blk)
+				scale, offset := halfValue(blk.scale), halfValue(blk.offset)
+				for i := range rows {
+					codes, scales, sums, totals := q.row(firstRow + i)
+					sum := dotInt8(&blk.codes, codes[b*blockColumns:]) - zero*sums[b]
+					acc := column[i*ldo] + float32(float32(scale*scales[b])*float32(sum))
+					if w.coding == offsetNibbles {
+						acc += float32(offset * totals[b])
+					}
+					column[i*ldo] = acc
+				}
+			}
+		}
+	}
+}
+
+func dotInt8(u *[blockColumns]byte, q []int8) (sum int32) {
+	for i, v := range q[:blockColumns] {
+		sum += int32(u[i]) * int32(v)
+	}
+	return sum
+}

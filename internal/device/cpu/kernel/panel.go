@@ -1,0 +1,241 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/flashback-lm/flashback/internal/tensor"
+)
+
+// groupRows is how many rows of weights a Panel interleaves: one for each f32 of
+// the widest vector, and for each column of an AMX tile.
+const groupRows = 16
+
+// Panel is a matrix of weights [Rows, Cols] laid out for products with int8
+// activations. In a block of 32 columns a row's weights are
+//
+//	scale·(u - zero) + offset
+//
+// with codes u of 4 or 8 bits, a scale and, for some types, an offset. Rows stand
+// in groups of 16, of which the last is filled up with zeros. A group's blocks
+// follow one another, each of them
+//
+//	codes    8 bits: [8 × 4 columns][16 rows][4 columns]
+//	         4 bits: [4 × 8 columns][16 rows][4 columns], where the low nibbles
+//	         hold the first 4 of 8 columns and the high ones the last 4
+//	scales   [16 rows] f16
+//	offsets  [16 rows] f16, if the type has them
+//
+// which is the order of operands of VPDPBUSD and, the codes being unpacked, of
+// the B tiles of AMX.
+type Panel struct {
+	Rows, Cols int
+
+	coding coding
+	data   []byte
+}
+
+// coding is one of the forms of a panel's codes.
+type coding uint8
+
+const (
+	nibbles       coding = iota // 4 bits around 8: Q4_0
+	offsetNibbles               // 4 bits and an offset: Q4_1, Q4_K
+	wide                        // 8 bits around 128: Q8_0 and all that is rounded to it
+)
+
+// Bytes of a block of a group.
+const (
+	nibbleBytes = groupRows * blockColumns / 2
+	wideBytes   = groupRows * blockColumns
+	scaleBytes  = groupRows * 2
+)
+
+// blockBytes returns the bytes of a block of a group.
+func (c coding) blockBytes() int {
+	return [...]int{nibbleBytes + scaleBytes, nibbleBytes + 2*scaleBytes, wideBytes + scaleBytes}[c]
+}
+
+// zero returns the code of a weight that is 0, or 0 where there are offsets.
+func (c coding) zero() int32 { return [...]int32{8, 0, 128}[c] }
+
+// Bytes returns the size of the panel's data.
+func (p *Panel) Bytes() int64 { return int64(len(p.data)) }
+
+// Groups returns the number of groups of 16 rows, a last one of fewer included.
+func (p *Panel) Groups() int { return (p.Rows + groupRows - 1) / groupRows }
+
+// group returns the blocks of one group.
+func (p *Panel) group(i int) []byte {
+	n := p.Cols / blockColumns * p.coding.blockBytes()
+	return p.data[i*n:][:n]
+}
+
+// Repack lays a matrix out as a Panel. Q4_0, Q4_1 and Q8_0 keep their values; the
+// scales and offsets of Q4_K are rounded to f16; Q6_K, F16, BF16 and F32 are
+// rounded to 8 bits in blocks of 32. An error says which rows have no such
+// blocks or what is out of range.
+func Repack(m tensor.Matrix) (*Panel, error) {
+	if m.Cols%blockColumns != 0 {
+		return nil, fmt.Errorf("%s: rows of %d weights are no multiple of %d, which products with int8 need", m.Name, m.Cols, blockColumns)
+	}
+	p := &Panel{Rows: m.Rows, Cols: m.Cols, coding: wide}
+	encode := encodeRounded
+	switch m.Type {
+	case tensor.Q4_0:
+		p.coding, encode = nibbles, encodeQ4_0
+	case tensor.Q4_1:
+		p.coding, encode = offsetNibbles, encodeQ4_1
+	case tensor.Q4_K:
+		p.coding, encode = offsetNibbles, encodeQ4_K
+	case tensor.Q8_0:
+		encode = encodeQ8_0
+	}
+	blocks := m.Cols / blockColumns
+	p.data = make([]byte, p.Groups()*blocks*p.coding.blockBytes())
+	row := make([]block, blocks)
+	for i := range m.Rows {
+		encode(m.Type, row, m.Row(i))
+		group := p.group(i / groupRows)
+		for b := range row {
+			if !finite(row[b].scale) || !finite(row[b].offset) {
+				return nil, fmt.Errorf("%s: row %d has a block whose scale is out of the range of f16; compute it exactly", m.Name, i)
+			}
+			n := p.coding.blockBytes()
+			p.coding.put(group[b*n:][:n], i%groupRows, &row[b])
+		}
+	}
+	return p, nil
+}
+
+func finite(half uint16) bool { return half&0x7c00 != 0x7c00 }
+
+// block is a block of one row: its codes and, as f16, its scale and offset.
+type block struct {
+	codes         [blockColumns]byte
+	scale, offset uint16
+}
+
+// put writes a block of row r of a group.
+func (c coding) put(dst []byte, r int, b *block) {
+	scales := nibbleBytes
+	if c == wide {
+		scales = wideBytes
+		for at := 0; at < blockColumns; at += 4 {
+			copy(dst[at*groupRows+4*r:], b.codes[at:at+4])
+		}
+	} else {
+		for at := 0; at < blockColumns; at += 8 {
+			to := dst[at/2*groupRows+4*r:][:4]
+			for i := range to {
+				to[i] = b.codes[at+i] | b.codes[at+4+i]<<4
+			}
+		}
+	}
+	binary.LittleEndian.PutUint16(dst[scales+2*r:], b.scale)
+	if c == offsetNibbles {
+		binary.LittleEndian.PutUint16(dst[scales+scaleBytes+2*r:], b.offset)
+	}
+}
+
+// get reads what put wrote.
+func (c coding) get(src []byte, r int, b *block) {
+	scales := nibbleBytes
+	if c == wide {
+		scales = wideBytes
+		for at := 0; at < blockColumns; at += 4 {
+			copy(b.codes[at:at+4], src[at*groupRows+4*r:])
+		}
+	} else {
+		for at := 0; at < blockColumns; at += 8 {
+			for i, v := range src[at/2*groupRows+4*r:][:4] {
+				b.codes[at+i], b.codes[at+4+i] = v&15, v>>4
+			}
+		}
+	}
+	b.scale, b.offset = binary.LittleEndian.Uint16(src[scales+2*r:]), 0
+	if c == offsetNibbles {
+		b.offset = binary.LittleEndian.Uint16(src[scales+scaleBytes+2*r:])
+	}
+}
+
+// unpackNibbles spreads 16 bytes of ggml's nibbles: the low ones are the first
+// 16 codes.
+func (b *block) unpackNibbles(src []byte) {
+	for i, v := range src[:16] {
+		b.codes[i], b.codes[i+16] = v&15, v>>4
+	}
+}
+
+func encodeQ4_0(_ tensor.Type, dst []block, src []byte) {
+	for i := range dst {
+		s := src[18*i:]
+		dst[i].scale = binary.LittleEndian.Uint16(s)
+		dst[i].unpackNibbles(s[2:])
+	}
+}
+
+func encodeQ4_1(_ tensor.Type, dst []block, src []byte) {
+	for i := range dst {
+		s := src[20*i:]
+		dst[i].scale, dst[i].offset = binary.LittleEndian.Uint16(s), binary.LittleEndian.Uint16(s[2:])
+		dst[i].unpackNibbles(s[4:])
+	}
+}
+
+func encodeQ8_0(_ tensor.Type, dst []block, src []byte) {
+	for i := range dst {
+		s := src[34*i:]
+		dst[i].scale = binary.LittleEndian.Uint16(s)
+		for j, v := range s[2:34] {
+			dst[i].codes[j] = v ^ 0x80 // from two's complement to around 128
+		}
+	}
+}
+
+func encodeQ4_K(_ tensor.Type, dst []block, src []byte) {
+	for i := range dst {
+		s, run := src[i/8*144:][:144], i%8
+		d, dmin := half(s), half(s[2:])
+		scale, min := scaleMinQ4_K(s[4:16], run)
+		dst[i].scale, dst[i].offset = halfOf(d*float32(scale)), halfOf(-dmin*float32(min))
+		shift := 4 * (run & 1) // two runs of 32 share 32 bytes
+		for j, v := range s[16+run/2*32:][:32] {
+			dst[i].codes[j] = v >> shift & 15
+		}
+	}
+}
+
+// encodeRounded rounds weights of any type to 8 bits.
+func encodeRounded(t tensor.Type, dst []block, src []byte) {
+	var buf [256]float32 // a multiple of every type's block
+	for at := 0; at < len(dst); at += len(buf) / blockColumns {
+		n := min(len(buf), (len(dst)-at)*blockColumns)
+		dequantize(t, buf[:n], src[t.RowBytes(at*blockColumns):])
+		for i := range n / blockColumns {
+			dst[at+i].round(buf[i*blockColumns:][:blockColumns])
+		}
+	}
+}
+
+// round chooses the scale from the greatest weight and rounds to the nearest
+// code. What is not finite makes the scale so too.
+func (b *block) round(w []float32) {
+	var most float32
+	for _, v := range w {
+		if most = max(most, float32(math.Abs(float64(v)))); most != most {
+			break
+		}
+	}
+	b.scale = halfOf(most / 127)
+	scale := halfValue(b.scale)
+	for i, v := range w {
+		code := 0.0
+		if scale > 0 {
+			// The scale may have been rounded down.
+			code = max(-127, min(127, math.RoundToEven(float64(v/scale))))
+		}
+		b.codes[i] = byte(128 + int(code))
+	}
+}
