@@ -32,8 +32,18 @@ var avx2 = &Set{
 	}.function(matMul1AVX2),
 	Quantize:   quantize,
 	MatMulInt8: matMulInt8,
-	ToHalf:     toHalf,
-	FromHalf:   fromHalf,
+	ToHalf: func(dst []uint16, src []float32) {
+		dst = dst[:len(src)]
+		whole := len(src) &^ 7
+		toHalfAVX2(unsafe.SliceData(dst), unsafe.SliceData(src), whole/8)
+		toHalf(dst[whole:], src[whole:])
+	},
+	FromHalf: func(dst []float32, src []uint16) {
+		dst = dst[:len(src)]
+		whole := len(src) &^ 7
+		fromHalfAVX2(unsafe.SliceData(dst), unsafe.SliceData(src), whole/8)
+		fromHalf(dst[whole:], src[whole:])
+	},
 	Accumulate: tiledAccumulate(accumulate1AVX2, accumulate2AVX2, accumulate3AVX2),
 	Softmax:    softmaxRow(softmaxAVX2).function(),
 	Scale: func(x []float32, a float32) {

@@ -6143,3 +6143,46 @@ loop194:
 end195:
 	VZEROUPPER
 	RET
+
+// func toHalfAVX2(dst *uint16, src *float32, vectors int)
+// Requires: AVX, F16C
+TEXT ·toHalfAVX2(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    end197
+
+loop196:
+	VMOVUPS   (CX), Y0
+	VCVTPS2PH $0x00, Y0, X0
+	VMOVDQU   X0, (AX)
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000010, AX
+	DECQ      DX
+	JNZ       loop196
+
+end197:
+	VZEROUPPER
+	RET
+
+// func fromHalfAVX2(dst *float32, src *uint16, vectors int)
+// Requires: AVX, F16C
+TEXT ·fromHalfAVX2(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    end199
+
+loop198:
+	VCVTPH2PS (CX), Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x00000010, CX
+	ADDQ      $0x00000020, AX
+	DECQ      DX
+	JNZ       loop198
+
+end199:
+	VZEROUPPER
+	RET

@@ -136,3 +136,13 @@ func addAVX2(x *float32, y *float32, vectors int)
 //
 //go:noescape
 func rotateAVX2(x *float32, cos *float32, sin *float32, vectors int)
+
+// toHalfAVX2 is ToHalf for vectors of 8.
+//
+//go:noescape
+func toHalfAVX2(dst *uint16, src *float32, vectors int)
+
+// fromHalfAVX2 is FromHalf for vectors of 8.
+//
+//go:noescape
+func fromHalfAVX2(dst *float32, src *uint16, vectors int)

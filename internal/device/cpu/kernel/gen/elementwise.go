@@ -55,3 +55,28 @@ func rotateAVX2() {
 	})
 	finish()
 }
+
+func halvesAVX2() {
+	function("toHalfAVX2", "dst *uint16, src *float32, vectors int)", "is ToHalf for vectors of 8.")
+	dst, src, steps := param("dst"), param("src"), param("vectors")
+	v, h := YMM(), XMM()
+	loop(steps, func() {
+		VMOVUPS(Mem{Base: src}, v)
+		VCVTPS2PH(U8(0), v, h) // to nearest, ties to even
+		VMOVDQU(h, Mem{Base: dst})
+		ADDQ(imm(32), src)
+		ADDQ(imm(16), dst)
+	})
+	finish()
+
+	function("fromHalfAVX2", "dst *float32, src *uint16, vectors int)", "is FromHalf for vectors of 8.")
+	dst, src, steps = param("dst"), param("src"), param("vectors")
+	v = YMM()
+	loop(steps, func() {
+		VCVTPH2PS(Mem{Base: src}, v)
+		VMOVUPS(v, Mem{Base: dst})
+		ADDQ(imm(16), src)
+		ADDQ(imm(32), dst)
+	})
+	finish()
+}

@@ -17,6 +17,7 @@ func main() {
 		scaleAVX2()
 		addAVX2()
 		rotateAVX2()
+		halvesAVX2()
 	case "avx512":
 		generate(avx512, formatsAVX512())
 	default:
