@@ -7,7 +7,7 @@ func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Pan
 	}
 	zero := w.coding.zero()
 	size := w.coding.blockBytes()
-	var blk block
+	var blk rowBlock
 	for g := from; g < to; g++ {
 		group := w.group(g)
 		for r := range min(groupRows, w.Rows-g*groupRows) {
@@ -19,11 +19,11 @@ func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Pan
 				w.coding.get(group[b*size:], r, &blk)
 				scale, offset := halfValue(blk.scale), halfValue(blk.offset)
 				for i := range rows {
-					codes, scales, sums, totals := q.row(firstRow + i)
-					sum := dotInt8(&blk.codes, codes[b*blockColumns:]) - zero*sums[b]
-					acc := column[i*ldo] + float32(float32(scale*scales[b])*float32(sum))
+					codes, blocks := q.rows(firstRow+i, 1)
+					sum := dotInt8(&blk.codes, codes[b*blockColumns:]) - zero*blocks[b].Sum
+					acc := column[i*ldo] + float32(float32(scale*blocks[b].Scale)*float32(sum))
 					if w.coding == offsetNibbles {
-						acc += float32(offset * totals[b])
+						acc += float32(offset * blocks[b].Total)
 					}
 					column[i*ldo] = acc
 				}

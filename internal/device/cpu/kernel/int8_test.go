@@ -43,7 +43,7 @@ func TestRepack(t *testing.T) {
 		for i := range m.Rows {
 			dequantize(m.Type, want, m.Row(i))
 			for b := range m.Cols / blockColumns {
-				var blk block
+				var blk rowBlock
 				n := p.coding.blockBytes()
 				p.coding.get(p.group(i / groupRows)[b*n:], i%groupRows, &blk)
 				part := want[b*blockColumns:][:blockColumns]
@@ -130,9 +130,7 @@ func activations(rng *rand.Rand, x []float32) []float32 {
 // quantized returns random rows in memory behind which nothing can be read.
 func quantized(rng *rand.Rand, set *Set, rows, cols int) *Quantized {
 	blocks := rows * cols / blockColumns
-	q := &Quantized{Rows: rows, Cols: cols, Scale: mem[3].floats(blocks), Total: mem[4].floats(blocks)}
-	q.Q = asInt8(mem[2].bytes(rows * cols))
-	q.Sum = asInt32(mem[5].bytes(4 * blocks))
+	q := &Quantized{Rows: rows, Cols: cols, Q: asInt8(mem[2].bytes(rows * cols)), Blocks: asBlocks(mem[3].bytes(12 * blocks))}
 	x := make([]float32, cols)
 	for i := range rows {
 		set.Quantize(q, i, activations(rng, x))
@@ -150,7 +148,7 @@ func checkQuantize(set *Set, rng *rand.Rand) error {
 	quantize(&want, 0, x)
 	others := slices.Clone(q.Q)
 	set.Quantize(q, row, x)
-	codes, scale, sum, total := q.row(row)
+	codes, blocks := q.rows(row, 1)
 	for i, c := range q.Q {
 		if i/cols != row && c != others[i] {
 			return fmt.Errorf("row %d: wrote to row %d", row, i/cols)
@@ -161,10 +159,11 @@ func checkQuantize(set *Set, rng *rand.Rand) error {
 			return fmt.Errorf("[%d]: %v becomes %d, want %d", i, x[i], c, want.Q[i])
 		}
 	}
-	for b := range scale {
+	for b, blk := range blocks {
+		expected := want.Blocks[b]
 		part := x[b*blockColumns:][:blockColumns]
-		if !sameBit(scale[b], want.Scale[b]) || sum[b] != want.Sum[b] || !sameBit(total[b], want.Total[b]) {
-			return fmt.Errorf("block %v: %v %v %v, want %v %v %v", part, scale[b], sum[b], total[b], want.Scale[b], want.Sum[b], want.Total[b])
+		if !sameBit(blk.Scale, expected.Scale) || !sameBit(blk.Total, expected.Total) || blk.Sum != expected.Sum {
+			return fmt.Errorf("block %v: %v, want %v", part, blk, expected)
 		}
 		// The definition in f64: the codes' sum, and half a code of error. Where the
 		// greatest is no number, so is the scale.
@@ -175,16 +174,16 @@ func checkQuantize(set *Set, rng *rand.Rand) error {
 			codeSum += int32(codes[b*blockColumns+i])
 		}
 		if math.IsInf(most, 0) || math.IsNaN(most) {
-			if scale[b] == scale[b] {
-				return fmt.Errorf("block %v: scale %v", part, scale[b])
+			if blk.Scale == blk.Scale {
+				return fmt.Errorf("block %v: scale %v", part, blk.Scale)
 			}
 			continue
 		}
-		if codeSum != sum[b] {
-			return fmt.Errorf("block %v: sum %d, want %d", part, sum[b], codeSum)
+		if codeSum != blk.Sum {
+			return fmt.Errorf("block %v: sum %d, want %d", part, blk.Sum, codeSum)
 		}
 		for i, v := range part {
-			got := float64(scale[b]) * float64(codes[b*blockColumns+i])
+			got := float64(blk.Scale) * float64(codes[b*blockColumns+i])
 			if math.Abs(got-float64(v)) > most/254*1.0001+128*0x1p-126 {
 				return fmt.Errorf("[%d]: %v becomes %v, greatest %v", i, v, got, most)
 			}
@@ -242,15 +241,15 @@ func checkMatMulInt8(set *Set, rng *rand.Rand) error {
 
 // checkInt8Value holds a product to f64 arithmetic on what the codes stand for.
 func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
-	codes, scales, _, _ := q.row(i)
+	codes, blocks := q.rows(i, 1)
 	var want, size float64
-	for b, sx := range scales {
-		var blk block
+	for b := range blocks {
+		var blk rowBlock
 		n := p.coding.blockBytes()
 		p.coding.get(p.group(j / groupRows)[b*n:], j%groupRows, &blk)
 		scale, offset := float64(halfValue(blk.scale)), float64(halfValue(blk.offset))
 		for c, u := range blk.codes {
-			x := float64(sx) * float64(codes[b*blockColumns+c])
+			x := float64(blocks[b].Scale) * float64(codes[b*blockColumns+c])
 			want += x * (scale*float64(int32(u)-p.coding.zero()) + offset)
 			size += math.Abs(x) * (math.Abs(scale)*float64(u+byte(p.coding.zero())) + math.Abs(offset))
 		}
@@ -259,7 +258,7 @@ func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
 		return nil
 	}
 	// Two additions a block and the roundings of their terms.
-	if tolerance := float64(2*len(scales)+4) * eps32 * size; !near(got, want, tolerance+float64(len(scales))*0x1p-140) {
+	if tolerance := float64(2*len(blocks)+4) * eps32 * size; !near(got, want, tolerance+float64(len(blocks))*0x1p-140) {
 		return fmt.Errorf("%v, want %v ± %v", got, want, tolerance)
 	}
 	return nil

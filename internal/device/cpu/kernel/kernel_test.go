@@ -136,13 +136,9 @@ func TestFaults(t *testing.T) {
 		{"ties away from zero", "Quantize", func(s *Set) {
 			s.Quantize = func(q *Quantized, row int, x []float32) {
 				quantize(q, row, x)
-				codes, scale, sum, total := q.row(row)
+				codes, blocks := q.rows(row, 1)
 				for i := range codes {
-					b := i / blockColumns
-					away := int8(math.Round(float64(x[i] / scale[b])))
-					sum[b] += int32(away - codes[i])
-					codes[i] = away
-					total[b] = scale[b] * float32(sum[b])
+					codes[i] = int8(math.Round(float64(x[i] / blocks[i/blockColumns].Scale)))
 				}
 			}
 		}},

@@ -94,7 +94,7 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 	}
 	blocks := m.Cols / blockColumns
 	p.data = make([]byte, p.Groups()*blocks*p.coding.blockBytes())
-	row := make([]block, blocks)
+	row := make([]rowBlock, blocks)
 	for i := range m.Rows {
 		encode(m.Type, row, m.Row(i))
 		group := p.group(i / groupRows)
@@ -111,14 +111,14 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 
 func finite(half uint16) bool { return half&0x7c00 != 0x7c00 }
 
-// block is a block of one row: its codes and, as f16, its scale and offset.
-type block struct {
+// rowBlock is a block of one row: its codes and, as f16, its scale and offset.
+type rowBlock struct {
 	codes         [blockColumns]byte
 	scale, offset uint16
 }
 
 // put writes a block of row r of a group.
-func (c coding) put(dst []byte, r int, b *block) {
+func (c coding) put(dst []byte, r int, b *rowBlock) {
 	scales := nibbleBytes
 	if c == wide {
 		scales = wideBytes
@@ -140,7 +140,7 @@ func (c coding) put(dst []byte, r int, b *block) {
 }
 
 // get reads what put wrote.
-func (c coding) get(src []byte, r int, b *block) {
+func (c coding) get(src []byte, r int, b *rowBlock) {
 	scales := nibbleBytes
 	if c == wide {
 		scales = wideBytes
@@ -162,13 +162,13 @@ func (c coding) get(src []byte, r int, b *block) {
 
 // unpackNibbles spreads 16 bytes of ggml's nibbles: the low ones are the first
 // 16 codes.
-func (b *block) unpackNibbles(src []byte) {
+func (b *rowBlock) unpackNibbles(src []byte) {
 	for i, v := range src[:16] {
 		b.codes[i], b.codes[i+16] = v&15, v>>4
 	}
 }
 
-func encodeQ4_0(_ tensor.Type, dst []block, src []byte) {
+func encodeQ4_0(_ tensor.Type, dst []rowBlock, src []byte) {
 	for i := range dst {
 		s := src[18*i:]
 		dst[i].scale = binary.LittleEndian.Uint16(s)
@@ -176,7 +176,7 @@ func encodeQ4_0(_ tensor.Type, dst []block, src []byte) {
 	}
 }
 
-func encodeQ4_1(_ tensor.Type, dst []block, src []byte) {
+func encodeQ4_1(_ tensor.Type, dst []rowBlock, src []byte) {
 	for i := range dst {
 		s := src[20*i:]
 		dst[i].scale, dst[i].offset = binary.LittleEndian.Uint16(s), binary.LittleEndian.Uint16(s[2:])
@@ -184,7 +184,7 @@ func encodeQ4_1(_ tensor.Type, dst []block, src []byte) {
 	}
 }
 
-func encodeQ8_0(_ tensor.Type, dst []block, src []byte) {
+func encodeQ8_0(_ tensor.Type, dst []rowBlock, src []byte) {
 	for i := range dst {
 		s := src[34*i:]
 		dst[i].scale = binary.LittleEndian.Uint16(s)
@@ -194,7 +194,7 @@ func encodeQ8_0(_ tensor.Type, dst []block, src []byte) {
 	}
 }
 
-func encodeQ4_K(_ tensor.Type, dst []block, src []byte) {
+func encodeQ4_K(_ tensor.Type, dst []rowBlock, src []byte) {
 	for i := range dst {
 		s, run := src[i/8*144:][:144], i%8
 		d, dmin := half(s), half(s[2:])
@@ -208,7 +208,7 @@ func encodeQ4_K(_ tensor.Type, dst []block, src []byte) {
 }
 
 // encodeRounded rounds weights of any type to 8 bits.
-func encodeRounded(t tensor.Type, dst []block, src []byte) {
+func encodeRounded(t tensor.Type, dst []rowBlock, src []byte) {
 	var buf [256]float32 // a multiple of every type's block
 	for at := 0; at < len(dst); at += len(buf) / blockColumns {
 		n := min(len(buf), (len(dst)-at)*blockColumns)
@@ -221,7 +221,7 @@ func encodeRounded(t tensor.Type, dst []block, src []byte) {
 
 // round chooses the scale from the greatest weight and rounds to the nearest
 // code. What is not finite makes the scale so too.
-func (b *block) round(w []float32) {
+func (b *rowBlock) round(w []float32) {
 	var most float32
 	for _, v := range w {
 		if most = max(most, float32(math.Abs(float64(v)))); most != most {

@@ -8,22 +8,24 @@ const blockColumns = 32
 // Quantized holds rows of activations in 8 bits. In a block of 32 columns
 // x ≈ Scale·q with |q| ≤ 127.
 type Quantized struct {
-	Q     []int8    // [Rows, Cols]
-	Scale []float32 // [Rows, Cols/32]
-	Sum   []int32   // [Rows, Cols/32]: Σ q of a block
-	Total []float32 // [Rows, Cols/32]: Scale·Sum
-	Rows  int
-	Cols  int
+	Q      []int8  // [Rows, Cols]
+	Blocks []Block // [Rows, Cols/32]
+	Rows   int
+	Cols   int
+}
+
+// Block is what 32 activations have in common. Assembly knows its layout.
+type Block struct {
+	Scale float32
+	Total float32 // Scale·Sum
+	Sum   int32   // Σ q
 }
 
 // Resize makes room for rows of cols activations; cols is a multiple of 32. What
 // the rows held before is lost.
 func (q *Quantized) Resize(rows, cols int) {
-	blocks := rows * (cols / blockColumns)
 	q.Q = grow(q.Q, rows*cols)
-	q.Scale = grow(q.Scale, blocks)
-	q.Sum = grow(q.Sum, blocks)
-	q.Total = grow(q.Total, blocks)
+	q.Blocks = grow(q.Blocks, rows*(cols/blockColumns))
 	q.Rows, q.Cols = rows, cols
 }
 
@@ -34,11 +36,10 @@ func grow[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// row returns the parts of one row.
-func (q *Quantized) row(i int) (codes []int8, scale []float32, sum []int32, total []float32) {
-	blocks := q.Cols / blockColumns
-	from, to := i*blocks, (i+1)*blocks
-	return q.Q[i*q.Cols:][:q.Cols], q.Scale[from:to], q.Sum[from:to], q.Total[from:to]
+// rows returns n rows from first on.
+func (q *Quantized) rows(first, n int) (codes []int8, blocks []Block) {
+	perRow := q.Cols / blockColumns
+	return q.Q[first*q.Cols:][:n*q.Cols], q.Blocks[first*perRow:][:n*perRow]
 }
 
 const (
@@ -47,33 +48,35 @@ const (
 )
 
 func quantize(q *Quantized, row int, x []float32) {
-	codes, scale, sum, total := q.row(row)
+	codes, blocks := q.rows(row, 1)
 	x = x[:len(codes)]
-	for b := range scale {
-		sum[b], scale[b] = quantizeBlock(codes[b*blockColumns:][:blockColumns], x[b*blockColumns:][:blockColumns])
-		total[b] = scale[b] * float32(sum[b])
+	for b := range blocks {
+		at := b * blockColumns
+		blocks[b] = quantizeBlock(codes[at:][:blockColumns], x[at:][:blockColumns])
 	}
 }
 
-func quantizeBlock(codes []int8, x []float32) (sum int32, scale float32) {
+func quantizeBlock(codes []int8, x []float32) Block {
 	var most uint32 // magnitudes compare like their bits
 	for _, v := range x {
 		most = max(most, math.Float32bits(v)&^(1<<31))
 	}
-	scale = math.Float32frombits(most) / 127
+	scale := math.Float32frombits(most) / 127
 	switch {
 	case most >= infinite:
 		clear(codes)
-		return 0, float32(math.NaN())
+		nan := float32(math.NaN())
+		return Block{Scale: nan, Total: nan}
 	case scale < leastNormal:
 		clear(codes)
-		return 0, 0
+		return Block{}
 	}
+	var sum int32
 	inverse := 1 / scale
 	for i, v := range x {
 		c := int32(math.RoundToEven(float64(v * inverse)))
 		codes[i] = int8(c)
 		sum += c
 	}
-	return sum, scale
+	return Block{Scale: scale, Total: scale * float32(sum), Sum: sum}
 }

@@ -8,8 +8,8 @@ func asInt8(b []byte) []int8 {
 	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
 }
 
-func asInt32(b []byte) []int32 {
-	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
+func asBlocks(b []byte) []Block {
+	return unsafe.Slice((*Block)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/12)
 }
 
 func asUint16(b []byte) []uint16 {
