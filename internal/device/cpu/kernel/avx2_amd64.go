@@ -30,8 +30,16 @@ var avx2 = &Set{
 		tensor.Q4_K: matVecQ4_KAVX2,
 		tensor.Q6_K: matVecQ6_KAVX2,
 	}.function(matMul1AVX2),
-	Quantize:   quantize,
-	MatMulInt8: matMulInt8,
+	Quantize: func(q *Quantized, row int, x []float32) {
+		codes, blocks := q.rows(row, 1)
+		x = x[:len(codes)]
+		quantizeAVX2(unsafe.SliceData(codes), pointer(blocks), unsafe.SliceData(x), len(blocks))
+	},
+	MatMulInt8: tiledMatMulInt8([...][]matMulInt8Tile{
+		nibbles:       {matMulInt8Nibbles1AVX2, matMulInt8Nibbles2AVX2, matMulInt8Nibbles3AVX2, matMulInt8Nibbles4AVX2},
+		offsetNibbles: {matMulInt8OffsetNibbles1AVX2, matMulInt8OffsetNibbles2AVX2, matMulInt8OffsetNibbles3AVX2, matMulInt8OffsetNibbles4AVX2},
+		wide:          {matMulInt8Wide1AVX2, matMulInt8Wide2AVX2, matMulInt8Wide3AVX2, matMulInt8Wide4AVX2},
+	}),
 	ToHalf: func(dst []uint16, src []float32) {
 		dst = dst[:len(src)]
 		whole := len(src) &^ 7

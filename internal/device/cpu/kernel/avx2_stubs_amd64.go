@@ -146,3 +146,68 @@ func toHalfAVX2(dst *uint16, src *float32, vectors int)
 //
 //go:noescape
 func fromHalfAVX2(dst *float32, src *uint16, vectors int)
+
+// matMulInt8Nibbles1AVX2 is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Nibbles1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8Nibbles2AVX2 is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Nibbles2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8Nibbles3AVX2 is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Nibbles3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8Nibbles4AVX2 is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Nibbles4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8OffsetNibbles1AVX2 is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetNibbles1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8OffsetNibbles2AVX2 is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetNibbles2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8OffsetNibbles3AVX2 is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetNibbles3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8OffsetNibbles4AVX2 is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetNibbles4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8Wide1AVX2 is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Wide1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8Wide2AVX2 is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Wide2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8Wide3AVX2 is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Wide3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulInt8Wide4AVX2 is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Wide4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// quantizeAVX2 is Quantize for n blocks.
+//
+//go:noescape
+func quantizeAVX2(q *int8, blocks *byte, x *float32, n int)

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 // each runs a benchmark for every set.
@@ -69,6 +71,54 @@ func BenchmarkMatMul(b *testing.B) {
 	}
 }
 
+// BenchmarkMatMulInt8 multiplies as in prefill, a few groups of weights at a
+// time, and one row with weights from memory.
+func BenchmarkMatMulInt8(b *testing.B) {
+	for _, t := range []tensor.Type{tensor.Q4_0, tensor.Q4_1, tensor.Q8_0} {
+		for _, s := range []struct{ m, n, k int }{{128, 64, 576}, {128, 64, 1536}, {1, 49152, 576}} {
+			b.Run(fmt.Sprintf("%v/%dx%dx%d", t, s.m, s.n, s.k), func(b *testing.B) {
+				w := tensor.Matrix{Type: t, Rows: s.n, Cols: s.k, Data: stored(rand.New(rand.NewPCG(1, 1)), new(guard), t, s.n*s.k)}
+				p, err := Repack(w)
+				if err != nil {
+					b.Fatal(err)
+				}
+				each(b, func(b *testing.B, set *Set) {
+					if set == plain && s.m == 1 {
+						b.Skip("slow, and no different")
+					}
+					x, out := random(s.k), make([]float32, s.m*s.n)
+					var q Quantized
+					q.Resize(s.m, s.k)
+					for i := range s.m {
+						set.Quantize(&q, i, x)
+					}
+					for b.Loop() {
+						set.MatMulInt8(out, s.n, &q, 0, s.m, p, 0, p.Groups())
+					}
+					bytes(b, len(p.data))
+					flops(b, set, 2*float64(s.m*s.n*s.k))
+				})
+			})
+		}
+	}
+}
+
+func BenchmarkRepack(b *testing.B) {
+	for _, t := range types {
+		b.Run(t.String(), func(b *testing.B) {
+			const rows, cols = 256, 768
+			w := tensor.Matrix{Type: t, Rows: rows, Cols: cols, Data: stored(rand.New(rand.NewPCG(1, 1)), new(guard), t, rows*cols)}
+			for b.Loop() {
+				if _, err := Repack(w); err != nil {
+					b.Fatal(err)
+				}
+			}
+			bytes(b, len(w.Data))
+			b.ReportMetric(rows*cols*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gweights/s")
+		})
+	}
+}
+
 func BenchmarkAccumulate(b *testing.B) {
 	for _, m := range []int{128, 3, 1} {
 		b.Run(fmt.Sprintf("%dx32x64", m), func(b *testing.B) {
@@ -127,11 +177,16 @@ func BenchmarkDequantize(b *testing.B) {
 // values: what works in place would run into subnormal numbers.
 func BenchmarkRows(b *testing.B) {
 	y, cos, sin := random(1536), random(32), random(32)
+	var q Quantized
+	q.Resize(1, 576)
+	halves := make([]uint16, 576)
 	for _, f := range []struct {
 		name string
 		n    int
 		run  func(set *Set, x []float32)
 	}{
+		{"Quantize", 576, func(set *Set, x []float32) { set.Quantize(&q, 0, x) }},
+		{"ToHalf", 576, func(set *Set, x []float32) { set.ToHalf(halves, x) }},
 		{"Softmax", 32, func(set *Set, x []float32) { set.Softmax(x, 0.125, 1) }},
 		{"SwiGLU", 1536, func(set *Set, x []float32) { set.SwiGLU(x, y) }},
 		{"RMSNorm", 576, func(set *Set, x []float32) { set.RMSNorm(x, x, y[:576], 1e-5) }},

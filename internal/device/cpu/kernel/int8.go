@@ -9,7 +9,7 @@ func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Pan
 	size := w.coding.blockBytes()
 	var blk rowBlock
 	for g := from; g < to; g++ {
-		group := w.group(g)
+		group := w.groups(g, g+1)
 		for r := range min(groupRows, w.Rows-g*groupRows) {
 			column := out[(g-from)*groupRows+r:]
 			for i := range rows {

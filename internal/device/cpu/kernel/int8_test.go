@@ -45,7 +45,7 @@ func TestRepack(t *testing.T) {
 			for b := range m.Cols / blockColumns {
 				var blk rowBlock
 				n := p.coding.blockBytes()
-				p.coding.get(p.group(i / groupRows)[b*n:], i%groupRows, &blk)
+				p.coding.get(p.groups(i/groupRows, i/groupRows+1)[b*n:], i%groupRows, &blk)
 				part := want[b*blockColumns:][:blockColumns]
 				var most float64
 				for _, v := range part {
@@ -246,7 +246,7 @@ func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
 	for b := range blocks {
 		var blk rowBlock
 		n := p.coding.blockBytes()
-		p.coding.get(p.group(j / groupRows)[b*n:], j%groupRows, &blk)
+		p.coding.get(p.groups(j/groupRows, j/groupRows+1)[b*n:], j%groupRows, &blk)
 		scale, offset := float64(halfValue(blk.scale)), float64(halfValue(blk.offset))
 		for c, u := range blk.codes {
 			x := float64(blocks[b].Scale) * float64(codes[b*blockColumns+c])

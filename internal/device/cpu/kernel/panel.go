@@ -66,10 +66,10 @@ func (p *Panel) Bytes() int64 { return int64(len(p.data)) }
 // Groups returns the number of groups of 16 rows, a last one of fewer included.
 func (p *Panel) Groups() int { return (p.Rows + groupRows - 1) / groupRows }
 
-// group returns the blocks of one group.
-func (p *Panel) group(i int) []byte {
+// groups returns the blocks of the groups from … to-1.
+func (p *Panel) groups(from, to int) []byte {
 	n := p.Cols / blockColumns * p.coding.blockBytes()
-	return p.data[i*n:][:n]
+	return p.data[from*n : to*n]
 }
 
 // Repack lays a matrix out as a Panel. Q4_0, Q4_1 and Q8_0 keep their values; the
@@ -97,7 +97,7 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 	row := make([]rowBlock, blocks)
 	for i := range m.Rows {
 		encode(m.Type, row, m.Row(i))
-		group := p.group(i / groupRows)
+		group := p.groups(i/groupRows, i/groupRows+1)
 		for b := range row {
 			if !finite(row[b].scale) || !finite(row[b].offset) {
 				return nil, fmt.Errorf("%s: row %d has a block whose scale is out of the range of f16; compute it exactly", m.Name, i)

@@ -88,13 +88,13 @@ func (s *isa) dequantize(f format) {
 	finish()
 }
 
+// prefetch is how many bytes ahead of one row's products weights are fetched.
+const prefetch = 2048
+
 func (s *isa) matVec(f format) {
 	function("matVec"+f.name+s.name, "out *float32, x *float32, w *byte, n int, k int)",
 		fmt.Sprintf("is MatVec for rows of %s, with the sums of matMul1%s.", f.name, s.name))
-	const (
-		tall     = 4    // rows at a time: as many sums in flight
-		prefetch = 3072 // bytes ahead
-	)
+	const tall = 4 // rows at a time: as many sums in flight
 	out, x, n, k := param("out"), param("x"), param("n"), param("k")
 	w := rows{base: param("w")}
 	blocks := copyOf(k)

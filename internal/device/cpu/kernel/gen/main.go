@@ -18,6 +18,7 @@ func main() {
 		addAVX2()
 		rotateAVX2()
 		halvesAVX2()
+		int8AVX2()
 	case "avx512":
 		generate(avx512, formatsAVX512())
 	default:
