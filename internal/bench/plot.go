@@ -24,7 +24,9 @@ func Plot(file, title string, rows []Row) error {
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{225}, color.Gray{225}
 	p.Add(grid)
+	named := 0
 	for i, c := range curves(rows) {
+		named++
 		line, points, err := plotter.NewLinePoints(c.ours)
 		if err != nil {
 			return err
@@ -36,6 +38,7 @@ func Plot(file, title string, rows []Row) error {
 		if c.peer == nil {
 			continue
 		}
+		named++
 		dashed, err := plotter.NewLine(c.peer)
 		if err != nil {
 			return err
@@ -45,11 +48,12 @@ func Plot(file, title string, rows []Row) error {
 		p.Legend.Add(c.peerName, dashed)
 	}
 	p.X.Tick.Marker, p.Y.Tick.Marker = lengths(rows), plot.TickerFunc(decades)
-	// The steep curve is prepend's, which starts below: the legend has the corner,
-	// and room above.
+	// The legend stands above the curves: each of its lines takes its share of the
+	// height.
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Legend.Padding, p.Legend.ThumbnailWidth = vg.Points(2), vg.Points(28)
-	p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, 0.25)
+	share := min(0.05*float64(named), 0.6)
+	p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, share/(1-share))
 	return p.Save(8*vg.Inch, 5.5*vg.Inch, file)
 }
 
