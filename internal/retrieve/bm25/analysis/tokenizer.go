@@ -21,13 +21,14 @@ func (t *Tokenizer) Next() (start, end int, ok bool) {
 	text := t.text
 	for t.at < len(text) {
 		start = t.at
-		if b := text[start]; b < utf8.RuneSelf && asciiClass[b] == other {
+		if b := text[start]; b < utf8.RuneSelf && !opens[b] {
 			t.at++
 			continue
 		}
 		if end, ok = asciiWord(text, start); !ok {
-			w := window{text: text[:windowEnd(text, start)]}
-			end = max(w.word(start), w.complex(start), w.emoji(start), w.ideograph(start))
+			if end = longest(text, start); end-start > maxToken {
+				end = longest(text[:windowEnd(text, start)], start)
+			}
 		}
 		if end > start {
 			t.at = end
@@ -37,6 +38,24 @@ func (t *Tokenizer) Next() (start, end int, ok bool) {
 		t.at = start + size
 	}
 	return 0, 0, false
+}
+
+// opens tells which ASCII characters a token may begin with.
+var opens = func() (t [utf8.RuneSelf]bool) {
+	for b := range t {
+		switch classOf(rune(b)) {
+		case letter, digit, extendNumLet, keycapBase:
+			t[b] = true
+		}
+	}
+	return t
+}()
+
+// longest returns the end of the longest match of any rule; start if none does.
+func longest(text string, start int) int {
+	// No match that is looked at is longer than this, however long the text.
+	w := window{text[:min(len(text), start+8*maxToken)]}
+	return max(w.word(start), w.complex(start), w.emoji(start), w.ideograph(start))
 }
 
 // asciiWord returns the end of a word of ASCII letters and digits alone; ok is
