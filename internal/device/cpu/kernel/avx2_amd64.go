@@ -35,10 +35,10 @@ var avx2 = &Set{
 		x = x[:len(codes)]
 		quantizeAVX2(unsafe.SliceData(codes), pointer(blocks), unsafe.SliceData(x), len(blocks))
 	},
-	MatMulInt8: tiledMatMulInt8([...][]matMulInt8Tile{
-		nibbles:       {matMulInt8Nibbles1AVX2, matMulInt8Nibbles2AVX2, matMulInt8Nibbles3AVX2, matMulInt8Nibbles4AVX2},
-		offsetNibbles: {matMulInt8OffsetNibbles1AVX2, matMulInt8OffsetNibbles2AVX2, matMulInt8OffsetNibbles3AVX2, matMulInt8OffsetNibbles4AVX2},
-		wide:          {matMulInt8Wide1AVX2, matMulInt8Wide2AVX2, matMulInt8Wide3AVX2, matMulInt8Wide4AVX2},
+	MatMulInt8: tiledMatMulInt8([...]int8Tiles{
+		nibbles:       {low: []matMulInt8Tile{matMulInt8Nibbles1AVX2, matMulInt8Nibbles2AVX2, matMulInt8Nibbles3AVX2, matMulInt8Nibbles4AVX2}},
+		offsetNibbles: {low: []matMulInt8Tile{matMulInt8OffsetNibbles1AVX2, matMulInt8OffsetNibbles2AVX2, matMulInt8OffsetNibbles3AVX2, matMulInt8OffsetNibbles4AVX2}},
+		wide:          {low: []matMulInt8Tile{matMulInt8Wide1AVX2, matMulInt8Wide2AVX2, matMulInt8Wide3AVX2, matMulInt8Wide4AVX2}},
 	}),
 	ToHalf: func(dst []uint16, src []float32) {
 		dst = dst[:len(src)]

@@ -6,9 +6,27 @@ import "unsafe"
 // groups of weights.
 type matMulInt8Tile func(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
 
-// tiledMatMulInt8 makes a MatMulInt8 of tiles for 1, 2 … rows, as many of each
-// coding. A last group of fewer rows is left to plain Go: odd vocabularies have one.
-func tiledMatMulInt8(tiles [3][]matMulInt8Tile) func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
+// int8Tiles are those of one coding: for 1, 2 … rows, and perhaps a tall one for
+// tallRows.
+type int8Tiles struct {
+	low  []matMulInt8Tile
+	tall matMulInt8Tile
+}
+
+const tallRows = 16
+
+// tallest returns the tallest tile for at most that many rows, and its rows.
+func (t int8Tiles) tallest(rows int) (matMulInt8Tile, int) {
+	if t.tall != nil && rows >= tallRows {
+		return t.tall, tallRows
+	}
+	m := min(len(t.low), rows)
+	return t.low[m-1], m
+}
+
+// tiledMatMulInt8 makes a MatMulInt8 of the tiles of each coding. A last group of
+// fewer rows is left to plain Go: odd vocabularies have one.
+func tiledMatMulInt8(tiles [3]int8Tiles) func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
 	return func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
 		if rows == 0 || from >= to {
 			return
@@ -19,11 +37,11 @@ func tiledMatMulInt8(tiles [3][]matMulInt8Tile) func(out []float32, ldo int, q *
 			out := out[:(rows-1)*ldo+n]
 			codes, blocks := q.rows(firstRow, rows)
 			data := w.groups(from, whole)
-			tiles := tiles[w.coding]
-			for i := 0; i < rows; i += len(tiles) {
-				tile := tiles[min(len(tiles), rows-i)-1]
+			for i := 0; i < rows; {
+				tile, m := tiles[w.coding].tallest(rows - i)
 				tile(&out[i*ldo], ldo, unsafe.SliceData(codes[i*w.Cols:]), pointer(blocks[i*(w.Cols/blockColumns):]),
 					w.Cols, unsafe.SliceData(data), whole-from)
+				i += m
 			}
 		}
 		if first := max(from, whole); first < to {

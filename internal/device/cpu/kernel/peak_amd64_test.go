@@ -7,7 +7,7 @@ func peak(set *Set) float64 {
 	case "avx2":
 		peakAVX2(steps)
 		return steps * 12 * 8 * 2
-	case "avx512":
+	case "avx512", "avx512vnni", "amx":
 		peakAVX512(steps)
 		return steps * 12 * 16 * 2
 	}

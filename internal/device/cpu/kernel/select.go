@@ -13,7 +13,7 @@ func Sets() []*Set { return append(assemblySets(), plain) }
 func Best() *Set { return Sets()[0] }
 
 // Names are the names of all sets, on whatever processor.
-var Names = []string{"avx512", "avx2", "go"}
+var Names = []string{"amx", "avx512vnni", "avx512", "avx2", "go"}
 
 // Named returns the set of that name. The error lists those that this processor
 // can run.

@@ -1,6 +1,10 @@
 package kernel
 
-import "github.com/klauspost/cpuid/v2"
+import (
+	"slices"
+
+	"github.com/klauspost/cpuid/v2"
+)
 
 // assemblySets returns the sets in assembly that this processor and its
 // operating system can run, the fastest first.
@@ -9,8 +13,20 @@ func assemblySets() []*Set {
 	if !cpu.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
 		return nil
 	}
-	if !cpu.Supports(cpuid.BMI2, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.AVX512DQ) {
-		return []*Set{avx2}
+	sets := []*Set{avx2}
+	for _, better := range []struct {
+		set   *Set
+		needs []cpuid.FeatureID
+		allow func() bool
+	}{
+		{avx512, []cpuid.FeatureID{cpuid.BMI2, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.AVX512DQ}, nil},
+		{avx512vnni, []cpuid.FeatureID{cpuid.AVX512VNNI}, nil},
+		{amx, []cpuid.FeatureID{cpuid.AMXTILE, cpuid.AMXINT8}, allowAMX},
+	} {
+		if !cpu.Supports(better.needs...) || better.allow != nil && !better.allow() {
+			break
+		}
+		sets = slices.Insert(sets, 0, better.set)
 	}
-	return []*Set{avx512, avx2}
+	return sets
 }

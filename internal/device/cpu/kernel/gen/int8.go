@@ -16,13 +16,19 @@ type coding struct {
 	zero    uint8 // binary logarithm of the code of a weight that is 0; no offsets
 }
 
+// Bytes of the codes of a block of a group.
+const (
+	nibbleCodes = 256
+	wideCodes   = 512
+)
+
 var codings = []coding{
-	{name: "Nibbles", codes: 256, zero: 3},
-	{name: "OffsetNibbles", codes: 256, offsets: true},
-	{name: "Wide", codes: 512, zero: 7},
+	{name: "Nibbles", codes: nibbleCodes, zero: 3},
+	{name: "OffsetNibbles", codes: nibbleCodes, offsets: true},
+	{name: "Wide", codes: wideCodes, zero: 7},
 }
 
-func (c coding) wide() bool { return c.codes == 512 }
+func (c coding) wide() bool { return c.codes == wideCodes }
 
 // bytes returns the bytes of a block of a group.
 func (c coding) bytes() int {

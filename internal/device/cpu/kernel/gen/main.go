@@ -9,7 +9,7 @@ import (
 )
 
 func main() {
-	set := flag.String("set", "", "avx2 or avx512")
+	set := flag.String("set", "", "avx2, avx512, vnni or amx")
 	flag.Parse()
 	switch *set {
 	case "avx2":
@@ -21,6 +21,10 @@ func main() {
 		int8AVX2()
 	case "avx512":
 		generate(avx512, formatsAVX512())
+	case "vnni":
+		int8VNNI()
+	case "amx":
+		int8AMX()
 	default:
 		log.Fatalf("no set %q", *set)
 	}

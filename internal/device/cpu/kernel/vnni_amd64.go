@@ -1,0 +1,32 @@
+package kernel
+
+//go:generate go run -C gen . -set vnni -out ../vnni_amd64.s -stubs ../vnni_stubs_amd64.go -pkg kernel
+
+// avx512vnni is avx512 with the dot products of bytes of AVX512-VNNI.
+var avx512vnni = avx512.withInt8("avx512vnni", [...]int8Tiles{
+	nibbles:       {low: tilesVNNI[nibbles]},
+	offsetNibbles: {low: tilesVNNI[offsetNibbles]},
+	wide:          {low: tilesVNNI[wide]},
+})
+
+var tilesVNNI = [...][]matMulInt8Tile{
+	nibbles: {
+		matMulInt8Nibbles1VNNI, matMulInt8Nibbles2VNNI, matMulInt8Nibbles3VNNI, matMulInt8Nibbles4VNNI,
+		matMulInt8Nibbles5VNNI, matMulInt8Nibbles6VNNI, matMulInt8Nibbles7VNNI, matMulInt8Nibbles8VNNI,
+	},
+	offsetNibbles: {
+		matMulInt8OffsetNibbles1VNNI, matMulInt8OffsetNibbles2VNNI, matMulInt8OffsetNibbles3VNNI, matMulInt8OffsetNibbles4VNNI,
+		matMulInt8OffsetNibbles5VNNI, matMulInt8OffsetNibbles6VNNI, matMulInt8OffsetNibbles7VNNI, matMulInt8OffsetNibbles8VNNI,
+	},
+	wide: {
+		matMulInt8Wide1VNNI, matMulInt8Wide2VNNI, matMulInt8Wide3VNNI, matMulInt8Wide4VNNI,
+		matMulInt8Wide5VNNI, matMulInt8Wide6VNNI, matMulInt8Wide7VNNI, matMulInt8Wide8VNNI,
+	},
+}
+
+// withInt8 returns a set that differs from s in MatMulInt8.
+func (s *Set) withInt8(name string, tiles [3]int8Tiles) *Set {
+	other := *s
+	other.Name, other.MatMulInt8 = name, tiledMatMulInt8(tiles)
+	return &other
+}
