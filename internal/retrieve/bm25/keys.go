@@ -13,7 +13,7 @@ import (
 // The keys file finds passages by what they are called: four tables of (64-bit
 // hash, first passage, end), sorted, one after the other, and the number of
 // entries of each in a trailer. A run of passages with one title or source is
-// one entry.
+// one entry; entries by id and content are one passage and have no end.
 type keyKind int
 
 const (
@@ -23,9 +23,16 @@ const (
 	byContent // title and text: what makes a passage a duplicate
 	keyKinds
 
-	keySize    = 16
 	keyTrailer = 8 * int(keyKinds)
 )
+
+// size returns the bytes of an entry.
+func (k keyKind) size() uint64 {
+	if k == byID || k == byContent {
+		return 12
+	}
+	return 16
+}
 
 type key struct {
 	hash       uint64
@@ -90,7 +97,7 @@ func keysOf(passages []retrieve.Passage) [keyKinds][]key {
 type keyWriter struct {
 	out    *blockWriter
 	counts [keyKinds]uint64
-	buf    [keySize]byte
+	buf    [16]byte
 }
 
 func (w *keyWriter) add(kind keyKind, k key) error {
@@ -98,7 +105,7 @@ func (w *keyWriter) add(kind keyKind, k key) error {
 	binary.LittleEndian.PutUint64(w.buf[:], k.hash)
 	binary.LittleEndian.PutUint32(w.buf[8:], k.start)
 	binary.LittleEndian.PutUint32(w.buf[12:], k.end)
-	_, err := w.out.Write(w.buf[:])
+	_, err := w.out.Write(w.buf[:kind.size()])
 	return err
 }
 
@@ -117,7 +124,7 @@ func (w *keyWriter) finish() (fileSum, error) {
 type keys struct {
 	file   *blockFile
 	docs   uint32
-	starts [keyKinds + 1]uint64 // of the tables, in entries
+	starts [keyKinds + 1]uint64 // of the tables, in bytes
 }
 
 func openKeys(file *blockFile, docs uint32) (*keys, error) {
@@ -135,23 +142,28 @@ func openKeys(file *blockFile, docs uint32) (*keys, error) {
 		if count > uint64(docs) {
 			return nil, damagedf(file.path, "table %d has %d entries for %d passages", i, count, docs)
 		}
-		k.starts[i+1] = k.starts[i] + count
+		k.starts[i+1] = k.starts[i] + count*i.size()
 	}
-	if k.starts[keyKinds]*keySize != n-uint64(keyTrailer) {
+	if k.starts[keyKinds] != n-uint64(keyTrailer) {
 		return nil, damagedf(file.path, "its tables do not fill it")
 	}
 	return k, nil
 }
 
-func (k *keys) len(kind keyKind) int { return int(k.starts[kind+1] - k.starts[kind]) }
+// len returns the entries of a table.
+func (k *keys) len(kind keyKind) int { return int((k.starts[kind+1] - k.starts[kind]) / kind.size()) }
 
 // at returns entry i of a table.
 func (k *keys) at(kind keyKind, i int) (key, error) {
-	b, err := k.file.bytes((k.starts[kind]+uint64(i))*keySize, keySize)
+	b, err := k.file.bytes(k.starts[kind]+uint64(i)*kind.size(), kind.size())
 	if err != nil {
 		return key{}, err
 	}
-	e := key{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])}
+	e := key{hash: binary.LittleEndian.Uint64(b), start: binary.LittleEndian.Uint32(b[8:])}
+	e.end = e.start + 1
+	if len(b) > 12 {
+		e.end = binary.LittleEndian.Uint32(b[12:])
+	}
 	if e.start >= e.end || e.end > k.docs {
 		return key{}, damagedf(k.file.path, "an entry names passages %d to %d of %d", e.start, e.end, k.docs)
 	}

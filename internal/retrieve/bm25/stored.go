@@ -3,6 +3,8 @@ package bm25
 import (
 	"encoding/binary"
 	"sort"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -15,15 +17,19 @@ import (
 //
 //	dictionary | blocks | first passage (4), offset (8) a block | dictionary size (4), blocks (4), table offset (8)
 //
-// A passage is id, title, source and text, each a varint length and bytes, then
-// its offset (varint) and whether it is its document's first (1 byte).
+// A passage is its offset (varint) and flags (1 byte), then id, title, source and
+// text, each a varint length and bytes; an id that ends in '#' and the offset, as
+// chunking makes it, is stored without them.
 const (
-	storedBlock   = 8 << 10 // bytes of passages a block holds before it is compressed
+	storedBlock   = 16 << 10 // bytes of passages a block holds before it is compressed
 	storedEntry   = 12
 	storedTrailer = 16
 	dictionaryID  = 1
-	dictionaryMax = 64 << 10
+	dictionaryMax = 112 << 10
 	maxStored     = 1 << 30 // bytes a block may unpack to
+
+	flagFirst    = 1 // the passage is its document's first
+	flagIDOffset = 2 // the id goes on with '#' and the offset
 )
 
 // sampleDictionary gathers text that is like the passages, which lets small
@@ -68,16 +74,18 @@ func newStoredWriter(out *blockWriter, dict []byte) (*storedWriter, error) {
 }
 
 func (w *storedWriter) add(p *retrieve.Passage) error {
-	b := w.pending
-	for _, s := range []string{p.ID, p.Title, p.Source, p.Text} {
+	flags, id := byte(0), p.ID
+	if p.First {
+		flags |= flagFirst
+	}
+	if prefix, ok := strings.CutSuffix(id, offsetSuffix(p.Offset)); ok {
+		flags, id = flags|flagIDOffset, prefix
+	}
+	b := binary.AppendUvarint(w.pending, uint64(p.Offset))
+	b = append(b, flags)
+	for _, s := range []string{id, p.Title, p.Source, p.Text} {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
-	}
-	b = binary.AppendUvarint(b, uint64(p.Offset))
-	if p.First {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
 	}
 	w.pending = b
 	w.next++
@@ -86,6 +94,8 @@ func (w *storedWriter) add(p *retrieve.Passage) error {
 	}
 	return w.flush()
 }
+
+func offsetSuffix(offset int64) string { return "#" + strconv.FormatInt(offset, 10) }
 
 func (w *storedWriter) flush() error {
 	if w.next == w.first {
@@ -232,6 +242,13 @@ func (s *stored) passage(doc uint32) (p retrieve.Passage, err error) {
 
 // decodePassage reads one passage; its strings are copies.
 func decodePassage(b []byte) (p retrieve.Passage, rest []byte, ok bool) {
+	off, k := binary.Uvarint(b)
+	if k <= 0 || len(b) == k {
+		return p, nil, false
+	}
+	flags := b[k]
+	p.Offset, p.First = int64(off), flags&flagFirst != 0
+	b = b[k+1:]
 	for _, s := range []*string{&p.ID, &p.Title, &p.Source, &p.Text} {
 		n, k := binary.Uvarint(b)
 		if k <= 0 || n > uint64(len(b)-k) {
@@ -240,10 +257,8 @@ func decodePassage(b []byte) (p retrieve.Passage, rest []byte, ok bool) {
 		*s = string(b[k : k+int(n)])
 		b = b[k+int(n):]
 	}
-	off, k := binary.Uvarint(b)
-	if k <= 0 || len(b) == k {
-		return p, nil, false
+	if flags&flagIDOffset != 0 {
+		p.ID += offsetSuffix(p.Offset)
 	}
-	p.Offset, p.First = int64(off), b[k] == 1
-	return p, b[k+1:], true
+	return p, b, true
 }
