@@ -49,6 +49,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 			return
 		}
 		// What the new prompt repeats of the text so far keeps its KV.
+		c.sequence.LookAhead(r.LookAhead)
 		kept := common(prompt, c.sequence.Tokens())
 		c.sequence.Truncate(kept)
 		if o.Placement.Evidence == placement.AtZero {

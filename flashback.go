@@ -43,6 +43,9 @@ type Options struct {
 	// Kernels forces a compute path: "go", "avx2" or "avx512"; "": the fastest
 	// that the processor has. Results of different paths differ in the last bits.
 	Kernels string
+	// Compute is "exact" (f32 throughout) or "fast" (int8 activations and f16 keys
+	// and values); "": the default.
+	Compute string
 	// KVBudget is the memory for keys and values, in bytes, kept evidence
 	// included; 0: enough for one full context of up to 8192 tokens and a
 	// quarter more.
@@ -64,6 +67,10 @@ func Open(o Options) (*Engine, error) {
 	if o.Model == "" {
 		o.Model = DefaultModel
 	}
+	compute, err := engine.ParseCompute(o.Compute)
+	if err != nil {
+		return nil, err
+	}
 	found, err := hub.Resolve(o.Model)
 	if err != nil {
 		return nil, err
@@ -72,7 +79,7 @@ func Open(o Options) (*Engine, error) {
 	if e.model, err = model.Load(found.Path); err != nil {
 		return nil, err
 	}
-	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, KVBudget: o.KVBudget}); err != nil {
+	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KVBudget: o.KVBudget}); err != nil {
 		e.Close()
 		return nil, err
 	}
@@ -105,13 +112,14 @@ func (e *Engine) Close() error {
 type Info struct {
 	Model   string // path of the model file
 	Kernels string // compute path
+	Compute string // how it rounds: exact or fast
 	Threads int
 	Context int // longest sequence, in positions
 }
 
 // Info returns what the engine runs.
 func (e *Engine) Info() Info {
-	return Info{Model: e.model.Path, Kernels: e.engine.Device().Kernels(), Threads: e.engine.Device().Threads(), Context: e.engine.Config().Context}
+	return Info{Model: e.model.Path, Kernels: e.engine.Device().Kernels(), Compute: string(e.engine.Compute()), Threads: e.engine.Device().Threads(), Context: e.engine.Config().Context}
 }
 
 // Stream writes a continuation of the prompt, one Event after the other: a
@@ -127,6 +135,7 @@ func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] 
 		}
 		seq := e.engine.NewSequence()
 		defer seq.Close()
+		seq.LookAhead(r.LookAhead)
 		prompt := e.model.Tokenizer.Encode(r.Prompt)
 		if r.Verify != nil {
 			o.Record = r.Verify.attach(e)

@@ -31,6 +31,10 @@ type Request struct {
 	// ExcludeIDs and ExcludeTitles name passages never to be shown.
 	ExcludeIDs, ExcludeTitles []string
 
+	// LookAhead is how many tokens are guessed at once by copying from the evidence
+	// and the text; 0: none. What is written does not change, only its speed.
+	LookAhead int
+
 	MaxTokens int      // tokens to write at most; 0: 128
 	Stop      []string // strings that end the text
 	IgnoreEOS bool     // write on behind the model's end-of-text token

@@ -51,7 +51,7 @@ func (f *benchFlags) check() error {
 
 // engineOptions returns what engine.New takes.
 func (f *benchFlags) engineOptions() engine.Options {
-	return engine.Options{Threads: f.threads, Kernels: f.kernels, KVBudget: int64(f.kvBudget)}
+	return engine.Options{Threads: f.threads, Kernels: f.kernels, Compute: engine.Compute(f.compute), KVBudget: int64(f.kvBudget)}
 }
 
 // open binds the model and starts to read the text. Close both.

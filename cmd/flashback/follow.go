@@ -112,8 +112,12 @@ func printSummary(w io.Writer, f flashback.Finish) {
 	if f.Tokens > 0 {
 		fmt.Fprintf(w, ", %.1f ms a token", msPerToken(f))
 	}
-	fmt.Fprintf(w, "; prompt %d, prefilled %d, decoded %d, reused %d; evidence %d, reused %d; ended: %s\n",
-		c.Prompt, c.Prefilled, c.Decoded, c.Reused, c.Evidence, c.EvidenceReused, f.Reason)
+	fmt.Fprintf(w, "; prompt %d, prefilled %d, decoded %d, reused %d; evidence %d, reused %d",
+		c.Prompt, c.Prefilled, c.Decoded, c.Reused, c.Evidence, c.EvidenceReused)
+	if c.Drafted > 0 {
+		fmt.Fprintf(w, "; guessed %d, accepted %.0f %%", c.Drafted, 100*float64(c.Accepted)/float64(c.Drafted))
+	}
+	fmt.Fprintf(w, "; ended: %s\n", f.Reason)
 }
 
 // duration is the time from the start to the last token, all included.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
 )
@@ -18,6 +19,7 @@ type modelFlags struct {
 	model    string
 	threads  int
 	kernels  string
+	compute  string
 	kvBudget byteSize
 }
 
@@ -27,6 +29,7 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.model, "model", flashback.DefaultModel, "a `MODEL` that pull brought, hf:owner/name[@rev][:file], or a .gguf file")
 	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go, avx2 or avx512 (default: the fastest here)")
+	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, f16 keys and values")
 	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for one full context")
 }
 
@@ -35,12 +38,15 @@ func (f *modelFlags) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: must not be negative", f.threads)
 	}
+	if _, err := engine.ParseCompute(f.compute); err != nil {
+		return usageError{err}
+	}
 	return nil
 }
 
 // options returns what flashback.Open takes, without an index.
 func (f *modelFlags) options() flashback.Options {
-	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, KVBudget: int64(f.kvBudget)}
+	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KVBudget: int64(f.kvBudget)}
 }
 
 // load binds the model alone, for commands that build their own engines.

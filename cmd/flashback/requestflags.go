@@ -37,6 +37,7 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request) *requestFla
 	fs.IntVar(&f.MaxTokens, "tokens", defaults.MaxTokens, "tokens to write at most")
 	fs.StringArrayVar(&f.Stop, "stop", nil, "end the text before this string (repeatable)")
 	fs.BoolVar(&f.IgnoreEOS, "ignore-eos", false, "write on behind the model's end-of-text token")
+	fs.IntVar(&f.LookAhead, "look-ahead", defaults.LookAhead, "tokens to guess at once by copying from passages and text; changes speed only")
 	s, d := &f.Sampling, defaults.Sampling
 	fs.Float64Var(&s.Temperature, "temperature", d.Temperature, "how freely a token is drawn; 0: always the likeliest")
 	fs.IntVar(&s.TopK, "top-k", d.TopK, "draw among the k likeliest tokens; 0: all")
@@ -60,6 +61,9 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 		if c.value < 1 {
 			return r, usagef("--%s %d: must be at least 1", c.name, c.value)
 		}
+	}
+	if r.LookAhead < 0 {
+		return r, usagef("--look-ahead %d: must not be negative", r.LookAhead)
 	}
 	if !(f.mixFactor >= 0) {
 		return r, usagef("--mix-factor %v: must not be negative", f.mixFactor)

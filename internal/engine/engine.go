@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/kvcache"
@@ -20,10 +22,38 @@ import (
 type Options struct {
 	Threads  int    // threads; 0: one a core
 	Kernels  string // compute path by name; "": the fastest that the processor has
-	KVBudget int64  // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
+	Compute  Compute
+	KVBudget int64 // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
 	// BatchTokens is how many rows a forward computes at once; 0: 256. Results
 	// do not depend on it, memory and speed do.
 	BatchTokens int
+}
+
+// Compute says how numbers are rounded. Within either, results are bit-equal
+// whatever the batch, the chunking and the threads.
+type Compute string
+
+// The computes.
+const (
+	// Exact expands weights to f32 and keeps activations, keys and values in f32.
+	// Every comparison with a reference uses it.
+	Exact Compute = "exact"
+	// Fast rounds activations to int8 in blocks of 32, multiplies them with
+	// weights that were repacked at load, and keeps keys and values in f16.
+	Fast Compute = "fast"
+
+	DefaultCompute = Exact
+)
+
+// ParseCompute returns the compute of that name; "" is the default.
+func ParseCompute(name string) (Compute, error) {
+	switch c := Compute(name); c {
+	case "":
+		return DefaultCompute, nil
+	case Exact, Fast:
+		return c, nil
+	}
+	return "", fmt.Errorf("unknown compute %q: use %s or %s", name, Exact, Fast)
 }
 
 // Engine computes with one model. It is safe for concurrent use: forwards take
@@ -39,6 +69,7 @@ type Engine struct {
 // core is what every engine of one model shares.
 type core struct {
 	weights *model.Weights
+	compute Compute
 	shape   cpu.AttendShape
 	rope    nn.Rope
 	blocks  []nn.Block
@@ -60,12 +91,12 @@ const headRows = 32
 
 // DefaultKVBudget returns the bytes that hold one context of up to 8192 tokens
 // of the model and a quarter more for evidence.
-func DefaultKVBudget(c model.Config) int64 {
-	return int64(kvShape(c).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
+func DefaultKVBudget(c model.Config, compute Compute) int64 {
+	return int64(kvShape(c, compute).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
 }
 
-func kvShape(c model.Config) kvcache.Shape {
-	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
+func kvShape(c model.Config, compute Compute) kvcache.Shape {
+	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Half: compute == Fast}
 }
 
 // New returns an engine for the weights, which it reads but does not own.
@@ -83,14 +114,22 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	if opt.BatchTokens <= 0 {
 		opt.BatchTokens = 256
 	}
-	if opt.KVBudget <= 0 {
-		opt.KVBudget = DefaultKVBudget(w.Config)
-	}
-	pool, err := kvcache.NewPool(kvShape(w.Config), opt.KVBudget)
+	compute, err := ParseCompute(string(opt.Compute))
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{core: newCore(w, set, opt.Threads, opt.BatchTokens), pool: pool, kept: newKeptSpans()}
+	if opt.KVBudget <= 0 {
+		opt.KVBudget = DefaultKVBudget(w.Config, compute)
+	}
+	pool, err := kvcache.NewPool(kvShape(w.Config, compute), opt.KVBudget)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCore(w, set, compute, opt.Threads, opt.BatchTokens)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{core: c, pool: pool, kept: newKeptSpans()}
 	pool.OnFull(e.kept.evict)
 	return e, nil
 }
@@ -101,21 +140,24 @@ func (e *Engine) Close() { e.dev.Close() }
 // Config returns the shape of the model.
 func (e *Engine) Config() model.Config { return e.weights.Config }
 
+// Compute returns how the engine rounds.
+func (e *Engine) Compute() Compute { return e.compute }
+
 // Device returns the device, for its counters.
 func (e *Engine) Device() *cpu.Device { return e.dev }
 
 // KV returns how full the KV cache is.
 func (e *Engine) KV() kvcache.Usage { return e.pool.Usage() }
 
-func newCore(w *model.Weights, set *kernel.Set, threads, batch int) *core {
+func newCore(w *model.Weights, set *kernel.Set, compute Compute, threads, batch int) (*core, error) {
 	c := w.Config
-	shape := cpu.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
 	core := &core{
 		weights: w,
-		shape:   shape,
+		compute: compute,
+		shape:   cpu.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim},
 		rope:    nn.NewRope(c.RopeBase, c.HeadDim, c.RopeFactors),
+		blocks:  make([]nn.Block, len(w.Layers)),
 		mu:      new(sync.Mutex),
-		dev:     cpu.New(set, threads),
 		headIn:  make([]float32, headRows*c.Hidden),
 	}
 	norm := func(m tensor.Matrix) nn.Norm {
@@ -123,17 +165,36 @@ func newCore(w *model.Weights, set *kernel.Set, threads, batch int) *core {
 		set.Dequantize(m.Type, scale, m.Data)
 		return nn.Norm{Scale: scale, Eps: c.NormEps}
 	}
-	for _, l := range w.Layers {
-		core.blocks = append(core.blocks, nn.Block{
-			AttnNorm: norm(l.AttnNorm),
-			Q:        nn.Linear{W: l.Q}, K: nn.Linear{W: l.K}, V: nn.Linear{W: l.V}, O: nn.Linear{W: l.O},
-			FFNorm: norm(l.FFNorm),
-			Gate:   nn.Linear{W: l.Gate}, Up: nn.Linear{W: l.Up}, Down: nn.Linear{W: l.Down},
-		})
+	var work errgroup.Group
+	work.SetLimit(threads)
+	linear := func(to *nn.Linear, m tensor.Matrix) {
+		to.W = m
+		if compute == Fast {
+			work.Go(func() (err error) {
+				to.Panel, err = kernel.Repack(m)
+				return err
+			})
+		}
 	}
-	core.head = nn.Head{Norm: norm(w.OutputNorm), Out: nn.Linear{W: w.Head}}
+	for i, l := range w.Layers {
+		b := &core.blocks[i]
+		b.AttnNorm, b.FFNorm = norm(l.AttnNorm), norm(l.FFNorm)
+		linear(&b.Q, l.Q)
+		linear(&b.K, l.K)
+		linear(&b.V, l.V)
+		linear(&b.O, l.O)
+		linear(&b.Gate, l.Gate)
+		linear(&b.Up, l.Up)
+		linear(&b.Down, l.Down)
+	}
+	core.head.Norm = norm(w.OutputNorm)
+	linear(&core.head.Out, w.Head)
+	if err := work.Wait(); err != nil {
+		return nil, fmt.Errorf("%w; use exact compute", err)
+	}
+	core.dev = cpu.New(set, threads)
 	core.size(batch)
-	return core
+	return core, nil
 }
 
 // size allocates the buffers of a forward for up to tokens rows.

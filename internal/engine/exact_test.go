@@ -126,12 +126,21 @@ func firstDifference(t testing.TB, e *Engine, p placement.Placement, steps []ste
 	return ""
 }
 
-func TestKeptKVEqualsRecomputing(t *testing.T) {
+// computePaths lists the compute paths of this processor, exact and fast.
+func computePaths() []Options {
+	var paths []Options
 	for _, set := range kernel.Sets() {
-		e := newTiny(t, Options{Kernels: set.Name})
+		paths = append(paths, Options{Kernels: set.Name, Compute: Exact}, Options{Kernels: set.Name, Compute: Fast})
+	}
+	return paths
+}
+
+func TestKeptKVEqualsRecomputing(t *testing.T) {
+	for _, o := range computePaths() {
+		e := newTiny(t, o)
 		for name, p := range layouts(t) {
 			for _, k := range []int{1, 3} {
-				t.Run(fmt.Sprintf("%s/%s/k=%d", set.Name, name, k), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%s/%s/k=%d", o.Kernels, o.Compute, name, k), func(t *testing.T) {
 					steps := generate(t, e, p, k, 300, 6)
 					if d := firstDifference(t, e, p, steps); d != "" {
 						t.Fatal(d)
@@ -147,13 +156,16 @@ func TestKeptKVEqualsRecomputing(t *testing.T) {
 func TestBatchingChunkingAndThreadsChangeNothing(t *testing.T) {
 	for name, p := range layouts(t) {
 		t.Run(name, func(t *testing.T) {
-			want := generate(t, newTiny(t, Options{Threads: 1}), p, 3, 700, 3)
-			for _, opt := range []Options{{Threads: 2}, {Threads: 3, BatchTokens: 7}, {Threads: 2, BatchTokens: 1000}} {
-				got := generate(t, newTiny(t, opt), p, 3, 700, 3)
-				for i := range want {
-					for j := range want[i].logits {
-						if !slices.Equal(want[i].logits[j], got[i].logits[j]) {
-							t.Fatalf("%+v: stride %d token %d differs", opt, i, j)
+			for _, compute := range []Compute{Exact, Fast} {
+				want := generate(t, newTiny(t, Options{Threads: 1, Compute: compute}), p, 3, 500, 2)
+				for _, opt := range []Options{{Threads: 3, BatchTokens: 7}, {Threads: 2, BatchTokens: 1000}} {
+					opt.Compute = compute
+					got := generate(t, newTiny(t, opt), p, 3, 500, 2)
+					for i := range want {
+						for j := range want[i].logits {
+							if !slices.Equal(want[i].logits[j], got[i].logits[j]) {
+								t.Fatalf("%+v: stride %d token %d differs", opt, i, j)
+							}
 						}
 					}
 				}

@@ -4,19 +4,26 @@ package nn
 
 import (
 	"github.com/flashback-lm/flashback/internal/device/cpu"
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
-// Linear is a matrix product with stored weights W [out, in].
+// Linear is a matrix product with stored weights W [out, in]. Where Panel is set,
+// activations are rounded to int8 and multiplied with that repacked form.
 type Linear struct {
-	W tensor.Matrix
+	W     tensor.Matrix
+	Panel *kernel.Panel
 }
 
 // to returns the product of x with the weights into out.
-func (l Linear) to(out []float32) cpu.Product { return cpu.Product{Out: out, W: l.W} }
+func (l Linear) to(out []float32) cpu.Product {
+	return cpu.Product{Out: out, W: l.W, Panel: l.Panel}
+}
 
 // addTo returns the product of x with the weights added to out.
-func (l Linear) addTo(out []float32) cpu.Product { return cpu.Product{Out: out, W: l.W, Add: true} }
+func (l Linear) addTo(out []float32) cpu.Product {
+	return cpu.Product{Out: out, W: l.W, Panel: l.Panel, Add: true}
+}
 
 // Norm is a root-mean-square norm with its scale [width].
 type Norm struct {

@@ -54,6 +54,8 @@ func (s *state) reset() {
 type attendScratch struct {
 	q      []float32 // [tile rows, headDim]
 	scores []float32 // [tile rows, blockTokens]
+	keys   []float32 // [blockTokens, headDim], where spans are f16
+	values []float32
 	split  state
 	total  state
 	weight [1]float32 // of a split in combine
@@ -222,7 +224,7 @@ func (t *attendTask) split(s *attendScratch, tl *tile, head, split int, st *stat
 func (t *attendTask) block(s *attendScratch, st *state, span *kvcache.Span, head, block, n, tokens int, visible func(i int) int) {
 	k, hd, group := t.d.kernels, t.shape.HeadDim, t.group()
 	rows := tokens * group
-	keys, values := span.Block(t.layer, head, block)
+	keys, values := t.blockOf(s, span, head, block, n)
 	scores := grow(&s.scores, rows*blockTokens)
 	k.MatMul(scores, blockTokens, s.q, hd, keys, hd, rows, n, hd)
 	scale := float32(1 / math.Sqrt(float64(hd)))
@@ -250,6 +252,19 @@ func (t *attendTask) block(s *attendScratch, st *state, span *kvcache.Span, head
 	if visible == nil {
 		k.Accumulate(st.acc, hd, scores, blockTokens, values, hd, rows, n, hd)
 	}
+}
+
+// blockOf returns the first n keys and values of a block in f32.
+func (t *attendTask) blockOf(s *attendScratch, span *kvcache.Span, head, block, n int) (keys, values []float32) {
+	if !span.Half() {
+		return span.Block(t.layer, head, block)
+	}
+	k, v := span.HalfBlock(t.layer, head, block)
+	n *= t.shape.HeadDim
+	keys, values = grow(&s.keys, n), grow(&s.values, n)
+	t.d.kernels.FromHalf(keys, k[:n])
+	t.d.kernels.FromHalf(values, v[:n])
+	return keys, values
 }
 
 // combine merges the split b into a.

@@ -19,12 +19,13 @@ type Device struct {
 	scratch []scratch // one a worker
 
 	// Tasks are kept here so that handing one out allocates nothing.
-	matmul matmulTask
-	norm   normTask
-	swiglu swigluTask
-	store  storeTask
-	attend attendTask
-	merge  mergeTask
+	matmul   matmulTask
+	quantize quantizeTask
+	norm     normTask
+	swiglu   swigluTask
+	store    storeTask
+	attend   attendTask
+	merge    mergeTask
 
 	weightBytes atomic.Int64
 }

@@ -33,6 +33,12 @@ func (t *storeTask) run(_, i int) {
 	for h := range t.shape.KVHeads {
 		at := (row*t.shape.KVHeads + h) * hd
 		t.d.kernels.Rotate(t.k[at:at+hd], c, s)
+		if t.into.Half() {
+			key, value := t.into.HalfEntry(t.layer, h, t.selfFirst+i)
+			t.d.kernels.ToHalf(key, t.k[at:at+hd])
+			t.d.kernels.ToHalf(value, t.v[at:at+hd])
+			continue
+		}
 		key, value := t.into.Entry(t.layer, h, t.selfFirst+i)
 		copy(key, t.k[at:])
 		copy(value, t.v[at:])
