@@ -14,13 +14,13 @@ import (
 )
 
 // askSystem is the system message of ask and demo; docs/answers.md says why.
-const askSystem = "Answer the question in one or two sentences, from the given passages."
+const askSystem = "Answer the question in one or two sentences, with what the passages say."
 
 // askDefaults are how ask and demo write; docs/answers.md says why.
 func askDefaults() flashback.Request {
 	return flashback.Request{
-		Passages: 1, Stride: 16, QueryLen: 32, PassageLen: 128, MaxTokens: 128,
-		Sampling: flashback.Sampling{RepeatPenalty: 1, RepeatLast: 64},
+		Passages: 2, Stride: 16, QueryLen: 8, PassageLen: 128, MaxTokens: 128,
+		Sampling: flashback.Sampling{RepeatPenalty: 1.05, RepeatLast: 64},
 	}
 }
 

@@ -70,8 +70,8 @@ func goLibrary(root string) (*library, error) {
 	release, _, _ := strings.Cut(string(version), "\n")
 	return &library{
 		name:   "the documentation of Go's standard library, " + release,
-		system: "Answer from the documentation of the Go programming language that you are given. Be brief.",
-		asked:  "How do I shut an HTTP server down gracefully?",
+		system: "You explain the Go programming language. Answer the question in one or two sentences, with what its documentation says.",
+		asked:  "What does context.WithTimeout return?",
 		root:   root,
 		docs:   corpus.GoDoc(root),
 		state:  func(h hash.Hash) error { _, err := h.Write(version); return err },
