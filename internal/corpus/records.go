@@ -130,16 +130,16 @@ func parseCSV(r io.Reader, source, name string, fields Fields, yield func(Docume
 		if err == io.EOF {
 			return true
 		}
-		line, _ := cr.FieldPos(0)
 		if parseErr, ok := errors.AsType[*csv.ParseError](err); ok {
 			if !fail(parseErr.Line, parseErr.Err) {
 				return false
 			}
 			continue
 		}
-		if err != nil {
-			return fail(line, err)
+		if err != nil { // of reading or unpacking the file
+			return yield(Document{}, &FileError{Source: source, Err: err})
 		}
+		line, _ := cr.FieldPos(0)
 		if text >= len(record) {
 			if !fail(line, fmt.Errorf("%d columns, the text is column %d", len(record), text+1)) {
 				return false

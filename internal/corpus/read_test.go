@@ -1,0 +1,230 @@
+package corpus
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+func write(t *testing.T, dir, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// read returns the documents and the sources of the errors.
+func read(t testing.TB, path, stdin string) (docs []Document, broken []string) {
+	t.Helper()
+	for d, err := range Read(path, strings.NewReader(stdin), DefaultFields) {
+		if err == nil {
+			docs = append(docs, d)
+			continue
+		}
+		fe, ok := errors.AsType[*FileError](err)
+		if !ok {
+			t.Fatal(err)
+		}
+		broken = append(broken, fe.Source)
+	}
+	return docs, broken
+}
+
+func docx(t testing.TB, paragraphs string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, text := range map[string]string{
+		"word/document.xml": `<w:document xmlns:w="w"><w:body>` + paragraphs + `</w:body></w:document>`,
+		"docProps/core.xml": `<c:coreProperties xmlns:c="c" xmlns:d="d"><d:title>Word title</d:title></c:coreProperties>`,
+	} {
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(w, text)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// onePagePDF is a minimal file with one line of text.
+func onePagePDF(text string) []byte {
+	var b bytes.Buffer
+	var offsets []int
+	object := func(body string) {
+		offsets = append(offsets, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", len(offsets), body)
+	}
+	b.WriteString("%PDF-1.4\n")
+	object("<< /Type /Catalog /Pages 2 0 R >>")
+	object("<< /Type /Pages /Kids [3 0 R] /Count 1 >>")
+	object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 300] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>")
+	stream := "BT /F1 12 Tf 50 200 Td (" + text + ") Tj ET"
+	object(fmt.Sprintf("<< /Length %d >>\nstream\n%s\nendstream", len(stream), stream))
+	object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
+	object("<< /Title (PDF title) >>")
+	at := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
+	for _, o := range offsets {
+		fmt.Fprintf(&b, "%010d 00000 n \n", o)
+	}
+	fmt.Fprintf(&b, "trailer\n<< /Size %d /Root 1 0 R /Info 6 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, at)
+	return b.Bytes()
+}
+
+func TestFormats(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		data  []byte
+		title string
+		text  string
+	}{
+		{"a.txt", []byte("\xef\xbb\xbfone\r\ntwo\xff"), "a.txt", "one\ntwo\ufffd"},
+		{"a.go", []byte("package a\n"), "a.go", "package a\n"},
+		{"utf16.txt", []byte("\xff\xfeh\x00\xe9\x00"), "utf16.txt", "hé"},
+		{"a.md", []byte("---\ntitle: \"Front\"\ndate: x\n---\nBody\n"), "Front", "Body\n"},
+		{"b.md", []byte("```\n# no\n```\n## Yes ##\nBody"), "Yes", "```\n# no\n```\n## Yes ##\nBody"},
+		{"c.md", []byte("Body"), "c.md", "Body"},
+		{"a.html", []byte(`<html><head><title>Page  title</title><script>x()</script></head><body><nav>menu</nav><main><h2>Head</h2><p>One <b>two</b>,<br>three.</p><ul><li>a</li><li>b</li></ul><pre>x  y
+z</pre></main><footer>foot</footer></body></html>`), "Page title", "## Head\n\nOne two,\nthree.\n\na\nb\n\nx  y\nz"},
+		{"latin1.html", []byte("<meta charset=iso-8859-1><p>caf\xe9"), "latin1.html", "café"},
+		{"a.docx", docx(t, `<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Head</w:t></w:r></w:p><w:p><w:r><w:t>One </w:t></w:r><w:r><w:t>two</w:t></w:r></w:p>`), "Word title", "# Head\n\nOne two"},
+		{"a.pdf", onePagePDF("Hello from a page"), "PDF title", "Hello from a page"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			docs, broken := read(t, write(t, dir, tc.name, tc.data), "")
+			if len(docs) != 1 || len(broken) > 0 {
+				t.Fatalf("%d documents, broken: %v", len(docs), broken)
+			}
+			if d := docs[0]; d.Title != tc.title || d.Text != tc.text || d.Source != tc.name || d.ID != tc.name {
+				t.Errorf("got %+q", d)
+			}
+		})
+	}
+}
+
+func TestRecords(t *testing.T) {
+	dir := t.TempDir()
+	jsonl := "{\"id\":7,\"title\":\"T\",\"text\":\"one\",\"x\":{\"y\":[1]}}\n\n{\"text\":\"two\"}\nno json\n{\"id\":\"c\"}\n{\"text\":3.5}"
+	var zst bytes.Buffer
+	zw, err := zstd.NewWriter(&zst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zw.Write([]byte(jsonl))
+	zw.Close()
+	var gz bytes.Buffer
+	gw := gzip.NewWriter(&gz)
+	gw.Write([]byte("id\ttext\na\tone \"quoted\"\n"))
+	gw.Close()
+	for _, tc := range []struct {
+		name   string
+		data   []byte
+		want   []string // id, title and text
+		broken []string
+	}{
+		{"r.jsonl", []byte(jsonl), []string{"7|T|one", "r.jsonl:3||two", "r.jsonl:6||3.5"}, []string{"r.jsonl:4", "r.jsonl:5"}},
+		{"r.jsonl.zst", zst.Bytes(), []string{"7|T|one", "r.jsonl.zst:3||two", "r.jsonl.zst:6||3.5"}, []string{"r.jsonl.zst:4", "r.jsonl.zst:5"}},
+		{"r.csv", []byte("text,title,id\n\"a, b\",T,1\nc\n"), []string{"1|T|a, b", "r.csv:3||c"}, nil},
+		{"short.csv", []byte("id,text\n1\n2,x\n"), []string{"2||x"}, []string{"short.csv:2"}},
+		{"none.csv", []byte("id,body\n1,x\n"), nil, []string{"none.csv:1"}},
+		{"r.tsv.gz", gz.Bytes(), []string{"a||one \"quoted\""}, nil},
+		{"empty.csv", nil, nil, nil},
+	} {
+		docs, broken := read(t, write(t, dir, tc.name, tc.data), "")
+		var got []string
+		for _, d := range docs {
+			got = append(got, d.ID+"|"+d.Title+"|"+d.Text)
+		}
+		if !slices.Equal(got, tc.want) || !slices.Equal(broken, tc.broken) {
+			t.Errorf("%s: got %q, broken %q", tc.name, got, broken)
+		}
+	}
+}
+
+func TestStdin(t *testing.T) {
+	if docs, _ := read(t, "-", "  {\"id\":\"a\",\"text\":\"one\"}\n"); len(docs) != 1 || docs[0].ID != "a" {
+		t.Errorf("records: %+v", docs)
+	}
+	if docs, _ := read(t, "-", "plain text"); len(docs) != 1 || docs[0].Text != "plain text" || docs[0].Source != "stdin" {
+		t.Errorf("text: %+v", docs)
+	}
+}
+
+func TestDirectory(t *testing.T) {
+	dir := t.TempDir()
+	for name, data := range map[string]string{
+		"a.txt": "a", "sub/b.md": "# B", "sub/README": "r", "picture.xyz": "\x00\x01", ".hidden/c.txt": "c", ".secret": "s",
+		".gitignore": "build/\n*.log\n", "build/d.txt": "d", "x.log": "x", "sub/.ignore": "e.txt\n", "sub/e.txt": "e", "sub/deep/e.txt": "e", "e.txt": "e",
+		"broken.pdf": "%PDF-1.4 not really", "broken.docx": "PK", "broken.txt.gz": "not gzip", "cut.txt.zst": "\x28\xb5\x2f\xfd",
+	} {
+		write(t, dir, name, []byte(data))
+	}
+	docs, broken := read(t, dir, "")
+	var got []string
+	for _, d := range docs {
+		got = append(got, d.Source)
+	}
+	if want := []string{"a.txt", "e.txt", "sub/README", "sub/b.md"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if want := []string{"broken.docx", "broken.pdf", "broken.txt.gz", "cut.txt.zst"}; !slices.Equal(broken, want) {
+		t.Errorf("broken %q, want %q", broken, want)
+	}
+	if docs, broken := read(t, filepath.Join(dir, "picture.xyz"), ""); len(docs) != 0 || len(broken) != 1 {
+		t.Errorf("a binary file asked for by name: %v, %v", docs, broken)
+	}
+}
+
+// fuzzParser checks that a parser gives valid text or an error.
+func fuzzParser(f *testing.F, name string, seeds ...string) {
+	for _, s := range seeds {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		parsers[name](bytes.NewReader(data), "f", "f"+name, DefaultFields, func(d Document, err error) bool {
+			if err == nil && (strings.ToValidUTF8(d.Text, "") != d.Text || d.ID == "" || d.Source == "") {
+				t.Errorf("%+q", d)
+			}
+			return true
+		})
+	})
+}
+
+func FuzzHTML(f *testing.F) {
+	fuzzParser(f, ".html", "<p>a<b>c", "<meta charset=utf-16><title>\xff", "<pre>\n\n<pre></pre>", "<h1><table><tr><td>x<h2>", "<template><svg><nav>")
+}
+
+func FuzzJSONL(f *testing.F) {
+	fuzzParser(f, ".jsonl", `{"text":"a"}`, "{\"id\":1e9,\"text\":null}\n[", `{"text":"\ud800"}`, "\ufeff{\"text\":[]}")
+}
+
+func FuzzCSV(f *testing.F) {
+	fuzzParser(f, ".csv", "text\na\n", "id,text\n\"", "text,text\n,\n", "\ufefftext\n\"a\n\"\"b\"")
+}
+
+func FuzzDOCX(f *testing.F) {
+	fuzzParser(f, ".docx", string(docx(f, "<w:p><w:t>a</w:t></w:p>")), "PK\x03\x04", string(docx(f, "<w:p><w:p></w:t>")))
+}
+
+func FuzzPDF(f *testing.F) {
+	fuzzParser(f, ".pdf", string(onePagePDF("a")), "%PDF-1.4\n%%EOF")
+}
