@@ -7,33 +7,36 @@ import (
 	"github.com/flashback-lm/flashback/internal/retrieve"
 )
 
-// place turns retrieved passages, best first, into evidence. Passages without a
-// token are left out.
-func (r *run) place(found []retrieve.Passage) ([]Placed, []lm.Evidence) {
+// Place turns retrieved passages, best first, into the evidence of one stride by
+// the placement, passage length, marks and mixing factor of o, as Generate does.
+// Passages without a token are left out.
+func Place(t Tokenizer, found []retrieve.Passage, o Options) ([]Placed, []lm.Evidence) {
+	var fresh tokenised
+	return fresh.place(t, found, &o)
+}
+
+// place is Place with tokens that are kept.
+func (c *tokenised) place(t Tokenizer, found []retrieve.Passage, o *Options) ([]Placed, []lm.Evidence) {
 	var placed []Placed
 	var evidence []lm.Evidence
 	for _, p := range found {
-		if tokens := r.marked(p); len(tokens) > 0 {
-			placed = append(placed, Placed{Passage: p, Tokens: len(tokens)})
-			evidence = append(evidence, lm.Evidence{Tokens: tokens})
+		tokens := c.get(t, p, o.PassageLen)
+		if len(tokens) == 0 {
+			continue
 		}
+		if m := o.Marks; m != nil {
+			tokens = append(append([]int32{m.Left}, tokens...), m.Right)
+		}
+		placed = append(placed, Placed{Passage: p, Tokens: len(tokens)})
+		evidence = append(evidence, lm.Evidence{Tokens: tokens})
 	}
-	for i, w := range weights(placed, r.o.MixFactor) {
+	for i, w := range weights(placed, o.MixFactor) {
 		evidence[i].Weight = w
-		if !r.o.Placement.SideBySide {
+		if !o.Placement.SideBySide {
 			placed[i].Weight = w
 		}
 	}
 	return placed, evidence
-}
-
-// marked returns a passage's tokens between the marks, if there are any.
-func (r *run) marked(p retrieve.Passage) []int32 {
-	tokens := r.passages.get(r.tokenizer, p, r.o.PassageLen)
-	if m := r.o.Marks; m != nil && len(tokens) > 0 {
-		tokens = append(append([]int32{m.Left}, tokens...), m.Right)
-	}
-	return tokens
 }
 
 // weights are the branches' shares in the mixture: softmax(factor · score / best

@@ -223,7 +223,7 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 		return st, nil, fmt.Errorf("looking passages up: %w", err)
 	}
 	var evidence []lm.Evidence
-	st.Passages, evidence = r.place(found)
+	st.Passages, evidence = r.passages.place(r.tokenizer, found, &r.o)
 	st.Retrieve = time.Since(start)
 	r.retrieving += st.Retrieve
 	return st, evidence, nil
