@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"internal/corpus", "internal/device/cpu", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
 	{"internal/nn", "internal/oracle", "internal/retrieve/bm25"},
 	{"internal/engine", "internal/ralm"},
-	{"internal/bench"},
+	{"internal/bench", "internal/eval"},
 	{""},
 	{"cmd/flashback", "examples/", "tools/"},
 }

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/atomicfile"
+	"github.com/flashback-lm/flashback/internal/corpus"
+	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/eval"
+	"github.com/flashback-lm/flashback/internal/progress"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+)
+
+// evalPerplexityFlags are the flags of eval perplexity.
+type evalPerplexityFlags struct {
+	model                   modelFlags
+	data, index, corpus     string
+	rows, compare           []string
+	windows, sink           int
+	recipe                  eval.Recipe
+	output, exported, graph string
+}
+
+func newEvalPerplexityCmd() *cobra.Command {
+	var f evalPerplexityFlags
+	cmd := &cobra.Command{
+		Use:   "perplexity --data FILE --index DIR",
+		Short: "Measure how much evidence helps a model to predict text",
+		Long: `Perplexity scores real text with evidence in every placement, by the paper's
+recipe. A window is the first 528 tokens of a document, one a document, shorter
+documents left out, no BOS. Targets are the 16 tokens behind p = 32, 48 … 512;
+the context is the window before p, the query its last 32 tokens, the evidence
+the best passages, each cut to 128 tokens. Passages of the window's own document
+(its id or title) are never shown.
+
+A row is a placement and its options:
+
+  none  prepend  virtual  append
+  append:echo=16     repeat the last 16 context tokens behind the evidence
+  virtual:k=2        two passages: side by side; append and prepend mix branches
+  virtual:sink=0     token 0 first in every text
+
+Printed are Markdown tables: perplexity by token and by word (a run without
+blanks) over all windows that every row has, with intervals from a bootstrap over
+windows, and differences between rows on the same windows.
+
+With -o each score is kept as a line of JSON, and the command goes on where an
+earlier run with the same settings stopped. Ctrl-C prints what is complete.`,
+		Example: `  flashback eval perplexity --data latex.eval.jsonl.zst --index latex.index --windows 30 --every 4
+  flashback eval perplexity --data eval.jsonl --corpus index.jsonl --rows none,virtual,virtual:k=2 --compare virtual:k=2,virtual
+  flashback eval perplexity --data eval.jsonl --index notes.index --context 2048 -o scores.jsonl --plot rows.png`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.model.add(cmd)
+	fs := cmd.Flags()
+	fs.StringVar(&f.data, "data", "", "the `FILE` of documents to score, such as set.eval.jsonl.zst")
+	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
+	fs.StringVar(&f.corpus, "corpus", "", "instead of --index: the `FILE` of documents to index, once, in the cache")
+	fs.StringSliceVar(&f.rows, "rows", []string{"none", "prepend", "virtual", "append"}, "rows to measure")
+	fs.StringArrayVar(&f.compare, "compare", nil, "two rows `A,B` to compare (repeatable; default: each row with none)")
+	fs.IntVar(&f.windows, "windows", 0, "windows to score; 0: all")
+	fs.IntVar(&f.recipe.Context, "context", 512, "longest context, in tokens")
+	fs.IntVar(&f.recipe.Stride, "stride", 16, "target tokens a retrieval")
+	fs.IntVar(&f.recipe.Every, "every", 1, "score only every `N`th stride")
+	fs.IntVar(&f.sink, "sink", -1, "token `ID` put first in every text, for rows that name no other; -1: none")
+	fs.StringVarP(&f.output, "out", "o", "", "keep the scores in this `FILE`.jsonl, and go on from what it has")
+	fs.StringVar(&f.exported, "export", "", "write each scored stride to this `FILE`.jsonl, for tools/reference/placements_eval.py")
+	fs.StringVar(&f.graph, "plot", "", "draw the rows to this `FILE`.png (or .svg, .pdf)")
+	return cmd
+}
+
+// parse checks the flags and returns the rows and which of them to compare.
+func (f *evalPerplexityFlags) parse() (rows []eval.Row, pairs []eval.Pair, err error) {
+	switch {
+	case f.data == "":
+		return nil, nil, usagef("name the documents to score with --data")
+	case f.index != "" && f.corpus != "":
+		return nil, nil, usagef("--index and --corpus: give one")
+	case f.windows < 0:
+		return nil, nil, usagef("--windows %d: must not be negative", f.windows)
+	case int(int32(f.sink)) != f.sink || f.sink < -1:
+		return nil, nil, usagef("--sink %d: must be a token's id", f.sink)
+	}
+	if err := f.recipe.Check(); err != nil {
+		return nil, nil, usageError{err}
+	}
+	if rows, err = eval.ParseRows(f.rows, int32(f.sink)); err != nil {
+		return nil, nil, usageError{fmt.Errorf("--rows: %w", err)}
+	}
+	for _, r := range rows {
+		switch {
+		case r.K > 0 && f.index == "" && f.corpus == "":
+			return nil, nil, usagef("row %s needs passages: name an index with --index", r)
+		case f.exported != "" && r.Branches() > 1:
+			return nil, nil, usagef("--export: row %s has a branch a passage, and a case holds one", r)
+		}
+	}
+	if len(f.compare) == 0 {
+		return rows, eval.AgainstNone(rows), nil
+	}
+	for _, names := range f.compare {
+		pair, err := eval.ParsePair(names, rows, int32(f.sink))
+		if err != nil {
+			return nil, nil, usageError{fmt.Errorf("--compare: %w", err)}
+		}
+		pairs = append(pairs, pair)
+	}
+	return rows, pairs, nil
+}
+
+func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
+	rows, pairs, err := f.parse()
+	if err != nil {
+		return err
+	}
+	if err := f.model.check(); err != nil {
+		return err
+	}
+	m, err := f.model.load()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	for _, r := range rows {
+		if need := f.recipe.Positions(r); need > m.Config.Context {
+			return usagef("row %s takes %d positions and the model has %d: shorten --context", r, need, m.Config.Context)
+		}
+	}
+	windows, err := eval.Windows(corpus.Read(f.data, cmd.InOrStdin(), corpus.DefaultFields), m.Tokenizer, f.recipe, f.windows)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.data, err)
+	}
+	e, err := engine.New(&m.Weights, engine.Options{Threads: f.model.threads, Kernels: f.model.kernels, KVBudget: int64(f.model.kvBudget)})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	evaluation := &eval.Evaluation{
+		NewSequence: func() eval.Sequence { return e.NewSequence() },
+		Tokenizer:   m.Tokenizer, Rows: rows, Recipe: f.recipe,
+	}
+	settings := eval.Settings{Model: filepath.Base(m.Path), Data: filepath.Base(f.data), Recipe: f.recipe}
+	if f.index != "" || f.corpus != "" {
+		index, err := f.openIndex(cmd)
+		if err != nil {
+			return err
+		}
+		defer index.Close()
+		evaluation.Retriever = index
+		info := index.Info()
+		settings.Index = fmt.Sprintf("%s: %d passages of %s", filepath.Base(cmp.Or(f.index, f.corpus)), info.Passages, info.Chunking)
+	}
+	log := eval.NewLog()
+	if f.output != "" {
+		if log, err = eval.OpenLog(f.output, settings, windows); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, log.Close()) }()
+	}
+	bar := progress.New(cmd.ErrOrStderr(), "scoring windows", int64(len(windows)), false)
+	err = evaluation.Run(cmd.Context(), windows, log, func() { bar.Add(1) })
+	bar.Finish()
+	if errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	return errors.Join(err, f.report(cmd.OutOrStdout(), eval.Summarise(log, rows, windows, pairs)), f.export(evaluation, windows, log))
+}
+
+// openIndex opens the index, or that of the corpus, which it makes if need be.
+func (f *evalPerplexityFlags) openIndex(cmd *cobra.Command) (*bm25.Index, error) {
+	dir := f.index
+	if f.corpus != "" {
+		root, err := filepath.Abs(f.corpus)
+		if err != nil {
+			return nil, err
+		}
+		l := &library{
+			name: f.corpus, root: root, docs: flashback.ReadDocuments(root),
+			state: func(h hash.Hash) error { return folderState(h, root) },
+		}
+		log := cmd.ErrOrStderr()
+		if dir, err = l.index(cmd.Context(), f.model.model, false, log, log); err != nil {
+			return nil, err
+		}
+	}
+	return bm25.Open(dir, bm25.Options{})
+}
+
+// report prints the tables and draws the plot.
+func (f *evalPerplexityFlags) report(out io.Writer, r eval.Result) error {
+	err := r.Markdown(out)
+	if f.graph == "" || r.Windows == 0 {
+		return err
+	}
+	return errors.Join(err, r.Plot(f.graph, fmt.Sprintf("%s, %d windows", filepath.Base(f.data), r.Windows)))
+}
+
+// export writes the cases of --export. A run that was interrupted exports what it
+// completed.
+func (f *evalPerplexityFlags) export(e *eval.Evaluation, windows []eval.Window, log *eval.Log) error {
+	if f.exported == "" {
+		return nil
+	}
+	return atomicfile.Write(f.exported, func(w io.Writer) error {
+		return e.Export(context.Background(), w, windows, log)
+	})
+}

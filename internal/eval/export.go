@@ -1,0 +1,52 @@
+package eval
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+)
+
+// Case is one scored stride as another implementation can score it:
+// tools/reference/placements_eval.py does with transformers.
+type Case struct {
+	Row       string    `json:"row"`
+	Window    int       `json:"window"`
+	Placement string    `json:"placement"`
+	Echo      int       `json:"echo"`
+	Context   []int32   `json:"context"` // the sink, where there is one, first
+	Evidence  [][]int32 `json:"evidence"`
+	Target    []int32   `json:"target"`
+	Ours      []float64 `json:"ours"` // the natural log-probabilities that we found
+}
+
+// Export writes the cases of all windows that are complete, one as JSON a line.
+func (e *Evaluation) Export(ctx context.Context, w io.Writer, windows []Window, log *Log) error {
+	out := json.NewEncoder(w)
+	for _, window := range log.Complete(e.Rows, windows) {
+		strides, err := e.strides(ctx, window)
+		if err != nil {
+			return err
+		}
+		for _, r := range e.Rows {
+			score, _ := log.Score(r, window)
+			for i, st := range strides {
+				c := Case{
+					Row: r.String(), Window: window.Index, Placement: r.Placement.Name, Echo: r.Placement.Echo,
+					Evidence: [][]int32{}, Target: st.target, Ours: score.Strides[i].LogProbs,
+				}
+				if r.Sink >= 0 {
+					c.Context = []int32{r.Sink}
+				}
+				c.Context = append(c.Context, window.Tokens[:st.context]...)
+				_, evidence := e.place(r, st)
+				for _, ev := range evidence {
+					c.Evidence = append(c.Evidence, ev.Tokens)
+				}
+				if err := out.Encode(c); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

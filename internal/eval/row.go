@@ -1,0 +1,138 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/flashback-lm/flashback/internal/placement"
+)
+
+// Row is one row of the table: where evidence stands, and how much of it.
+type Row struct {
+	Placement placement.Placement // with its echo
+	K         int                 // passages a stride; 0 for none
+	Sink      int32               // token put first in every text, or -1
+}
+
+// ParseRow reads a placement and its options, such as "none", "virtual:k=2",
+// "append:echo=16" or "virtual:k=2:sink=0". A row that names no sink gets the one
+// given.
+func ParseRow(s string, sink int32) (Row, error) {
+	bad := func(format string, args ...any) (Row, error) {
+		return Row{}, fmt.Errorf("row %q: %s", s, fmt.Sprintf(format, args...))
+	}
+	name, rest, more := strings.Cut(s, ":")
+	p, err := placement.Parse(name)
+	if err != nil {
+		return bad("%v", err)
+	}
+	r := Row{Placement: p, K: 1, Sink: sink}
+	if p.Evidence == placement.Nowhere {
+		r.K = 0
+	}
+	for more {
+		var option string
+		option, rest, more = strings.Cut(rest, ":")
+		key, value, _ := strings.Cut(option, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 0 || n > math.MaxInt32 {
+			return bad("%q is none of echo=N, k=N, sink=ID", option)
+		}
+		switch key {
+		case "echo":
+			if r.Placement, err = p.WithEcho(n); err != nil {
+				return bad("%v", err)
+			}
+		case "k":
+			if n == 0 || r.K == 0 {
+				return bad("%s takes no %s passages", name, value)
+			}
+			r.K = n
+		case "sink":
+			r.Sink = int32(n)
+		default:
+			return bad("%q is none of echo=N, k=N, sink=ID", option)
+		}
+	}
+	return r, nil
+}
+
+// ParseRows reads rows, each at most once.
+func ParseRows(names []string, sink int32) ([]Row, error) {
+	var rows []Row
+	for _, name := range names {
+		r, err := ParseRow(name, sink)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(rows, r) {
+			return nil, fmt.Errorf("row %s is there twice", r)
+		}
+		rows = append(rows, r)
+	}
+	if len(rows) == 0 {
+		return nil, errors.New("no row")
+	}
+	return rows, nil
+}
+
+// Branches returns how many contexts a stride has whose probabilities are mixed.
+func (r Row) Branches() int {
+	if r.Placement.SideBySide {
+		return 1
+	}
+	return max(1, r.K)
+}
+
+// String returns what ParseRow reads, options that are the placement's own left
+// out: one name a row.
+func (r Row) String() string {
+	name := r.Placement.Name
+	if own, err := placement.Parse(name); err == nil && r.Placement.Echo != own.Echo {
+		name += fmt.Sprintf(":echo=%d", r.Placement.Echo)
+	}
+	if r.K > 1 {
+		name += fmt.Sprintf(":k=%d", r.K)
+	}
+	if r.Sink >= 0 {
+		name += fmt.Sprintf(":sink=%d", r.Sink)
+	}
+	return name
+}
+
+// Pair names two rows to compare.
+type Pair struct{ A, B Row }
+
+// ParsePair reads two of the rows, "A,B".
+func ParsePair(s string, rows []Row, sink int32) (Pair, error) {
+	names := strings.Split(s, ",")
+	if len(names) != 2 {
+		return Pair{}, fmt.Errorf("%q names %d rows: give two, A,B", s, len(names))
+	}
+	pair, err := ParseRows(names, sink)
+	if err != nil {
+		return Pair{}, err
+	}
+	for _, r := range pair {
+		if !slices.Contains(rows, r) {
+			return Pair{}, fmt.Errorf("%s is not among the rows", r)
+		}
+	}
+	return Pair{pair[0], pair[1]}, nil
+}
+
+// AgainstNone pairs each row with the row none of the same sink, if there is one.
+func AgainstNone(rows []Row) []Pair {
+	var pairs []Pair
+	for _, r := range rows {
+		none := Row{Placement: placement.None, Sink: r.Sink}
+		if r != none && slices.Contains(rows, none) {
+			pairs = append(pairs, Pair{r, none})
+		}
+	}
+	return pairs
+}

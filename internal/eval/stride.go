@@ -1,0 +1,72 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/retrieve"
+)
+
+// stride is one place of a window that is scored, the same for all rows.
+type stride struct {
+	context  int     // tokens before it
+	target   []int32 // [Recipe.Stride]
+	words    int     // that begin in the target
+	passages []retrieve.Passage
+}
+
+// strides looks up what the strides of a window need: as many passages as the
+// row that takes the most.
+func (e *Evaluation) strides(ctx context.Context, w Window) ([]stride, error) {
+	k := 0
+	for _, r := range e.Rows {
+		k = max(k, r.K)
+	}
+	query := ralm.LastTokens(e.Tokenizer, ralm.Defaults().QueryLen)
+	var strides []stride
+	for _, p := range e.Recipe.Contexts() {
+		text := w.Tokens[:p]
+		st := stride{context: p, target: w.Tokens[p : p+e.Recipe.Stride]}
+		st.words = newWords(e.Tokenizer.Decode(text), e.Tokenizer.Decode(st.target))
+		if k > 0 {
+			var err error
+			if st.passages, err = lookUp(ctx, e.Retriever, query(text, 0), k, w); err != nil {
+				return nil, fmt.Errorf("looking passages up for window %d: %w", w.Index, err)
+			}
+		}
+		strides = append(strides, st)
+	}
+	return strides, nil
+}
+
+// newWords counts the words, runs without blanks, that begin in the target. Over
+// all strides of a text that are all its words behind the first context, wherever
+// tokens cut them.
+func newWords(before, target string) int {
+	return len(strings.Fields(before+target)) - len(strings.Fields(before))
+}
+
+// lookUp returns the k best passages that are not the window's own document: none
+// of its title, its id, or a chunk of it.
+func lookUp(ctx context.Context, r retrieve.Retriever, query string, k int, w Window) ([]retrieve.Passage, error) {
+	q := retrieve.Query{Text: query, ExcludeIDs: []string{w.Document}}
+	if w.Title != "" {
+		q.ExcludeTitles = []string{w.Title}
+	}
+	for q.K = k; ; q.K *= 2 {
+		found, err := r.Retrieve(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		all := len(found) < q.K
+		found = slices.DeleteFunc(found, func(p retrieve.Passage) bool {
+			return p.ID == w.Document || strings.HasPrefix(p.ID, w.Document+"#")
+		})
+		if all || len(found) >= k {
+			return found[:min(k, len(found))], nil
+		}
+	}
+}
