@@ -4,15 +4,15 @@
 
 // func matMulInt8NibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·matMulInt8NibblesAMX(SB), $1600-56
+TEXT ·matMulInt8NibblesAMX(SB), $5632-56
 	LEAQ      tileConfig<>+0(SB), AX
 	BYTE      $0xc4
 	BYTE      $0xe2
 	BYTE      $0x78
 	BYTE      $0x49
 	BYTE      $0x00
-	LEAQ      63(SP), SI
-	ANDQ      $-64, SI
+	LEAQ      2047(SP), SI
+	ANDQ      $-2048, SI
 	MOVQ      $0x00000040, DX
 	MOVQ      cols+32(FP), CX
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -27,85 +27,146 @@ TEXT ·matMulInt8NibblesAMX(SB), $1600-56
 	JZ        end2
 
 loop1:
-	MOVQ   q+16(FP), AX
-	MOVQ   blocks+24(FP), R13
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	MOVQ   R9, R14
-	TESTQ  R14, R14
-	JZ     end4
+	MOVQ      q+16(FP), AX
+	MOVQ      blocks+24(FP), R13
+	VXORPS    Z1, Z1, Z1
+	VXORPS    Z2, Z2, Z2
+	VXORPS    Z3, Z3, Z3
+	VXORPS    Z4, Z4, Z4
+	VXORPS    Z5, Z5, Z5
+	VXORPS    Z6, Z6, Z6
+	VXORPS    Z7, Z7, Z7
+	VXORPS    Z8, Z8, Z8
+	VXORPS    Z9, Z9, Z9
+	VXORPS    Z10, Z10, Z10
+	VXORPS    Z11, Z11, Z11
+	VXORPS    Z12, Z12, Z12
+	VXORPS    Z13, Z13, Z13
+	VXORPS    Z14, Z14, Z14
+	VXORPS    Z15, Z15, Z15
+	VXORPS    Z16, Z16, Z16
+	LEAQ      2048(SI), BX
+	VMOVDQU32 (R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, (BX)
+	VMOVDQU32 Z18, 64(BX)
+	VMOVDQU32 64(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 128(BX)
+	VMOVDQU32 Z18, 192(BX)
+	VMOVDQU32 128(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 256(BX)
+	VMOVDQU32 Z18, 320(BX)
+	VMOVDQU32 192(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 384(BX)
+	VMOVDQU32 Z18, 448(BX)
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x49
+	BYTE      $0xc0
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x4b
+	BYTE      $0x0c
+	BYTE      $0x08
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x4b
+	BYTE      $0x14
+	BYTE      $0x13
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x6a
+	BYTE      $0x5e
+	BYTE      $0xc1
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7a
+	BYTE      $0x4b
+	BYTE      $0x04
+	BYTE      $0x16
+	ADDQ      $0x00000020, AX
+	MOVQ      R9, R14
+	TESTQ     R14, R14
+	JZ        end4
 
 loop3:
-	LEAQ         1024(SI), BX
-	VMOVDQU32    (R8), Z17
-	VPSRLW       $0x04, Z17, Z18
-	VPANDD       Z0, Z17, Z17
-	VPANDD       Z0, Z18, Z18
-	VMOVDQU32    Z17, 1024(SI)
-	VMOVDQU32    Z18, 1088(SI)
-	VMOVDQU32    64(R8), Z17
-	VPSRLW       $0x04, Z17, Z18
-	VPANDD       Z0, Z17, Z17
-	VPANDD       Z0, Z18, Z18
-	VMOVDQU32    Z17, 1152(SI)
-	VMOVDQU32    Z18, 1216(SI)
-	VMOVDQU32    128(R8), Z17
-	VPSRLW       $0x04, Z17, Z18
-	VPANDD       Z0, Z17, Z17
-	VPANDD       Z0, Z18, Z18
-	VMOVDQU32    Z17, 1280(SI)
-	VMOVDQU32    Z18, 1344(SI)
-	VMOVDQU32    192(R8), Z17
-	VPSRLW       $0x04, Z17, Z18
-	VPANDD       Z0, Z17, Z17
-	VPANDD       Z0, Z18, Z18
-	VMOVDQU32    Z17, 1408(SI)
-	VMOVDQU32    Z18, 1472(SI)
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x7b
-	BYTE         $0x49
-	BYTE         $0xc0
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x7b
-	BYTE         $0x4b
-	BYTE         $0x0c
-	BYTE         $0x08
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x7b
-	BYTE         $0x4b
-	BYTE         $0x14
-	BYTE         $0x13
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x6a
-	BYTE         $0x5e
-	BYTE         $0xc1
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x7a
-	BYTE         $0x4b
-	BYTE         $0x04
-	BYTE         $0x16
+	MOVQ      SI, R15
+	CMPQ      R14, $0x00000001
+	JEQ       last5
+	XORQ      $0x00000400, SI
+	LEAQ      2048(SI), BX
+	VMOVDQU32 288(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, (BX)
+	VMOVDQU32 Z18, 64(BX)
+	VMOVDQU32 352(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 128(BX)
+	VMOVDQU32 Z18, 192(BX)
+	VMOVDQU32 416(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 256(BX)
+	VMOVDQU32 Z18, 320(BX)
+	VMOVDQU32 480(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 384(BX)
+	VMOVDQU32 Z18, 448(BX)
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x49
+	BYTE      $0xc0
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x4b
+	BYTE      $0x0c
+	BYTE      $0x08
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x4b
+	BYTE      $0x14
+	BYTE      $0x13
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x6a
+	BYTE      $0x5e
+	BYTE      $0xc1
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7a
+	BYTE      $0x4b
+	BYTE      $0x04
+	BYTE      $0x16
+	ADDQ      $0x00000020, AX
+
+last5:
 	VCVTPH2PS    256(R8), Z17
 	MOVQ         R13, BX
-	VMOVDQU32    (SI), Z18
+	VMOVDQU32    (R15), Z18
 	VPBROADCASTD 8(BX), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -113,7 +174,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z1, Z1
-	VMOVDQU32    64(SI), Z18
+	VMOVDQU32    64(R15), Z18
 	VPBROADCASTD 8(BX)(R10*1), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -121,7 +182,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z2, Z2
-	VMOVDQU32    128(SI), Z18
+	VMOVDQU32    128(R15), Z18
 	VPBROADCASTD 8(BX)(R10*2), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -129,7 +190,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z3, Z3
-	VMOVDQU32    192(SI), Z18
+	VMOVDQU32    192(R15), Z18
 	VPBROADCASTD 8(BX)(R11*1), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -138,7 +199,7 @@ loop3:
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z4, Z4
 	LEAQ         (BX)(R10*4), BX
-	VMOVDQU32    256(SI), Z18
+	VMOVDQU32    256(R15), Z18
 	VPBROADCASTD 8(BX), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -146,7 +207,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z5, Z5
-	VMOVDQU32    320(SI), Z18
+	VMOVDQU32    320(R15), Z18
 	VPBROADCASTD 8(BX)(R10*1), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -154,7 +215,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z6, Z6
-	VMOVDQU32    384(SI), Z18
+	VMOVDQU32    384(R15), Z18
 	VPBROADCASTD 8(BX)(R10*2), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -162,7 +223,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z7, Z7
-	VMOVDQU32    448(SI), Z18
+	VMOVDQU32    448(R15), Z18
 	VPBROADCASTD 8(BX)(R11*1), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -171,7 +232,7 @@ loop3:
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z8, Z8
 	LEAQ         (BX)(R10*4), BX
-	VMOVDQU32    512(SI), Z18
+	VMOVDQU32    512(R15), Z18
 	VPBROADCASTD 8(BX), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -179,7 +240,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z9, Z9
-	VMOVDQU32    576(SI), Z18
+	VMOVDQU32    576(R15), Z18
 	VPBROADCASTD 8(BX)(R10*1), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -187,7 +248,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z10, Z10
-	VMOVDQU32    640(SI), Z18
+	VMOVDQU32    640(R15), Z18
 	VPBROADCASTD 8(BX)(R10*2), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -195,7 +256,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z11, Z11
-	VMOVDQU32    704(SI), Z18
+	VMOVDQU32    704(R15), Z18
 	VPBROADCASTD 8(BX)(R11*1), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -204,7 +265,7 @@ loop3:
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z12, Z12
 	LEAQ         (BX)(R10*4), BX
-	VMOVDQU32    768(SI), Z18
+	VMOVDQU32    768(R15), Z18
 	VPBROADCASTD 8(BX), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -212,7 +273,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z13, Z13
-	VMOVDQU32    832(SI), Z18
+	VMOVDQU32    832(R15), Z18
 	VPBROADCASTD 8(BX)(R10*1), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -220,7 +281,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z14, Z14
-	VMOVDQU32    896(SI), Z18
+	VMOVDQU32    896(R15), Z18
 	VPBROADCASTD 8(BX)(R10*2), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -228,7 +289,7 @@ loop3:
 	VCVTDQ2PS    Z18, Z18
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z15, Z15
-	VMOVDQU32    960(SI), Z18
+	VMOVDQU32    960(R15), Z18
 	VPBROADCASTD 8(BX)(R11*1), Z19
 	VPSLLD       $0x03, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
@@ -237,7 +298,6 @@ loop3:
 	VMULPS       Z18, Z19, Z19
 	VADDPS       Z19, Z16, Z16
 	LEAQ         (BX)(R10*4), BX
-	ADDQ         $0x00000020, AX
 	ADDQ         $0x0000000c, R13
 	ADDQ         $0x00000120, R8
 	DECQ         R14
@@ -329,15 +389,15 @@ GLOBL c0f0f0f0f<>(SB), RODATA|NOPTR, $64
 
 // func matMulInt8OffsetNibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·matMulInt8OffsetNibblesAMX(SB), $1600-56
+TEXT ·matMulInt8OffsetNibblesAMX(SB), $5632-56
 	LEAQ      tileConfig<>+0(SB), AX
 	BYTE      $0xc4
 	BYTE      $0xe2
 	BYTE      $0x78
 	BYTE      $0x49
 	BYTE      $0x00
-	LEAQ      63(SP), SI
-	ANDQ      $-64, SI
+	LEAQ      2047(SP), SI
+	ANDQ      $-2048, SI
 	MOVQ      $0x00000040, DX
 	MOVQ      cols+32(FP), CX
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -349,110 +409,171 @@ TEXT ·matMulInt8OffsetNibblesAMX(SB), $1600-56
 	LEAQ      (R10)(R10*2), R11
 	MOVQ      groups+48(FP), R12
 	TESTQ     R12, R12
-	JZ        end6
+	JZ        end7
 
-loop5:
-	MOVQ   q+16(FP), AX
-	MOVQ   blocks+24(FP), R13
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	MOVQ   R9, R14
-	TESTQ  R14, R14
-	JZ     end8
+loop6:
+	MOVQ      q+16(FP), AX
+	MOVQ      blocks+24(FP), R13
+	VXORPS    Z1, Z1, Z1
+	VXORPS    Z2, Z2, Z2
+	VXORPS    Z3, Z3, Z3
+	VXORPS    Z4, Z4, Z4
+	VXORPS    Z5, Z5, Z5
+	VXORPS    Z6, Z6, Z6
+	VXORPS    Z7, Z7, Z7
+	VXORPS    Z8, Z8, Z8
+	VXORPS    Z9, Z9, Z9
+	VXORPS    Z10, Z10, Z10
+	VXORPS    Z11, Z11, Z11
+	VXORPS    Z12, Z12, Z12
+	VXORPS    Z13, Z13, Z13
+	VXORPS    Z14, Z14, Z14
+	VXORPS    Z15, Z15, Z15
+	VXORPS    Z16, Z16, Z16
+	LEAQ      2048(SI), BX
+	VMOVDQU32 (R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, (BX)
+	VMOVDQU32 Z18, 64(BX)
+	VMOVDQU32 64(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 128(BX)
+	VMOVDQU32 Z18, 192(BX)
+	VMOVDQU32 128(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 256(BX)
+	VMOVDQU32 Z18, 320(BX)
+	VMOVDQU32 192(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 384(BX)
+	VMOVDQU32 Z18, 448(BX)
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x49
+	BYTE      $0xc0
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x4b
+	BYTE      $0x0c
+	BYTE      $0x08
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x4b
+	BYTE      $0x14
+	BYTE      $0x13
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x6a
+	BYTE      $0x5e
+	BYTE      $0xc1
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7a
+	BYTE      $0x4b
+	BYTE      $0x04
+	BYTE      $0x16
+	ADDQ      $0x00000020, AX
+	MOVQ      R9, R14
+	TESTQ     R14, R14
+	JZ        end9
 
-loop7:
-	LEAQ        1024(SI), BX
-	VMOVDQU32   (R8), Z17
-	VPSRLW      $0x04, Z17, Z18
-	VPANDD      Z0, Z17, Z17
-	VPANDD      Z0, Z18, Z18
-	VMOVDQU32   Z17, 1024(SI)
-	VMOVDQU32   Z18, 1088(SI)
-	VMOVDQU32   64(R8), Z17
-	VPSRLW      $0x04, Z17, Z18
-	VPANDD      Z0, Z17, Z17
-	VPANDD      Z0, Z18, Z18
-	VMOVDQU32   Z17, 1152(SI)
-	VMOVDQU32   Z18, 1216(SI)
-	VMOVDQU32   128(R8), Z17
-	VPSRLW      $0x04, Z17, Z18
-	VPANDD      Z0, Z17, Z17
-	VPANDD      Z0, Z18, Z18
-	VMOVDQU32   Z17, 1280(SI)
-	VMOVDQU32   Z18, 1344(SI)
-	VMOVDQU32   192(R8), Z17
-	VPSRLW      $0x04, Z17, Z18
-	VPANDD      Z0, Z17, Z17
-	VPANDD      Z0, Z18, Z18
-	VMOVDQU32   Z17, 1408(SI)
-	VMOVDQU32   Z18, 1472(SI)
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x49
-	BYTE        $0xc0
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0x0c
-	BYTE        $0x08
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x7b
-	BYTE        $0x4b
-	BYTE        $0x14
-	BYTE        $0x13
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x6a
-	BYTE        $0x5e
-	BYTE        $0xc1
-	BYTE        $0xc4
-	BYTE        $0xe2
-	BYTE        $0x7a
-	BYTE        $0x4b
-	BYTE        $0x04
-	BYTE        $0x16
+loop8:
+	MOVQ      SI, R15
+	CMPQ      R14, $0x00000001
+	JEQ       last10
+	XORQ      $0x00000400, SI
+	LEAQ      2048(SI), BX
+	VMOVDQU32 320(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, (BX)
+	VMOVDQU32 Z18, 64(BX)
+	VMOVDQU32 384(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 128(BX)
+	VMOVDQU32 Z18, 192(BX)
+	VMOVDQU32 448(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 256(BX)
+	VMOVDQU32 Z18, 320(BX)
+	VMOVDQU32 512(R8), Z17
+	VPSRLW    $0x04, Z17, Z18
+	VPANDD    Z0, Z17, Z17
+	VPANDD    Z0, Z18, Z18
+	VMOVDQU32 Z17, 384(BX)
+	VMOVDQU32 Z18, 448(BX)
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x49
+	BYTE      $0xc0
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x4b
+	BYTE      $0x0c
+	BYTE      $0x08
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7b
+	BYTE      $0x4b
+	BYTE      $0x14
+	BYTE      $0x13
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x6a
+	BYTE      $0x5e
+	BYTE      $0xc1
+	BYTE      $0xc4
+	BYTE      $0xe2
+	BYTE      $0x7a
+	BYTE      $0x4b
+	BYTE      $0x04
+	BYTE      $0x16
+	ADDQ      $0x00000020, AX
+
+last10:
 	VCVTPH2PS   256(R8), Z17
 	VCVTPH2PS   288(R8), Z18
 	MOVQ        R13, BX
-	VMOVDQU32   (SI), Z19
+	VMOVDQU32   (R15), Z19
 	VMULPS.BCST (BX), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z1, Z1
 	VMULPS.BCST 4(BX), Z18, Z20
 	VADDPS      Z20, Z1, Z1
-	VMOVDQU32   64(SI), Z19
+	VMOVDQU32   64(R15), Z19
 	VMULPS.BCST (BX)(R10*1), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z2, Z2
 	VMULPS.BCST 4(BX)(R10*1), Z18, Z20
 	VADDPS      Z20, Z2, Z2
-	VMOVDQU32   128(SI), Z19
+	VMOVDQU32   128(R15), Z19
 	VMULPS.BCST (BX)(R10*2), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z3, Z3
 	VMULPS.BCST 4(BX)(R10*2), Z18, Z20
 	VADDPS      Z20, Z3, Z3
-	VMOVDQU32   192(SI), Z19
+	VMOVDQU32   192(R15), Z19
 	VMULPS.BCST (BX)(R11*1), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
@@ -460,28 +581,28 @@ loop7:
 	VMULPS.BCST 4(BX)(R11*1), Z18, Z20
 	VADDPS      Z20, Z4, Z4
 	LEAQ        (BX)(R10*4), BX
-	VMOVDQU32   256(SI), Z19
+	VMOVDQU32   256(R15), Z19
 	VMULPS.BCST (BX), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z5, Z5
 	VMULPS.BCST 4(BX), Z18, Z20
 	VADDPS      Z20, Z5, Z5
-	VMOVDQU32   320(SI), Z19
+	VMOVDQU32   320(R15), Z19
 	VMULPS.BCST (BX)(R10*1), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z6, Z6
 	VMULPS.BCST 4(BX)(R10*1), Z18, Z20
 	VADDPS      Z20, Z6, Z6
-	VMOVDQU32   384(SI), Z19
+	VMOVDQU32   384(R15), Z19
 	VMULPS.BCST (BX)(R10*2), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z7, Z7
 	VMULPS.BCST 4(BX)(R10*2), Z18, Z20
 	VADDPS      Z20, Z7, Z7
-	VMOVDQU32   448(SI), Z19
+	VMOVDQU32   448(R15), Z19
 	VMULPS.BCST (BX)(R11*1), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
@@ -489,28 +610,28 @@ loop7:
 	VMULPS.BCST 4(BX)(R11*1), Z18, Z20
 	VADDPS      Z20, Z8, Z8
 	LEAQ        (BX)(R10*4), BX
-	VMOVDQU32   512(SI), Z19
+	VMOVDQU32   512(R15), Z19
 	VMULPS.BCST (BX), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z9, Z9
 	VMULPS.BCST 4(BX), Z18, Z20
 	VADDPS      Z20, Z9, Z9
-	VMOVDQU32   576(SI), Z19
+	VMOVDQU32   576(R15), Z19
 	VMULPS.BCST (BX)(R10*1), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z10, Z10
 	VMULPS.BCST 4(BX)(R10*1), Z18, Z20
 	VADDPS      Z20, Z10, Z10
-	VMOVDQU32   640(SI), Z19
+	VMOVDQU32   640(R15), Z19
 	VMULPS.BCST (BX)(R10*2), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z11, Z11
 	VMULPS.BCST 4(BX)(R10*2), Z18, Z20
 	VADDPS      Z20, Z11, Z11
-	VMOVDQU32   704(SI), Z19
+	VMOVDQU32   704(R15), Z19
 	VMULPS.BCST (BX)(R11*1), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
@@ -518,28 +639,28 @@ loop7:
 	VMULPS.BCST 4(BX)(R11*1), Z18, Z20
 	VADDPS      Z20, Z12, Z12
 	LEAQ        (BX)(R10*4), BX
-	VMOVDQU32   768(SI), Z19
+	VMOVDQU32   768(R15), Z19
 	VMULPS.BCST (BX), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z13, Z13
 	VMULPS.BCST 4(BX), Z18, Z20
 	VADDPS      Z20, Z13, Z13
-	VMOVDQU32   832(SI), Z19
+	VMOVDQU32   832(R15), Z19
 	VMULPS.BCST (BX)(R10*1), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z14, Z14
 	VMULPS.BCST 4(BX)(R10*1), Z18, Z20
 	VADDPS      Z20, Z14, Z14
-	VMOVDQU32   896(SI), Z19
+	VMOVDQU32   896(R15), Z19
 	VMULPS.BCST (BX)(R10*2), Z17, Z20
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z20, Z20
 	VADDPS      Z20, Z15, Z15
 	VMULPS.BCST 4(BX)(R10*2), Z18, Z20
 	VADDPS      Z20, Z15, Z15
-	VMOVDQU32   960(SI), Z19
+	VMOVDQU32   960(R15), Z19
 	VMULPS.BCST (BX)(R11*1), Z17, Z17
 	VCVTDQ2PS   Z19, Z19
 	VMULPS      Z19, Z17, Z17
@@ -547,13 +668,12 @@ loop7:
 	VMULPS.BCST 4(BX)(R11*1), Z18, Z17
 	VADDPS      Z17, Z16, Z16
 	LEAQ        (BX)(R10*4), BX
-	ADDQ        $0x00000020, AX
 	ADDQ        $0x0000000c, R13
 	ADDQ        $0x00000140, R8
 	DECQ        R14
-	JNZ         loop7
+	JNZ         loop8
 
-end8:
+end9:
 	MOVQ    ldo+8(FP), AX
 	SHLQ    $0x02, AX
 	MOVQ    DI, BX
@@ -590,9 +710,9 @@ end8:
 	VMOVUPS Z16, (BX)
 	ADDQ    $0x00000040, DI
 	DECQ    R12
-	JNZ     loop5
+	JNZ     loop6
 
-end6:
+end7:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x78
@@ -603,15 +723,15 @@ end6:
 
 // func matMulInt8WideAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·matMulInt8WideAMX(SB), $1600-56
+TEXT ·matMulInt8WideAMX(SB), $5632-56
 	LEAQ   tileConfig<>+0(SB), AX
 	BYTE   $0xc4
 	BYTE   $0xe2
 	BYTE   $0x78
 	BYTE   $0x49
 	BYTE   $0x00
-	LEAQ   63(SP), SI
-	ANDQ   $-64, SI
+	LEAQ   2047(SP), SI
+	ANDQ   $-2048, SI
 	MOVQ   $0x00000040, DX
 	MOVQ   cols+32(FP), CX
 	MOVQ   out+0(FP), DI
@@ -622,9 +742,9 @@ TEXT ·matMulInt8WideAMX(SB), $1600-56
 	LEAQ   (R10)(R10*2), R11
 	MOVQ   groups+48(FP), R12
 	TESTQ  R12, R12
-	JZ     end10
+	JZ     end12
 
-loop9:
+loop11:
 	MOVQ   q+16(FP), AX
 	MOVQ   blocks+24(FP), R13
 	VXORPS Z0, Z0, Z0
@@ -643,43 +763,80 @@ loop9:
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
+	LEAQ   (R8), BX
+	BYTE   $0xc4
+	BYTE   $0xe2
+	BYTE   $0x7b
+	BYTE   $0x49
+	BYTE   $0xc0
+	BYTE   $0xc4
+	BYTE   $0xe2
+	BYTE   $0x7b
+	BYTE   $0x4b
+	BYTE   $0x0c
+	BYTE   $0x08
+	BYTE   $0xc4
+	BYTE   $0xe2
+	BYTE   $0x7b
+	BYTE   $0x4b
+	BYTE   $0x14
+	BYTE   $0x13
+	BYTE   $0xc4
+	BYTE   $0xe2
+	BYTE   $0x6a
+	BYTE   $0x5e
+	BYTE   $0xc1
+	BYTE   $0xc4
+	BYTE   $0xe2
+	BYTE   $0x7a
+	BYTE   $0x4b
+	BYTE   $0x04
+	BYTE   $0x16
+	ADDQ   $0x00000020, AX
 	MOVQ   R9, R14
 	TESTQ  R14, R14
-	JZ     end12
+	JZ     end14
 
-loop11:
-	MOVQ         R8, BX
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x7b
-	BYTE         $0x49
-	BYTE         $0xc0
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x7b
-	BYTE         $0x4b
-	BYTE         $0x0c
-	BYTE         $0x08
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x7b
-	BYTE         $0x4b
-	BYTE         $0x14
-	BYTE         $0x13
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x6a
-	BYTE         $0x5e
-	BYTE         $0xc1
-	BYTE         $0xc4
-	BYTE         $0xe2
-	BYTE         $0x7a
-	BYTE         $0x4b
-	BYTE         $0x04
-	BYTE         $0x16
+loop13:
+	MOVQ SI, R15
+	CMPQ R14, $0x00000001
+	JEQ  last15
+	XORQ $0x00000400, SI
+	LEAQ 544(R8), BX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x49
+	BYTE $0xc0
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x0c
+	BYTE $0x08
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x14
+	BYTE $0x13
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x6a
+	BYTE $0x5e
+	BYTE $0xc1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x04
+	BYTE $0x16
+	ADDQ $0x00000020, AX
+
+last15:
 	VCVTPH2PS    512(R8), Z16
 	MOVQ         R13, BX
-	VMOVDQU32    (SI), Z17
+	VMOVDQU32    (R15), Z17
 	VPBROADCASTD 8(BX), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -687,7 +844,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z0, Z0
-	VMOVDQU32    64(SI), Z17
+	VMOVDQU32    64(R15), Z17
 	VPBROADCASTD 8(BX)(R10*1), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -695,7 +852,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z1, Z1
-	VMOVDQU32    128(SI), Z17
+	VMOVDQU32    128(R15), Z17
 	VPBROADCASTD 8(BX)(R10*2), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -703,7 +860,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z2, Z2
-	VMOVDQU32    192(SI), Z17
+	VMOVDQU32    192(R15), Z17
 	VPBROADCASTD 8(BX)(R11*1), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -712,7 +869,7 @@ loop11:
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z3, Z3
 	LEAQ         (BX)(R10*4), BX
-	VMOVDQU32    256(SI), Z17
+	VMOVDQU32    256(R15), Z17
 	VPBROADCASTD 8(BX), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -720,7 +877,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z4, Z4
-	VMOVDQU32    320(SI), Z17
+	VMOVDQU32    320(R15), Z17
 	VPBROADCASTD 8(BX)(R10*1), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -728,7 +885,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z5, Z5
-	VMOVDQU32    384(SI), Z17
+	VMOVDQU32    384(R15), Z17
 	VPBROADCASTD 8(BX)(R10*2), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -736,7 +893,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z6, Z6
-	VMOVDQU32    448(SI), Z17
+	VMOVDQU32    448(R15), Z17
 	VPBROADCASTD 8(BX)(R11*1), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -745,7 +902,7 @@ loop11:
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z7, Z7
 	LEAQ         (BX)(R10*4), BX
-	VMOVDQU32    512(SI), Z17
+	VMOVDQU32    512(R15), Z17
 	VPBROADCASTD 8(BX), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -753,7 +910,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z8, Z8
-	VMOVDQU32    576(SI), Z17
+	VMOVDQU32    576(R15), Z17
 	VPBROADCASTD 8(BX)(R10*1), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -761,7 +918,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z9, Z9
-	VMOVDQU32    640(SI), Z17
+	VMOVDQU32    640(R15), Z17
 	VPBROADCASTD 8(BX)(R10*2), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -769,7 +926,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z10, Z10
-	VMOVDQU32    704(SI), Z17
+	VMOVDQU32    704(R15), Z17
 	VPBROADCASTD 8(BX)(R11*1), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -778,7 +935,7 @@ loop11:
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z11, Z11
 	LEAQ         (BX)(R10*4), BX
-	VMOVDQU32    768(SI), Z17
+	VMOVDQU32    768(R15), Z17
 	VPBROADCASTD 8(BX), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -786,7 +943,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z12, Z12
-	VMOVDQU32    832(SI), Z17
+	VMOVDQU32    832(R15), Z17
 	VPBROADCASTD 8(BX)(R10*1), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -794,7 +951,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z13, Z13
-	VMOVDQU32    896(SI), Z17
+	VMOVDQU32    896(R15), Z17
 	VPBROADCASTD 8(BX)(R10*2), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -802,7 +959,7 @@ loop11:
 	VCVTDQ2PS    Z17, Z17
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z14, Z14
-	VMOVDQU32    960(SI), Z17
+	VMOVDQU32    960(R15), Z17
 	VPBROADCASTD 8(BX)(R11*1), Z18
 	VPSLLD       $0x07, Z18, Z18
 	VPSUBD       Z18, Z17, Z17
@@ -811,13 +968,12 @@ loop11:
 	VMULPS       Z17, Z18, Z18
 	VADDPS       Z18, Z15, Z15
 	LEAQ         (BX)(R10*4), BX
-	ADDQ         $0x00000020, AX
 	ADDQ         $0x0000000c, R13
 	ADDQ         $0x00000220, R8
 	DECQ         R14
-	JNZ          loop11
+	JNZ          loop13
 
-end12:
+end14:
 	MOVQ    ldo+8(FP), AX
 	SHLQ    $0x02, AX
 	MOVQ    DI, BX
@@ -854,9 +1010,9 @@ end12:
 	VMOVUPS Z15, (BX)
 	ADDQ    $0x00000040, DI
 	DECQ    R12
-	JNZ     loop9
+	JNZ     loop11
 
-end10:
+end12:
 	BYTE $0xc4
 	BYTE $0xe2
 	BYTE $0x78

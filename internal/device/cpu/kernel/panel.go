@@ -77,7 +77,7 @@ func (p *Panel) groups(from, to int) []byte {
 // rounded to 8 bits in blocks of 32. An error says which rows have no such
 // blocks or what is out of range.
 func Repack(m tensor.Matrix) (*Panel, error) {
-	if m.Cols%blockColumns != 0 {
+	if m.Cols == 0 || m.Cols%blockColumns != 0 {
 		return nil, fmt.Errorf("%s: rows of %d weights are no multiple of %d, which products with int8 need", m.Name, m.Cols, blockColumns)
 	}
 	p := &Panel{Rows: m.Rows, Cols: m.Cols, coding: wide}

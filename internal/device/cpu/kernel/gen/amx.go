@@ -100,19 +100,22 @@ func int8AMX() {
 const tileRows = 16
 
 // matMulInt8AMX is for 16 rows. Of each block it multiplies one pair of tiles,
-// whose products go through memory to where f32 is. The tiles are configured and
-// released inside, so that Go's scheduler never sees them in use.
+// whose products go through memory to where f32 is; the next block's are under
+// way by then. The tiles are configured and released inside, so that Go's
+// scheduler never sees them in use.
 func matMulInt8AMX(c coding) {
 	TEXT("matMulInt8"+c.name+"AMX", 0, "func(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)")
 	Pragma("noescape")
 	Doc("matMulInt8" + c.name + "AMX is MatMulInt8 for 16 rows and whole groups.")
-	const products = tileRows * 64
-	local := AllocLocal(products + wideCodes + 64)
+	// Aligned memory for the products of two blocks and, behind them, for as many
+	// codes. Flipping the bit of its size turns one into the other.
+	const size = tileRows * 64
+	local := AllocLocal(2*size + size + wideCodes + 2*size)
 	q, cols, tile, scratch, line := reg.RAX, reg.RCX, reg.RBX, reg.RSI, reg.RDX
 	LEAQ(tileConfig(), q)
 	loadTileConfig(q)
-	LEAQ(local.Offset(63), scratch)
-	ANDQ(I32(-64), scratch)
+	LEAQ(local.Offset(2*size-1), scratch)
+	ANDQ(I32(-2*size), scratch)
 	MOVQ(imm(64), line)
 	Load(Param("cols"), cols)
 
@@ -124,39 +127,52 @@ func matMulInt8AMX(c coding) {
 	SHRQ(U8(5), count)
 	IMUL3Q(imm(blockSize), count, stride)
 	stride3 := threefold(stride)
+	t := &int8Tile{coding: c, codes: codes, scales: Mem{Base: codes, Disp: c.codes}}
+
+	// multiply begins the products of the block that starts at disp in the codes.
+	multiply := func(disp int) {
+		if c.wide() {
+			LEAQ(Mem{Base: codes, Disp: disp}, tile)
+		} else {
+			LEAQ(Mem{Base: scratch, Disp: 2 * size}, tile)
+			for at := 0; at < c.codes; at += 64 {
+				for i, weights := range t.weightsAVX512(disp+at, mask) {
+					VMOVDQU32(weights, Mem{Base: tile, Disp: 2*at + 64*i})
+				}
+			}
+		}
+		tileZero(tileC)
+		tileLoad(tileA, q, cols)
+		tileLoad(tileB, tile, line)
+		tileProduct(tileC, tileA, tileB)
+		tileStore(tileC, scratch, line)
+		ADDQ(imm(blockColumns), q)
+	}
 	loop(param("groups"), func() {
 		Load(Param("q"), q)
 		blocks := param("blocks")
 		sums := avx512.zero(tileRows)
-		loop(copyOf(count), func() {
-			t := &int8Tile{coding: c, codes: codes, scales: Mem{Base: codes, Disp: c.codes}}
-			if c.wide() {
-				MOVQ(codes, tile)
-			} else {
-				LEAQ(Mem{Base: scratch, Disp: products}, tile)
-				for at := 0; at < c.codes; at += 64 {
-					for i, weights := range t.weightsAVX512(at, mask) {
-						VMOVDQU32(weights, Mem{Base: scratch, Disp: products + 2*at + 64*i})
-					}
-				}
-			}
-			tileZero(tileC)
-			tileLoad(tileA, q, cols)
-			tileLoad(tileB, tile, line)
-			tileProduct(tileC, tileA, tileB)
-			tileStore(tileC, scratch, line)
+		multiply(0)
+		left := copyOf(count)
+		loop(left, func() {
+			products, last := GP64(), label("last")
+			MOVQ(scratch, products)
+			CMPQ(left, imm(1))
+			JEQ(LabelRef(last))
+			XORQ(imm(size), scratch)
+			multiply(c.bytes())
+			Label(last)
 
 			scale, offset := t.scaleAVX512()
 			at := rows{base: copyOf(blocks), stride: stride, stride3: stride3}
 			for r, sum := range sums {
 				dot := ZMM()
-				VMOVDQU32(Mem{Base: scratch, Disp: 64 * r}, dot)
+				VMOVDQU32(Mem{Base: products, Disp: 64 * r}, dot)
 				t.addAVX512(dot, sum, scale, offset, func(disp int) Mem { return at.at(r%4, disp) })
 				if r%4 == 3 {
 					at.down(4)
 				}
 			}
-			ADDQ(imm(blockColumns), q)
 			ADDQ(imm(blockSize), blocks)
 			ADDQ(imm(c.bytes()), codes)
 		})
