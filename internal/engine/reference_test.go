@@ -94,8 +94,13 @@ func (f *fixture) floats(t *testing.T, name string) []float32 {
 	return out
 }
 
+// newReal opens the real model; with -short, as under the race detector, the test
+// is skipped.
 func newReal(t testing.TB, opt Options) *Engine {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("the real model takes too long for -short")
+	}
 	m, err := model.Load(hubtest.Model(t))
 	if err != nil {
 		t.Fatal(err)
