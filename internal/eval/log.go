@@ -40,38 +40,42 @@ func NewLog() *Log { return &Log{scores: map[logKey]Score{}} }
 // OpenLog opens the log at path, or makes it, and reads what is there. A last line
 // that was cut off by a crash is dropped; scores with other settings or of other
 // windows are an error, never mixed in.
-func OpenLog(path string, s Settings, windows []Window) (l *Log, err error) {
-	l = NewLog()
-	l.path = path
-	if l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			l.file.Close()
-		}
-	}()
-	data, err := io.ReadAll(io.LimitReader(l.file, maxLog+1))
+func OpenLog(path string, s Settings, windows []Window) (*Log, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxLog {
-		return nil, fmt.Errorf("%s: larger than %d MiB, no log of scores; name another file", path, maxLog>>20)
-	}
-	data = data[:bytes.LastIndexByte(data, '\n')+1]
-	if err := l.read(data, s, windows); err != nil {
-		return nil, err
-	}
-	if err := l.file.Truncate(int64(len(data))); err != nil {
-		return nil, err
-	}
-	if _, err := l.file.Seek(int64(len(data)), io.SeekStart); err != nil {
-		return nil, err
-	}
-	if len(data) == 0 {
-		return l, l.write(header{&s})
+	l := &Log{file: file, path: path, scores: map[logKey]Score{}}
+	if err := l.resume(s, windows); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	return l, nil
+}
+
+// resume reads the file's whole lines, drops the rest, and goes on behind them.
+func (l *Log) resume(s Settings, windows []Window) error {
+	data, err := io.ReadAll(io.LimitReader(l.file, maxLog+1))
+	if err != nil {
+		return err
+	}
+	if len(data) > maxLog {
+		return fmt.Errorf("%s: larger than %d MiB, no log of scores; name another file", l.path, maxLog>>20)
+	}
+	if len(data) == 0 {
+		return l.write(header{&s})
+	}
+	lines := data[:bytes.LastIndexByte(data, '\n')+1]
+	if len(lines) == 0 {
+		return fmt.Errorf("%s: no log of scores; name another file", l.path)
+	}
+	if err := l.read(lines, s, windows); err != nil {
+		return err
+	}
+	if err := l.file.Truncate(int64(len(lines))); err != nil {
+		return err
+	}
+	_, err = l.file.Seek(int64(len(lines)), io.SeekStart)
+	return err
 }
 
 // header is the first line.
