@@ -40,7 +40,7 @@ type Options struct {
 	Retriever Retriever
 	// Threads is how many threads compute; 0: one a core.
 	Threads int
-	// Kernels forces a compute path: "go", "avx2" or "avx512"; "": the fastest
+	// Kernels forces a compute path: "go", "avx2", "avx512", "avx512vnni" or "amx"; "": the fastest
 	// that the processor has. Results of different paths differ in the last bits.
 	Kernels string
 	// Compute is "exact" (f32 throughout) or "fast" (int8 activations and f16 keys

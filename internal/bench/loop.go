@@ -116,7 +116,7 @@ func Loop(ctx context.Context, w *model.Weights, eo engine.Options, text *Text, 
 		return nil, err
 	}
 	if eo.KVBudget == 0 {
-		eo.KVBudget = o.kvBudget(w.Config, len(passages))
+		eo.KVBudget = o.kvBudget(w.Config, eo.Compute, len(passages))
 	}
 	var rows []Row
 	for _, length := range o.Contexts {
@@ -136,18 +136,17 @@ func Loop(ctx context.Context, w *model.Weights, eo engine.Options, text *Text, 
 
 // kvBudget returns the bytes that the longest context's strides and all kept
 // passages take at most, so that no kept passage is dropped in between.
-func (o LoopOptions) kvBudget(c model.Config, passages int) int64 {
+func (o LoopOptions) kvBudget(c model.Config, compute engine.Compute, passages int) int64 {
 	context, k := slices.Max(o.Contexts), slices.Max(o.Passages)
 	own := kvcache.Blocks(o.Evidence) + kvcache.Blocks(o.Stride) + 4
 	pages := kvcache.Blocks(context) // the shared context
 	pages += k * (kvcache.Blocks(context+o.Evidence+o.Stride) + own)
 	pages += passages*kvcache.Blocks(o.Evidence) + len(o.Placements)*len(o.Passages)*2*own
-	return int64(pages) * pageBytes(c)
+	return int64(pages) * pageBytes(c, compute)
 }
 
-func pageBytes(c model.Config) int64 {
-	shape := kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
-	return kvcache.PageTokens * int64(shape.TokenBytes())
+func pageBytes(c model.Config, compute engine.Compute) int64 {
+	return kvcache.PageTokens * int64(engine.KVShape(c, compute).TokenBytes())
 }
 
 // loop measures one length of context.
@@ -251,7 +250,7 @@ func (l *loop) rows(repeaters []*repeater) []Row {
 	prepend := 0.0
 	var behind *PeerRow // the peer's append
 	for i, r := range repeaters {
-		rows[i] = r.row(pageBytes(l.e.Config()))
+		rows[i] = r.row(pageBytes(l.e.Config(), l.e.Compute()))
 		if l.o.Peer != nil && len(r.peerMS) > 0 {
 			rows[i].Peer = r.peerRow(l.o.Peer)
 		}

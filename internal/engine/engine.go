@@ -92,10 +92,11 @@ const headRows = 32
 // DefaultKVBudget returns the bytes that hold one context of up to 8192 tokens
 // of the model and a quarter more for evidence.
 func DefaultKVBudget(c model.Config, compute Compute) int64 {
-	return int64(kvShape(c, compute).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
+	return int64(KVShape(c, compute).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
 }
 
-func kvShape(c model.Config, compute Compute) kvcache.Shape {
+// KVShape returns the size of one token's keys and values in a compute.
+func KVShape(c model.Config, compute Compute) kvcache.Shape {
 	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Half: compute == Fast}
 }
 
@@ -121,7 +122,7 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	if opt.KVBudget <= 0 {
 		opt.KVBudget = DefaultKVBudget(w.Config, compute)
 	}
-	pool, err := kvcache.NewPool(kvShape(w.Config, compute), opt.KVBudget)
+	pool, err := kvcache.NewPool(KVShape(w.Config, compute), opt.KVBudget)
 	if err != nil {
 		return nil, err
 	}

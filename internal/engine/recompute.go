@@ -19,7 +19,7 @@ func (e *Engine) Recompute(ctx context.Context, p placement.Placement, text []in
 		// Prepending repeats the text in every branch.
 		tokens += len(ev.Tokens) + len(text) + p.Echo + len(target)
 	}
-	shape := kvShape(e.weights.Config, e.compute)
+	shape := KVShape(e.weights.Config, e.compute)
 	pages := kvcache.Blocks(tokens) + 3*(len(evidence)+1)
 	pool, err := kvcache.NewPool(shape, int64(pages*kvcache.PageTokens)*int64(shape.TokenBytes()))
 	if err != nil {
