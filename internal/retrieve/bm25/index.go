@@ -33,7 +33,8 @@ type Index struct {
 	collection collection
 	similarity similarity
 	blockUnits [boundTFs][256]float32 // what no posting of a block with these bounds exceeds at weight 1
-	denseLimit uint32
+	denseLimit uint32                 // see search.go
+	window     uint32                 // see maxscore.go
 	searchers  sync.Pool
 	cache      *passageCache
 }
@@ -48,7 +49,7 @@ func Open(dir string, opt Options) (*Index, error) {
 	if !(opt.K1 >= 0 && opt.K1 < 1e6) || !(opt.B >= 0 && opt.B <= 1) {
 		return nil, fmt.Errorf("k1 is %g and b %g; k1 must not be negative, b must lie between 0 and 1", opt.K1, opt.B)
 	}
-	x := &Index{dir: dir, denseLimit: denseLimit, cache: newPassageCache(cachedPassages)}
+	x := &Index{dir: dir, denseLimit: denseLimit, window: defaultWindow, cache: newPassageCache(cachedPassages)}
 	for attempt := 0; ; attempt++ {
 		m, err := readManifest(dir)
 		if err != nil {

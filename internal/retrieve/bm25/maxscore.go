@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// window is how many passages are scored together: their sums stay in the
-// first-level cache.
-const window = 1 << 12
+// defaultWindow is how many passages are scored together: their sums stay in the
+// second-level cache, and few blocks lie in two windows.
+const defaultWindow = 1 << 15
 
 // bounds holds, for every window of a segment and every cursor, what a posting
 // adds at most and where the window begins in the list.
@@ -29,9 +29,7 @@ type windowBound struct {
 // others bring so far are looked up in them.
 func (s *searcher) maxScore(i int, seg *segment) error {
 	s.findBounds(seg)
-	if cap(s.acc) < window {
-		s.acc = make([]uint32, window)
-	}
+	s.acc = resize(s.acc, int(s.index.window))
 	n := len(s.cursors)
 	for _, w := range s.bounds.order {
 		if w.bound < s.top.worst().score() {
@@ -39,7 +37,7 @@ func (s *searcher) maxScore(i int, seg *segment) error {
 		}
 		most := s.bounds.most[int(w.window)*n:][:n]
 		start := s.bounds.start[int(w.window)*n:][:n]
-		if err := s.scoreWindow(i, seg, w.window*window, most, start); err != nil {
+		if err := s.scoreWindow(i, seg, w.window*s.index.window, most, start); err != nil {
 			return err
 		}
 	}
@@ -48,8 +46,8 @@ func (s *searcher) maxScore(i int, seg *segment) error {
 
 // findBounds fills s.bounds.
 func (s *searcher) findBounds(seg *segment) {
-	n, b := len(s.cursors), &s.bounds
-	windows := int(seg.docs+window-1) / window
+	n, b, window := len(s.cursors), &s.bounds, s.index.window
+	windows := int((seg.docs + window - 1) / window)
 	b.most = resize(b.most, windows*n)
 	b.start = resize(b.start, windows*n)
 	clear(b.most)
@@ -102,13 +100,14 @@ func resize(s []uint32, n int) []uint32 {
 // scoreWindow scores the passages of one window. The cursors stand from the
 // rarest term to the most frequent.
 func (s *searcher) scoreWindow(i int, seg *segment, lo uint32, most, start []uint32) error {
-	acc := s.acc[:min(window, seg.docs-lo)]
+	acc := s.acc[:min(s.index.window, seg.docs-lo)]
 	clear(acc)
 	worst := s.top.worst().score()
-	// The most frequent lists are not essential while their bounds stay below
-	// the score to beat; rest is the sum of those bounds.
+	// The most frequent lists are not essential while their bounds, whose sum is
+	// rest, stay below half of the score to beat. They could stay below all of it,
+	// but then so many passages are alive that following them costs more.
 	essential, rest := len(s.cursors), uint32(0)
-	for essential > 0 && rest+most[essential-1] < worst {
+	for essential > 0 && rest+most[essential-1] < worst/2 {
 		essential--
 		rest += most[essential]
 	}
@@ -117,7 +116,7 @@ func (s *searcher) scoreWindow(i int, seg *segment, lo uint32, most, start []uin
 			return err
 		}
 	}
-	s.alive = appendAtLeast(s.alive[:0], acc, max(worst-min(rest, worst), 1))
+	s.alive = appendAtLeast(s.alive[:0], acc, max(worst-rest, 1))
 	for j := essential; j < len(s.cursors) && len(s.alive) > 0; j++ {
 		if most[j] > 0 {
 			if err := s.addAlive(acc, lo, &s.cursors[j], start[j]); err != nil {
@@ -213,7 +212,7 @@ func (s *searcher) escaped(c *cursor, n int, b *block, doc uint32) (uint32, erro
 // addAlive adds what a list scores for the passages that are alive: by looking
 // them up where they are few for the window's postings, else by adding all.
 func (s *searcher) addAlive(acc []uint32, lo uint32, c *cursor, start uint32) error {
-	const lookup = 16 // postings that can be added in the time of a look-up
+	const lookup = 64 // postings that can be added in the time of a look-up
 	n := int(start)
 	last := lo + s.alive[len(s.alive)-1]
 	end := n

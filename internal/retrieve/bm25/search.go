@@ -16,7 +16,7 @@ type cursor struct {
 
 // denseLimit is the size of segment up to which adding up every posting is
 // faster than finding out which ones matter (docs/retrieval.md has the figures).
-const denseLimit = 1 << 17
+const denseLimit = 1 << 18
 
 // searchSegment scores one segment and keeps its best passages.
 func (s *searcher) searchSegment(i int, seg *segment) error {
