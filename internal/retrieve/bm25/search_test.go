@@ -159,7 +159,7 @@ func TestMaxScore(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	dense, skipping := open(t, dir), open(t, dir)
-	skipping.denseLimit, skipping.window = 0, 1<<10
+	skipping.denseLimit, skipping.window = 0, 1<<12
 	var decoded, total uint64
 	for range 300 {
 		q := retrieve.Query{Text: randomQuery(rng, passages, 1+rng.IntN(30)), K: []int{1, 3, 10, 100}[rng.IntN(4)]}
