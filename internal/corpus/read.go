@@ -107,7 +107,7 @@ var parsers = map[string]parse{
 	".md": oneDocument(parseMarkdown), ".markdown": oneDocument(parseMarkdown),
 	".html": oneDocument(parseHTML), ".htm": oneDocument(parseHTML), ".xhtml": oneDocument(parseHTML),
 	".docx": oneDocument(parseDOCX), ".pdf": oneDocument(parsePDF),
-	".jsonl": parseJSONL, ".ndjson": parseJSONL, ".csv": parseCSV, ".tsv": parseCSV,
+	".jsonl": parseJSONL, ".ndjson": parseJSONL, ".csv": parseCSV, ".tsv": parseTSV,
 }
 
 // readFile yields the documents of one file and reports whether to go on. A

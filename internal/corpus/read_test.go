@@ -133,7 +133,7 @@ func TestRecords(t *testing.T) {
 	zw.Close()
 	var gz bytes.Buffer
 	gw := gzip.NewWriter(&gz)
-	gw.Write([]byte("id\ttext\na\tone \"quoted\"\n"))
+	gw.Write([]byte("id\ttext\na\tone \"quoted\"\r\nb\t\"open\nc\n"))
 	gw.Close()
 	for _, tc := range []struct {
 		name   string
@@ -146,7 +146,7 @@ func TestRecords(t *testing.T) {
 		{"r.csv", []byte("text,title,id\n\"a, b\",T,1\nc\n"), []string{"1|T|a, b", "r.csv:3||c"}, nil},
 		{"short.csv", []byte("id,text\n1\n2,x\n"), []string{"2||x"}, []string{"short.csv:2"}},
 		{"none.csv", []byte("id,body\n1,x\n"), nil, []string{"none.csv:1"}},
-		{"r.tsv.gz", gz.Bytes(), []string{"a||one \"quoted\""}, nil},
+		{"r.tsv.gz", gz.Bytes(), []string{"a||one \"quoted\"", "b||\"open"}, []string{"r.tsv.gz:4"}},
 		{"empty.csv", nil, nil, nil},
 	} {
 		docs, broken := read(t, write(t, dir, tc.name, tc.data), "")
@@ -219,6 +219,10 @@ func FuzzJSONL(f *testing.F) {
 
 func FuzzCSV(f *testing.F) {
 	fuzzParser(f, ".csv", "text\na\n", "id,text\n\"", "text,text\n,\n", "\ufefftext\n\"a\n\"\"b\"")
+}
+
+func FuzzTSV(f *testing.F) {
+	fuzzParser(f, ".tsv", "text\na\n", "id\ttext\n\"\n\t\n", "\ufefftext\r\na")
 }
 
 func FuzzDOCX(f *testing.F) {

@@ -2,12 +2,12 @@ package corpus
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strconv"
 	"strings"
 )
@@ -92,67 +92,89 @@ func jsonString(field string, raw json.RawMessage) (string, error) {
 	return n.String(), nil
 }
 
-// parseCSV reads comma- or tab-separated records whose first line names the
-// fields.
-func parseCSV(r io.Reader, source, name string, fields Fields, yield func(Document, error) bool) bool {
+// parseCSV reads comma-separated records whose first line names the fields.
+func parseCSV(r io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
 	cr := csv.NewReader(r)
 	cr.ReuseRecord = true
 	cr.FieldsPerRecord = -1
-	if strings.EqualFold(path.Ext(name), ".tsv") {
-		cr.Comma, cr.LazyQuotes = '\t', true
-	}
-	header, err := cr.Read()
-	if err == io.EOF {
-		return true
-	}
+	line := 1
+	return parseColumns(source, fields, yield, func() (record []string, at int, bad, err error) {
+		record, err = cr.Read()
+		if parseErr, ok := errors.AsType[*csv.ParseError](err); ok {
+			line = parseErr.Line
+			return nil, line, parseErr.Err, nil
+		}
+		if err == nil {
+			line, _ = cr.FieldPos(0)
+		}
+		return record, line, nil, err
+	})
+}
+
+// parseTSV reads lines of fields separated by tabs, without quoting, whose first
+// line names the fields.
+func parseTSV(r io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
+	br := bufio.NewReaderSize(r, 1<<16)
+	line := 0
+	return parseColumns(source, fields, yield, func() (record []string, at int, bad, err error) {
+		for {
+			data, err := readLine(br)
+			if err != nil && (err != io.EOF || len(data) == 0) {
+				return nil, line, nil, err
+			}
+			line++
+			if text := strings.TrimRight(string(data), "\r\n"); text != "" {
+				return strings.Split(text, "\t"), line, nil, nil
+			}
+		}
+	})
+}
+
+// parseColumns yields a document for every record that next returns, with its
+// line; bad says why a record is none, err ends the file.
+func parseColumns(source string, fields Fields, yield func(Document, error) bool, next func() (record []string, line int, bad, err error)) bool {
 	fail := func(line int, err error) bool {
 		return yield(Document{}, &FileError{Source: source + ":" + strconv.Itoa(line), Err: err})
 	}
-	if err != nil {
-		return fail(1, err)
+	header, line, bad, err := next()
+	if err == io.EOF {
+		return true
 	}
-	id, title, text := -1, -1, -1
+	if bad = cmp.Or(bad, err); bad != nil {
+		return fail(line, bad)
+	}
+	columns := map[string]int{}
 	for i, field := range header {
-		switch strings.TrimSpace(strings.TrimPrefix(field, "\ufeff")) {
-		case fields.Text:
-			text = i
-		case fields.ID:
-			id = i
-		case fields.Title:
-			title = i
-		}
+		columns[strings.TrimSpace(strings.TrimPrefix(field, "\ufeff"))] = i
 	}
-	if text < 0 {
-		return fail(1, fmt.Errorf("no column %q; name the column that holds the text", fields.Text))
+	text, ok := columns[fields.Text]
+	if !ok {
+		return fail(line, fmt.Errorf("no column %q; name the column that holds the text", fields.Text))
 	}
 	for {
-		record, err := cr.Read()
+		record, line, bad, err := next()
 		if err == io.EOF {
 			return true
-		}
-		if parseErr, ok := errors.AsType[*csv.ParseError](err); ok {
-			if !fail(parseErr.Line, parseErr.Err) {
-				return false
-			}
-			continue
 		}
 		if err != nil { // of reading or unpacking the file
 			return yield(Document{}, &FileError{Source: source, Err: err})
 		}
-		line, _ := cr.FieldPos(0)
-		if text >= len(record) {
-			if !fail(line, fmt.Errorf("%d columns, the text is column %d", len(record), text+1)) {
+		if bad == nil && text >= len(record) {
+			bad = fmt.Errorf("%d columns, the text is column %d", len(record), text+1)
+		}
+		if bad != nil {
+			if !fail(line, bad) {
 				return false
 			}
 			continue
 		}
-		doc := Document{Text: strings.Clone(record[text])}
-		if id >= 0 && id < len(record) {
-			doc.ID = strings.Clone(record[id])
+		column := func(name string) string {
+			if i, ok := columns[name]; ok && i < len(record) {
+				return strings.Clone(record[i])
+			}
+			return ""
 		}
-		if title >= 0 && title < len(record) {
-			doc.Title = strings.Clone(record[title])
-		}
+		doc := Document{ID: column(fields.ID), Title: column(fields.Title), Text: column(fields.Text)}
 		if !yield(complete(doc, source+":"+strconv.Itoa(line), source), nil) {
 			return false
 		}
