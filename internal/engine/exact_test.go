@@ -126,10 +126,15 @@ func firstDifference(t testing.TB, e *Engine, p placement.Placement, steps []ste
 	return ""
 }
 
-// computePaths lists the compute paths of this processor, exact and fast.
+// computePaths lists the compute paths of this processor, exact and fast; with
+// -short, those of the fastest kernels only.
 func computePaths() []Options {
+	sets := kernel.Sets()
+	if testing.Short() {
+		sets = sets[:1]
+	}
 	var paths []Options
-	for _, set := range kernel.Sets() {
+	for _, set := range sets {
 		paths = append(paths, Options{Kernels: set.Name, Compute: Exact}, Options{Kernels: set.Name, Compute: Fast})
 	}
 	return paths

@@ -118,7 +118,11 @@ func TestExactness(t *testing.T) {
 		passages = append(passages, string(text))
 	}
 	var prompts [][]int32
-	for range 4 {
+	count := 4
+	if testing.Short() {
+		count = 1
+	}
+	for range count {
 		prompt := make([]int32, 6+r.IntN(60))
 		for i := range prompt {
 			prompt[i] = r.Int32N(300)
@@ -143,6 +147,9 @@ func TestExactness(t *testing.T) {
 // TestExactnessOfTheModel is the same on the real model, with prompts and
 // passages of Go's documentation.
 func TestExactnessOfTheModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the real model takes too long for -short")
+	}
 	m, err := model.Load(hubtest.Model(t))
 	if err != nil {
 		t.Fatal(err)
