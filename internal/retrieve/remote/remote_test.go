@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,9 +76,9 @@ func TestErrors(t *testing.T) {
 }
 
 func TestTimeoutAndRecovery(t *testing.T) {
-	n := 0
+	var n atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if n++; n == 1 {
+		if n.Add(1) == 1 {
 			time.Sleep(time.Second / 2) // longer than the client waits
 			return
 		}
