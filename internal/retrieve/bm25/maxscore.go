@@ -143,14 +143,12 @@ func (s *searcher) scoreWindow(i int, seg *segment, lo uint32, most, start []uin
 
 // appendAtLeast appends the places in acc of sums of at least need.
 func appendAtLeast(dst, acc []uint32, need uint32) []uint32 {
-	const stride = 8
 	n := len(acc) &^ (stride - 1)
 	for i := 0; i < n; i += stride {
-		a := acc[i : i+stride : i+stride]
-		if max(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]) < need {
+		if !anyAtLeast(acc[i:i+stride], need) {
 			continue
 		}
-		for j, score := range a {
+		for j, score := range acc[i : i+stride] {
 			if score >= need {
 				dst = append(dst, uint32(i+j))
 			}

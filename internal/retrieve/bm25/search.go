@@ -132,14 +132,12 @@ func (s *searcher) addEscaped(acc []uint32, lo uint32, c *cursor, n int, b *bloc
 // collect offers the passages of acc to the best so far.
 func (s *searcher) collect(acc []uint32, base uint32, seg *segment) {
 	worst := s.top.worst().score()
-	const stride = 8
 	n := len(acc) &^ (stride - 1)
 	for i := 0; i < n; i += stride {
-		a := acc[i : i+stride : i+stride]
-		if max(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]) <= worst {
+		if !anyAtLeast(acc[i:i+stride], worst+1) {
 			continue
 		}
-		for j, score := range a {
+		for j, score := range acc[i : i+stride] {
 			if score > worst && s.wanted(seg, uint32(i+j)) {
 				s.top.add(newHit(score, base+uint32(i+j)))
 				worst = s.top.worst().score()
@@ -152,4 +150,15 @@ func (s *searcher) collect(acc []uint32, base uint32, seg *segment) {
 			worst = s.top.worst().score()
 		}
 	}
+}
+
+// stride is how many sums are looked at together.
+const stride = 8
+
+// anyAtLeast reports whether one of a's stride sums, which all are less than
+// 2³¹ as need is, reaches need: adding 2³¹ − need then sets the highest bit.
+func anyAtLeast(a []uint32, need uint32) bool {
+	_ = a[stride-1]
+	c := 1<<31 - need
+	return ((a[0]+c)|(a[1]+c)|(a[2]+c)|(a[3]+c)|(a[4]+c)|(a[5]+c)|(a[6]+c)|(a[7]+c))>>31 != 0
 }
