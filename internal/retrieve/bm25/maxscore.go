@@ -143,20 +143,14 @@ func (s *searcher) scoreWindow(i int, seg *segment, lo uint32, most, start []uin
 
 // appendAtLeast appends the places in acc of sums of at least need.
 func appendAtLeast(dst, acc []uint32, need uint32) []uint32 {
-	n := len(acc) &^ (stride - 1)
-	for i := 0; i < n; i += stride {
-		if !anyAtLeast(acc[i:i+stride], need) {
-			continue
+	for i := 0; i < len(acc); i += stride {
+		if i += skipBelow(acc[i:], need); i >= len(acc) {
+			break
 		}
-		for j, score := range acc[i : i+stride] {
+		for j, score := range acc[i:min(i+stride, len(acc))] {
 			if score >= need {
 				dst = append(dst, uint32(i+j))
 			}
-		}
-	}
-	for i, score := range acc[n:] {
-		if score >= need {
-			dst = append(dst, uint32(n+i))
 		}
 	}
 	return dst
@@ -171,27 +165,11 @@ func (s *searcher) addWindow(acc []uint32, lo uint32, c *cursor, start uint32) e
 			return err
 		}
 		s.stats.Decoded += uint64(len(b.codes))
-		if b.prev+1 >= lo && c.list.lastDoc(n) < hi {
-			if err := s.addBlock(acc, lo, c, n, &b); err != nil {
-				return err
-			}
-			continue
+		last := c.list.lastDoc(n)
+		if err := s.addBlock(acc, lo, c, n, &b, b.prev+1 >= lo && last < hi); err != nil {
+			return err
 		}
-		c.decoded = -1
-		docs := b.decodeDocs(c.docs[:0])
-		escaped := len(b.escaped) > 0
-		for k, doc := range docs {
-			add := c.table[b.codes[k]]
-			if escaped && b.codes[k] == 0 {
-				if add, err = s.escaped(c, n, &b, doc); err != nil {
-					return err
-				}
-			}
-			if at := doc - lo; at < uint32(len(acc)) {
-				acc[at] += add
-			}
-		}
-		if c.list.lastDoc(n) >= hi-1 {
+		if last >= hi-1 {
 			return nil
 		}
 	}

@@ -62,7 +62,7 @@ func (s *searcher) exhaustive(i int, seg *segment) error {
 			if err != nil {
 				return err
 			}
-			if err := s.addBlock(acc, 0, c, n, &b); err != nil {
+			if err := s.addBlock(acc, 0, c, n, &b, true); err != nil {
 				return err
 			}
 		}
@@ -73,13 +73,16 @@ func (s *searcher) exhaustive(i int, seg *segment) error {
 }
 
 // addBlock adds what block n's postings score to acc, whose first passage is lo.
-func (s *searcher) addBlock(acc []uint32, lo uint32, c *cursor, n int, b *block) error {
+// Passages outside acc are passed over, unless the block must be whole in it.
+func (s *searcher) addBlock(acc []uint32, lo uint32, c *cursor, n int, b *block, whole bool) error {
 	doc, table, codes := b.prev-lo, &c.table, b.codes
+	outside := false
 	switch b.width {
 	case 1:
 		for i, d := range b.deltas[:len(codes)] {
 			if doc += uint32(d); int(doc) >= len(acc) {
-				return c.list.damaged(n)
+				outside = true
+				continue
 			}
 			acc[doc] += table[codes[i]]
 		}
@@ -87,7 +90,8 @@ func (s *searcher) addBlock(acc []uint32, lo uint32, c *cursor, n int, b *block)
 		deltas := b.deltas[:2*len(codes)]
 		for i, code := range codes {
 			if doc += uint32(binary.LittleEndian.Uint16(deltas[2*i:])); int(doc) >= len(acc) {
-				return c.list.damaged(n)
+				outside = true
+				continue
 			}
 			acc[doc] += table[code]
 		}
@@ -99,10 +103,14 @@ func (s *searcher) addBlock(acc []uint32, lo uint32, c *cursor, n int, b *block)
 				delta |= uint32(d[3]) << 24
 			}
 			if doc += delta; int(doc) >= len(acc) {
-				return c.list.damaged(n)
+				outside = true
+				continue
 			}
 			acc[doc] += table[code]
 		}
+	}
+	if outside && whole {
+		return c.list.damaged(n)
 	}
 	if len(b.escaped) > 0 {
 		return s.addEscaped(acc, lo, c, n, b)
@@ -121,10 +129,9 @@ func (s *searcher) addEscaped(acc []uint32, lo uint32, c *cursor, n int, b *bloc
 		if err != nil {
 			return err
 		}
-		if int(doc-lo) >= len(acc) {
-			return c.list.damaged(n)
+		if at := doc - lo; int(at) < len(acc) {
+			acc[at] += add
 		}
-		acc[doc-lo] += add
 	}
 	return nil
 }
@@ -132,33 +139,15 @@ func (s *searcher) addEscaped(acc []uint32, lo uint32, c *cursor, n int, b *bloc
 // collect offers the passages of acc to the best so far.
 func (s *searcher) collect(acc []uint32, base uint32, seg *segment) {
 	worst := s.top.worst().score()
-	n := len(acc) &^ (stride - 1)
-	for i := 0; i < n; i += stride {
-		if !anyAtLeast(acc[i:i+stride], worst+1) {
-			continue
+	for i := 0; i < len(acc); i += stride {
+		if i += skipBelow(acc[i:], worst+1); i >= len(acc) {
+			return
 		}
-		for j, score := range acc[i : i+stride] {
+		for j, score := range acc[i:min(i+stride, len(acc))] {
 			if score > worst && s.wanted(seg, uint32(i+j)) {
 				s.top.add(newHit(score, base+uint32(i+j)))
 				worst = s.top.worst().score()
 			}
 		}
 	}
-	for i, score := range acc[n:] {
-		if doc := uint32(n + i); score > worst && s.wanted(seg, doc) {
-			s.top.add(newHit(score, base+doc))
-			worst = s.top.worst().score()
-		}
-	}
-}
-
-// stride is how many sums are looked at together.
-const stride = 8
-
-// anyAtLeast reports whether one of a's stride sums, which all are less than
-// 2³¹ as need is, reaches need: adding 2³¹ − need then sets the highest bit.
-func anyAtLeast(a []uint32, need uint32) bool {
-	_ = a[stride-1]
-	c := 1<<31 - need
-	return ((a[0]+c)|(a[1]+c)|(a[2]+c)|(a[3]+c)|(a[4]+c)|(a[5]+c)|(a[6]+c)|(a[7]+c))>>31 != 0
 }
