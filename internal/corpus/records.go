@@ -10,6 +10,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxLine bounds one record.
@@ -187,8 +188,10 @@ func complete(doc Document, at, source string) Document {
 		doc.ID = at
 	}
 	doc.Source = source
-	doc.ID = strings.ToValidUTF8(doc.ID, "\ufffd")
-	doc.Title = strings.ToValidUTF8(doc.Title, "\ufffd")
-	doc.Text = strings.ToValidUTF8(doc.Text, "\ufffd")
+	for _, field := range []*string{&doc.ID, &doc.Title, &doc.Text} {
+		if !utf8.ValidString(*field) {
+			*field = strings.ToValidUTF8(*field, "\ufffd")
+		}
+	}
 	return doc
 }

@@ -56,10 +56,10 @@ func (o *BuildOptions) setDefaults() {
 	}
 }
 
-// batchBytes returns how much text a run may hold: while one batch is read, a
-// worker needs about three times its batch besides the text itself.
+// batchBytes returns how much text a run may hold: one batch is being read, and
+// each worker holds one and up to three times its size in terms and postings.
 func (o *BuildOptions) batchBytes() int64 {
-	return max(1<<16, o.Memory/int64(8*(o.Workers+1)))
+	return max(1<<16, o.Memory/int64(2+4*o.Workers))
 }
 
 // Build makes the index of passages in dir, in place of the one there. The order

@@ -2,6 +2,7 @@ package bm25
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 
 	"github.com/flashback-lm/flashback/internal/retrieve"
@@ -14,6 +15,7 @@ type inverter struct {
 	exact    bool
 	title    bool // titles are indexed with the text
 
+	recent  [2048]shortToken  // answers of surface for short tokens, most of a text
 	surface map[string]uint32 // token as it stands in the text → term, or stopWord
 	ids     map[string]uint32 // term → its number
 	terms   [][]byte
@@ -62,10 +64,7 @@ func (v *inverter) count(text string, start int) (length uint32) {
 		if !ok {
 			return length
 		}
-		term, known := v.surface[text[from:to]]
-		if !known {
-			term = v.intern(text[from:to])
-		}
+		term := v.term(text, from, to)
 		if term == stopWord {
 			continue
 		}
@@ -78,6 +77,37 @@ func (v *inverter) count(text string, start int) (length uint32) {
 		v.last[term] = uint32(len(v.stream))
 		v.df[term]++
 	}
+}
+
+// shortToken is a token of up to seven bytes, which with its length is a word of
+// the machine, and its term.
+type shortToken struct {
+	token uint64
+	term  uint32
+}
+
+// term returns the number of the term of text[from:to], or stopWord.
+func (v *inverter) term(text string, from, to int) uint32 {
+	n := to - from
+	if n > 7 || len(text) < from+8 {
+		return v.lookup(text[from:to])
+	}
+	var b [8]byte
+	copy(b[:], text[from:from+8])
+	token := binary.LittleEndian.Uint64(b[:])&(1<<(8*n)-1) | uint64(n)<<56
+	r := &v.recent[token*0x9e3779b97f4a7c15>>53]
+	if r.token != token {
+		*r = shortToken{token, v.lookup(text[from:to])}
+	}
+	return r.term
+}
+
+// lookup returns the number of a token's term.
+func (v *inverter) lookup(token string) uint32 {
+	if term, known := v.surface[token]; known {
+		return term
+	}
+	return v.intern(token)
 }
 
 // intern returns the number of a token's term.
