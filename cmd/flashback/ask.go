@@ -66,8 +66,8 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 	if err := f.model.check(); err != nil {
 		return err
 	}
-	if f.request.index == "" && !cmd.Flags().Changed("placement") {
-		return usagef("name the index to answer from with --index ('flashback index' makes one), or ask without passages by --placement none")
+	if !f.request.retrieves() && !cmd.Flags().Changed("placement") {
+		return usagef("name the index to answer from with --index ('flashback index' makes one) or a service with --retriever, or ask without passages by --placement none")
 	}
 	r, err := f.request.request(cmd)
 	if err != nil {
@@ -84,7 +84,9 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 		}
 	}
 	opt := f.model.options()
-	opt.Index = f.request.index
+	if err := f.request.source(&opt); err != nil {
+		return err
+	}
 	engine, err := flashback.Open(opt)
 	if err != nil {
 		return err

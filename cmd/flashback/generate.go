@@ -77,7 +77,9 @@ func (f *generateFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	opt := f.model.options()
-	opt.Index = f.request.index
+	if err := f.request.source(&opt); err != nil {
+		return err
+	}
 	engine, err := flashback.Open(opt)
 	if err != nil {
 		return err

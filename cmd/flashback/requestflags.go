@@ -7,13 +7,14 @@ import (
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/retrieve/remote"
 	"github.com/flashback-lm/flashback/internal/sample"
 )
 
 // requestFlags are the flags of commands that write text: one a field of
 // flashback.Request.
 type requestFlags struct {
-	index string
+	index, retriever string // at most one is given
 	flashback.Request
 	echo, sink int
 	mixFactor  float64
@@ -24,6 +25,7 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request) *requestFla
 	f := &requestFlags{Request: defaults}
 	fs := cmd.Flags()
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
+	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")
 	fs.StringVar(&f.Placement, "placement", defaults.Placement, "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
 	fs.IntVar(&f.echo, "echo", 0, "context tokens that append repeats behind the passages")
 	fs.IntVar(&f.Passages, "k", defaults.Passages, "passages a retrieval")
@@ -89,7 +91,7 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 func (f *requestFlags) place(cmd *cobra.Command, r *flashback.Request) error {
 	if r.Placement == "" {
 		r.Placement = placement.Virtual.Name
-		if f.index == "" {
+		if !f.retrieves() {
 			r.Placement = placement.None.Name
 		}
 	}
@@ -97,8 +99,8 @@ func (f *requestFlags) place(cmd *cobra.Command, r *flashback.Request) error {
 	if err != nil {
 		return err
 	}
-	if f.index == "" && p.Evidence != placement.Nowhere {
-		return fmt.Errorf("--placement %s needs passages: name an index with --index", p.Name)
+	if !f.retrieves() && p.Evidence != placement.Nowhere {
+		return fmt.Errorf("--placement %s needs passages: name an index with --index or a service with --retriever", p.Name)
 	}
 	if cmd.Flags().Changed("echo") {
 		if _, err := p.WithEcho(f.echo); err != nil {
@@ -106,5 +108,25 @@ func (f *requestFlags) place(cmd *cobra.Command, r *flashback.Request) error {
 		}
 		r.Echo = &f.echo
 	}
+	return nil
+}
+
+// retrieves reports whether there is anything to look passages up in.
+func (f *requestFlags) retrieves() bool { return f.index != "" || f.retriever != "" }
+
+// source fills in where passages come from, or returns a usage error.
+func (f *requestFlags) source(o *flashback.Options) error {
+	if f.retriever == "" {
+		o.Index = f.index
+		return nil
+	}
+	if f.index != "" {
+		return usagef("--index and --retriever: name one of them")
+	}
+	r, err := remote.New(f.retriever, remote.DefaultTimeout)
+	if err != nil {
+		return usageError{fmt.Errorf("--retriever: %w", err)}
+	}
+	o.Retriever = r
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/hub/hubtest"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+	"github.com/flashback-lm/flashback/internal/retrieve/remote"
 )
 
 // executeWith is execute with a context, standard input and a writer that gets
@@ -85,6 +88,8 @@ func TestTextErrors(t *testing.T) {
 		{[]string{"generate", "--prompt", "a", "--placement", "behind"}, true, "virtual, append, prepend, none"},
 		{[]string{"generate", "--prompt", "a", "--placement", "append"}, true, "--index"},
 		{[]string{"generate", "--prompt", "a", "--index", "i", "--echo", "3"}, true, "echo 3"},
+		{[]string{"generate", "--prompt", "a", "--index", "i", "--retriever", "http://localhost:1"}, true, "name one of them"},
+		{[]string{"generate", "--prompt", "a", "--retriever", "localhost:1"}, true, "--retriever"},
 		{[]string{"generate", "--prompt", "a"}, false, pull},
 		{[]string{"ask", "why?"}, true, "--index"},
 		{[]string{"ask", "--index", "i"}, true, "give a question"},
@@ -131,6 +136,35 @@ func TestGenerate(t *testing.T) {
 	}
 	if got.Text != text || got.Placement != "virtual" || got.Finish.Tokens != 18 || len(got.Strides) != 2 || got.Strides[0].Passages[0].Title != "Keys" {
 		t.Errorf("the trace is of another text than %q:\n%s", text, out.String())
+	}
+}
+
+// TestGenerateWithAService looks passages up over HTTP in the same index: the text
+// must be the same. A service that is not there is an error that names it.
+func TestGenerateWithAService(t *testing.T) {
+	model, index := indexed(t)
+	ix, err := bm25.Open(index, bm25.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	server := httptest.NewServer(remote.Handler(ix))
+	write := func(flag, value string) (string, error) {
+		var out bytes.Buffer
+		_, err := executeWith(t.Context(), "", &out, "generate", "--model", model, flag, value,
+			"--prompt", "The keys of the north tower", "--tokens", "18", "--passage-len", "16")
+		return out.String(), err
+	}
+	want, err := write("--index", index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := write("--retriever", server.URL); err != nil || got != want {
+		t.Errorf("over HTTP: %q, %v; want %q", got, err, want)
+	}
+	server.Close()
+	if _, err := write("--retriever", server.URL); err == nil || !strings.Contains(err.Error(), server.URL) {
+		t.Errorf("without the service: error %v, want one that names %s", err, server.URL)
 	}
 }
 
