@@ -152,18 +152,12 @@ func (s *Sequence) check(p placement.Placement, evidence []lm.Evidence, n int) e
 	if p.Evidence == placement.AtZero && (p.At < 0 || p.At >= len(s.tokens)) {
 		return fmt.Errorf("evidence cannot stand at token %d of a text of %d", p.At, len(s.tokens))
 	}
-	longest, sum := 0, 0
 	for i, ev := range evidence {
 		if len(ev.Tokens) == 0 {
 			return fmt.Errorf("passage %d of the evidence is empty", i)
 		}
-		longest = max(longest, len(ev.Tokens))
-		sum += len(ev.Tokens)
 	}
-	if p.SideBySide {
-		longest = sum
-	}
-	if need := len(s.tokens) + longest + p.Echo + n; need > s.MaxContext() {
+	if need := p.Positions(len(s.tokens), lm.Lengths(evidence), n); need > s.MaxContext() {
 		return fmt.Errorf("text, evidence, echo and %d new tokens take %d positions and the model has %d", n, need, s.MaxContext())
 	}
 	return nil

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -93,10 +94,6 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 func (st *stride) plan(p placement.Placement, evidence []lm.Evidence, score *scoring) *plan {
 	s := st.s
 	pl := &plan{}
-	var target []int32
-	if score != nil {
-		target = score.target[:len(score.target)-1]
-	}
 	text := len(s.tokens)
 	if p.Evidence == placement.AtZero {
 		text = p.At // what stands behind prepended evidence is encoded anew each time
@@ -105,68 +102,74 @@ func (st *stride) plan(p placement.Placement, evidence []lm.Evidence, score *sco
 		st.branches = []branch{{tail: s.context, weight: 1}}
 		// The logits come from the last token, so at least that one is encoded.
 		s.context.Truncate(text - 1)
-		from := s.context.Len()
-		tokens := append(append([]int32(nil), s.tokens[from:]...), target...)
 		if score != nil {
 			st.plain = text
 		}
-		pl.segments = append(pl.segments, st.last(0, segment{tokens: tokens, into: s.context}, text-1-from, score))
+		st.follow(pl, s.tokens[s.context.Len():], score)
 		return pl
 	}
 	if from := s.context.Len(); from < text {
 		pl.segments = append(pl.segments, segment{tokens: s.tokens[from:text], into: s.context, logitsFrom: text})
 	}
-
-	// The positions and views of the table (placement package).
-	e := min(p.Echo, len(s.tokens)-1)
-	context := s.context.Prefix(text)
-	for i := 0; i < len(evidence); {
-		group := evidence[i : i+1]
-		if p.SideBySide {
-			group = evidence
-		}
-		i += len(group)
-		b := branch{weight: group[0].Weight, view: []kvcache.Part{context}}
-		if p.SideBySide {
-			b.weight = 1
-		}
-		if p.EchoInPlace {
-			b.view[0].Len = text - e
-		}
-		n := 0
-		for _, ev := range group {
-			b.view = append(b.view, st.place(p, pl, ev.Tokens))
-			n += len(ev.Tokens)
-		}
-		tail, start := s.tokens[len(s.tokens)-e:], text+n
-		switch {
-		case p.Evidence == placement.AtZero:
-			tail = s.tokens[text:]
-		case p.EchoInPlace:
-			start = text - e
-		}
-		b.tail = s.e.pool.NewSpan(start)
-		st.own = append(st.own, b.tail)
-		st.branches = append(st.branches, b)
-		nth := len(st.branches) - 1
-		if len(tail) == 0 {
-			// Without an echo the last evidence token predicts the first one.
-			last := &pl.segments[len(pl.segments)-1]
-			first := score
-			if score != nil {
-				first = &scoring{target: score.target[:1], row: score.row}
-			}
-			*last = st.last(nth, *last, len(last.tokens)-1, first)
-			if len(target) > 0 {
-				rest := &scoring{target: score.target[1:], row: score.row}
-				pl.segments = append(pl.segments, st.last(nth, segment{tokens: target, view: b.view, into: b.tail}, 0, rest))
-			}
-			continue
-		}
-		tokens := append(append([]int32(nil), tail...), target...)
-		pl.segments = append(pl.segments, st.last(nth, segment{tokens: tokens, view: b.view, into: b.tail}, len(tail)-1, score))
+	if p.SideBySide {
+		st.branch(p, pl, text, evidence, 1, score)
+		return pl
+	}
+	for i, ev := range evidence {
+		st.branch(p, pl, text, evidence[i:i+1], ev.Weight, score)
 	}
 	return pl
+}
+
+// branch plans the passages of one view and the tail behind them, at the positions
+// of the table (placement package). The context are the first text tokens.
+func (st *stride) branch(p placement.Placement, pl *plan, text int, evidence []lm.Evidence, weight float64, score *scoring) {
+	s := st.s
+	e := min(p.Echo, len(s.tokens)-1)
+	context := s.context.Prefix(text)
+	if p.EchoInPlace {
+		context.Len -= e
+	}
+	b := branch{weight: weight, view: []kvcache.Part{context}}
+	start := text
+	for _, ev := range evidence {
+		b.view = append(b.view, st.place(p, pl, ev.Tokens))
+		start += len(ev.Tokens)
+	}
+	tail := s.tokens[len(s.tokens)-e:]
+	switch {
+	case p.Evidence == placement.AtZero:
+		tail = s.tokens[text:]
+	case p.EchoInPlace:
+		start = text - e
+	}
+	b.tail = s.e.pool.NewSpan(start)
+	st.own = append(st.own, b.tail)
+	st.branches = append(st.branches, b)
+	st.follow(pl, tail, score)
+}
+
+// follow plans the tail of the last branch, with the scored target behind it. The
+// tail's last token predicts the first new one; without a tail, the last token of
+// the evidence does.
+func (st *stride) follow(pl *plan, tail []int32, score *scoring) {
+	nth := len(st.branches) - 1
+	b := st.branches[nth]
+	var target []int32
+	if score != nil {
+		target = score.target[:len(score.target)-1]
+	}
+	from := len(tail) - 1
+	if len(tail) == 0 {
+		last := &pl.segments[len(pl.segments)-1]
+		*last = st.last(nth, *last, len(last.tokens)-1, score)
+		if len(target) == 0 {
+			return
+		}
+		from = 0
+	}
+	tokens := slices.Concat(tail, target)
+	pl.segments = append(pl.segments, st.last(nth, segment{tokens: tokens, view: b.view, into: b.tail}, from, score))
 }
 
 // place returns the span of one passage as a part, and plans its encoding

@@ -11,6 +11,15 @@ type Evidence struct {
 	Weight float64
 }
 
+// Lengths returns the number of tokens of each passage.
+func Lengths(evidence []Evidence) []int {
+	lengths := make([]int, len(evidence))
+	for i, ev := range evidence {
+		lengths[i] = len(ev.Tokens)
+	}
+	return lengths
+}
+
 // Pick chooses the next token from its logits [vocabulary]; stop ends the call
 // after that token. For several branches the logits are the logarithms of the
 // mixed probabilities. The slice is only valid during the call.

@@ -161,7 +161,7 @@ func (r *run) strides(ctx context.Context) error {
 		}
 		st.Placement = p.Name
 		n := min(r.o.Stride, r.left())
-		if Positions(p, len(r.text), evidence, n) > r.sequence.MaxContext() {
+		if p.Positions(len(r.text), lm.Lengths(evidence), n) > r.sequence.MaxContext() {
 			r.reason = Length
 			return nil
 		}
@@ -186,21 +186,6 @@ func (r *run) strides(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// Positions returns how many positions a stride of n tokens takes: the context,
-// the evidence, the echo and the tokens. Passages side by side count all; where
-// each has a branch, the longest does.
-func Positions(p placement.Placement, context int, evidence []lm.Evidence, n int) int {
-	all, longest := 0, 0
-	for _, e := range evidence {
-		all += len(e.Tokens)
-		longest = max(longest, len(e.Tokens))
-	}
-	if p.SideBySide {
-		longest = all
-	}
-	return context + longest + p.Echo + n
 }
 
 // lookUp retrieves the passages of the next stride. No evidence comes of no
