@@ -83,11 +83,7 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 			return err
 		}
 	}
-	opt := f.model.options()
-	if err := f.request.source(&opt); err != nil {
-		return err
-	}
-	engine, err := flashback.Open(opt)
+	engine, err := f.request.open(&f.model)
 	if err != nil {
 		return err
 	}

@@ -76,11 +76,7 @@ func (f *generateFlags) run(cmd *cobra.Command) error {
 	if r.Prompt, err = f.prompt(cmd); err != nil {
 		return err
 	}
-	opt := f.model.options()
-	if err := f.request.source(&opt); err != nil {
-		return err
-	}
-	engine, err := flashback.Open(opt)
+	engine, err := f.request.open(&f.model)
 	if err != nil {
 		return err
 	}

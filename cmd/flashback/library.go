@@ -181,26 +181,13 @@ func (l *library) place(modelName string) (place, dir string, err error) {
 	if err := l.state(h); err != nil {
 		return "", "", fmt.Errorf("cannot read the documents: %w", err)
 	}
-	cache, err := cacheDir()
+	cache, err := hub.CacheDir()
 	if err != nil {
 		return "", "", err
 	}
 	root := sha256.Sum256([]byte(l.root))
 	place = filepath.Join(cache, "demo", filepath.Base(l.root)+"-"+hex.EncodeToString(root[:4]))
 	return place, filepath.Join(place, hex.EncodeToString(h.Sum(nil)[:8])), nil
-}
-
-// cacheDir returns the directory of what can be made again: FLASHBACK_CACHE, or
-// ours in the user's cache.
-func cacheDir() (string, error) {
-	if dir := os.Getenv("FLASHBACK_CACHE"); dir != "" {
-		return dir, nil
-	}
-	user, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no place for the index: %w; set FLASHBACK_CACHE to a directory", err)
-	}
-	return filepath.Join(user, "flashback"), nil
 }
 
 // removeOthers removes the indexes of the documents as they were before.

@@ -114,19 +114,19 @@ func (f *requestFlags) place(cmd *cobra.Command, r *flashback.Request) error {
 // retrieves reports whether there is anything to look passages up in.
 func (f *requestFlags) retrieves() bool { return f.index != "" || f.retriever != "" }
 
-// source fills in where passages come from, or returns a usage error.
-func (f *requestFlags) source(o *flashback.Options) error {
-	if f.retriever == "" {
-		o.Index = f.index
-		return nil
+// open opens the model with what passages are looked up in.
+func (f *requestFlags) open(m *modelFlags) (*flashback.Engine, error) {
+	o := m.options()
+	o.Index = f.index
+	if f.retriever != "" {
+		if f.index != "" {
+			return nil, usagef("--index and --retriever: name one of them")
+		}
+		r, err := remote.New(f.retriever, remote.DefaultTimeout)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--retriever: %w", err)}
+		}
+		o.Retriever = r
 	}
-	if f.index != "" {
-		return usagef("--index and --retriever: name one of them")
-	}
-	r, err := remote.New(f.retriever, remote.DefaultTimeout)
-	if err != nil {
-		return usageError{fmt.Errorf("--retriever: %w", err)}
-	}
-	o.Retriever = r
-	return nil
+	return flashback.Open(o)
 }

@@ -28,15 +28,24 @@ const (
 	SourceFile  = "file"      // a path that the user named
 )
 
+// CacheDir returns our directory of what can be fetched or made again:
+// FLASHBACK_CACHE, or one in the user's cache.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("FLASHBACK_CACHE"); dir != "" {
+		return dir, nil
+	}
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no place for models and indexes: %w; set FLASHBACK_CACHE to a directory", err)
+	}
+	return filepath.Join(user, "flashback"), nil
+}
+
 // store returns the directory of the models that do not come from the hub.
 func store() (string, error) {
-	root := os.Getenv("FLASHBACK_CACHE")
-	if root == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("no place for models: %w; set FLASHBACK_CACHE to a directory", err)
-		}
-		root = filepath.Join(user, "flashback")
+	root, err := CacheDir()
+	if err != nil {
+		return "", err
 	}
 	return filepath.Join(root, "models"), nil
 }
