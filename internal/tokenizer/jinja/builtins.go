@@ -352,26 +352,8 @@ func (r *render) json(b *strings.Builder, value any) {
 			}
 		}
 		b.WriteByte('"')
-	case []any:
-		b.WriteByte('[')
-		for i, element := range v {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			r.json(b, element)
-		}
-		b.WriteByte(']')
-	case *Dict:
-		b.WriteByte('{')
-		for i, key := range v.keys {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			r.json(b, key)
-			b.WriteString(": ")
-			r.json(b, v.values[key])
-		}
-		b.WriteByte('}')
+	case []any, *Dict:
+		container(b, v, r.json)
 	default:
 		failf("%s has no JSON form", describe(value))
 	}

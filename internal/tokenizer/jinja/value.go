@@ -334,13 +334,24 @@ func (r *render) repr(b *strings.Builder, value any) {
 		b.WriteString(quote)
 		strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, quote, `\`+quote).WriteString(b, v)
 		b.WriteString(quote)
+	case []any, *Dict:
+		container(b, v, r.repr)
+	default:
+		failf("%s cannot be written", describe(value))
+	}
+}
+
+// container writes a list or a dictionary, which look the same as Python and as
+// JSON but for their elements.
+func container(b *strings.Builder, value any, write func(*strings.Builder, any)) {
+	switch v := value.(type) {
 	case []any:
 		b.WriteByte('[')
-		for i, e := range v {
+		for i, element := range v {
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			r.repr(b, e)
+			write(b, element)
 		}
 		b.WriteByte(']')
 	case *Dict:
@@ -349,12 +360,10 @@ func (r *render) repr(b *strings.Builder, value any) {
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			r.repr(b, key)
+			write(b, key)
 			b.WriteString(": ")
-			r.repr(b, v.values[key])
+			write(b, v.values[key])
 		}
 		b.WriteByte('}')
-	default:
-		failf("%s cannot be written", describe(value))
 	}
 }
