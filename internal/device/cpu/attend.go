@@ -37,10 +37,7 @@ type state struct {
 }
 
 func (s *state) grow(rows, headDim int) {
-	grow(&s.max, rows)
-	grow(&s.sum, rows)
-	grow(&s.acc, rows*headDim)
-	s.max, s.sum, s.acc = s.max[:rows], s.sum[:rows], s.acc[:rows*headDim]
+	s.max, s.sum, s.acc = grow(&s.max, rows), grow(&s.sum, rows), grow(&s.acc, rows*headDim)
 }
 
 func (s *state) reset() {
@@ -71,7 +68,6 @@ type attendTask struct {
 	shape  AttendShape
 	layer  int
 	out, q []float32
-	rows   []Rows
 	tiles  []tile
 	spread bool
 	units  []splitUnit // when spread
@@ -94,7 +90,7 @@ type splitUnit struct {
 // HeadDim], keys already rotated and stored in the spans.
 func (d *Device) Attend(out, q []float32, layer int, shape AttendShape, rows []Rows) {
 	t := &d.attend
-	t.shape, t.layer, t.out, t.q, t.rows = shape, layer, out, q, rows
+	t.shape, t.layer, t.out, t.q = shape, layer, out, q
 	t.tiles = t.tiles[:0]
 	tokens := 0
 	for i := range rows {

@@ -10,9 +10,6 @@ import (
 // threads to share out evenly.
 const panelRows = 32
 
-// groupRows is how many rows a kernel.Panel interleaves.
-const groupRows = 16
-
 // Product is one matrix product: Out [rows, W.Rows] = x · Wᵀ.
 type Product struct {
 	Out   []float32
@@ -38,7 +35,7 @@ func (d *Device) MatMul(x []float32, rows int, products ...Product) {
 	t.n = copy(t.products[:], products)
 	units, int8 := 0, false
 	for _, p := range products {
-		units += (p.W.Rows + panelRows - 1) / panelRows
+		units += ceil(p.W.Rows, panelRows)
 		if p.Panel != nil {
 			int8 = true
 			d.weightBytes.Add(p.Panel.Bytes())
@@ -59,7 +56,7 @@ func (d *Device) MatMul(x []float32, rows int, products ...Product) {
 func (t *matmulTask) run(worker, unit int) {
 	for i := range t.products[:t.n] {
 		p := &t.products[i]
-		units := (p.W.Rows + panelRows - 1) / panelRows
+		units := ceil(p.W.Rows, panelRows)
 		if unit < units {
 			t.panel(&t.d.scratch[worker], p, unit*panelRows)
 			return
@@ -79,7 +76,7 @@ func (t *matmulTask) panel(s *scratch, p *Product, first int) {
 	stored := p.W.Data[first*p.W.RowBytes() : (first+n)*p.W.RowBytes()]
 	switch {
 	case p.Panel != nil:
-		k.MatMulInt8(out, ldo, &t.quantized, 0, t.rows, p.Panel, first/groupRows, ceil(first+n, groupRows))
+		k.MatMulInt8(out, ldo, &t.quantized, 0, t.rows, p.Panel, first/kernel.GroupRows, ceil(first+n, kernel.GroupRows))
 	case t.rows == 1:
 		k.MatVec(p.W.Type, out, t.x, stored, n, cols)
 	default:

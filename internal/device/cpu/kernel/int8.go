@@ -10,8 +10,8 @@ func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Pan
 	var blk rowBlock
 	for g := from; g < to; g++ {
 		group := w.groups(g, g+1)
-		for r := range min(groupRows, w.Rows-g*groupRows) {
-			column := out[(g-from)*groupRows+r:]
+		for r := range min(GroupRows, w.Rows-g*GroupRows) {
+			column := out[(g-from)*GroupRows+r:]
 			for i := range rows {
 				column[i*ldo] = 0
 			}

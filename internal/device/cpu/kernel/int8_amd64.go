@@ -31,9 +31,9 @@ func tiledMatMulInt8(tiles [3]int8Tiles) func(out []float32, ldo int, q *Quantiz
 		if rows == 0 || from >= to {
 			return
 		}
-		whole := min(to, w.Rows/groupRows)
+		whole := min(to, w.Rows/GroupRows)
 		if from < whole {
-			n := (whole - from) * groupRows
+			n := (whole - from) * GroupRows
 			out := out[:(rows-1)*ldo+n]
 			codes, blocks := q.rows(firstRow, rows)
 			data := w.groups(from, whole)
@@ -45,7 +45,7 @@ func tiledMatMulInt8(tiles [3]int8Tiles) func(out []float32, ldo int, q *Quantiz
 			}
 		}
 		if first := max(from, whole); first < to {
-			matMulInt8(out[(first-from)*groupRows:], ldo, q, firstRow, rows, w, first, to)
+			matMulInt8(out[(first-from)*GroupRows:], ldo, q, firstRow, rows, w, first, to)
 		}
 	}
 }

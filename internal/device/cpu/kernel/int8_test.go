@@ -45,7 +45,7 @@ func TestRepack(t *testing.T) {
 			for b := range m.Cols / blockColumns {
 				var blk rowBlock
 				n := p.coding.blockBytes()
-				p.coding.get(p.groups(i/groupRows, i/groupRows+1)[b*n:], i%groupRows, &blk)
+				p.coding.get(p.groups(i/GroupRows, i/GroupRows+1)[b*n:], i%GroupRows, &blk)
 				part := want[b*blockColumns:][:blockColumns]
 				var most float64
 				for _, v := range part {
@@ -200,7 +200,7 @@ func checkMatMulInt8(set *Set, rng *rand.Rand) error {
 	_, p := randomPanel(rng, rows, 1+rng.IntN(6))
 	from := rng.IntN(p.Groups() + 1)
 	to := from + rng.IntN(p.Groups()-from+1)
-	n := max(0, min(to*groupRows, rows)-from*groupRows)
+	n := max(0, min(to*GroupRows, rows)-from*GroupRows)
 	q := quantized(rng, set, 1+rng.IntN(40), p.Cols)
 	first := rng.IntN(q.Rows)
 	m := rng.IntN(q.Rows - first + 1)
@@ -224,15 +224,15 @@ func checkMatMulInt8(set *Set, rng *rand.Rand) error {
 		if !sameBit(v, want[i*n+j]) {
 			return fmt.Errorf("%s: [%d, %d] = %v, want %v", what, i, j, v, want[i*n+j])
 		}
-		if err := checkInt8Value(q, p, first+i, from*groupRows+j, v); err != nil {
+		if err := checkInt8Value(q, p, first+i, from*GroupRows+j, v); err != nil {
 			return fmt.Errorf("%s: [%d, %d]: %v", what, i, j, err)
 		}
 	}
 	i, g := rng.IntN(m), from+rng.IntN(to-from)
-	var alone [groupRows]float32
-	set.MatMulInt8(alone[:], groupRows, q, first+i, 1, p, g, g+1)
-	for r := range min(groupRows, rows-g*groupRows) {
-		if v := out[i*ldo+(g-from)*groupRows+r]; !sameBit(v, alone[r]) {
+	var alone [GroupRows]float32
+	set.MatMulInt8(alone[:], GroupRows, q, first+i, 1, p, g, g+1)
+	for r := range min(GroupRows, rows-g*GroupRows) {
+		if v := out[i*ldo+(g-from)*GroupRows+r]; !sameBit(v, alone[r]) {
 			return fmt.Errorf("%s: row %d of group %d = %v among others, %v alone", what, r, g, v, alone[r])
 		}
 	}
@@ -246,7 +246,7 @@ func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
 	for b := range blocks {
 		var blk rowBlock
 		n := p.coding.blockBytes()
-		p.coding.get(p.groups(j/groupRows, j/groupRows+1)[b*n:], j%groupRows, &blk)
+		p.coding.get(p.groups(j/GroupRows, j/GroupRows+1)[b*n:], j%GroupRows, &blk)
 		scale, offset := float64(halfValue(blk.scale)), float64(halfValue(blk.offset))
 		for c, u := range blk.codes {
 			x := float64(blocks[b].Scale) * float64(codes[b*blockColumns+c])
@@ -273,7 +273,7 @@ func TestInt8Extremes(t *testing.T) {
 	q.Resize(4, cols)
 	for _, kind := range []tensor.Type{tensor.Q4_0, tensor.Q4_1, tensor.Q8_0} {
 		for _, pattern := range []byte{0x00, 0x80, 0x7f, 0xff, 0x88} {
-			m := tensor.Matrix{Type: kind, Rows: groupRows, Cols: cols, Data: make([]byte, groupRows*kind.RowBytes(cols))}
+			m := tensor.Matrix{Type: kind, Rows: GroupRows, Cols: cols, Data: make([]byte, GroupRows*kind.RowBytes(cols))}
 			for i := range m.Data {
 				m.Data[i] = pattern
 				if at := i % kind.BlockBytes(); at < 2 || at < 4 && kind == tensor.Q4_1 {
@@ -292,9 +292,9 @@ func TestInt8Extremes(t *testing.T) {
 					for i := range q.Rows {
 						set.Quantize(&q, i, x)
 					}
-					got, want := make([]float32, 4*groupRows), make([]float32, 4*groupRows)
-					set.MatMulInt8(got, groupRows, &q, 0, 4, p, 0, 1)
-					matMulInt8(want, groupRows, &q, 0, 4, p, 0, 1)
+					got, want := make([]float32, 4*GroupRows), make([]float32, 4*GroupRows)
+					set.MatMulInt8(got, GroupRows, &q, 0, 4, p, 0, 1)
+					matMulInt8(want, GroupRows, &q, 0, 4, p, 0, 1)
 					sameBits(t, fmt.Sprintf("%s %v %02x", set.Name, kind, pattern), got, want)
 				}
 			}

@@ -8,9 +8,9 @@ import (
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
-// groupRows is how many rows of weights a Panel interleaves: one for each f32 of
+// GroupRows is how many rows of weights a Panel interleaves: one for each f32 of
 // the widest vector, and for each column of an AMX tile.
-const groupRows = 16
+const GroupRows = 16
 
 // Panel is a matrix of weights [Rows, Cols] laid out for products with int8
 // activations. In a block of 32 columns a row's weights are
@@ -47,9 +47,9 @@ const (
 
 // Bytes of a block of a group.
 const (
-	nibbleBytes = groupRows * blockColumns / 2
-	wideBytes   = groupRows * blockColumns
-	scaleBytes  = groupRows * 2
+	nibbleBytes = GroupRows * blockColumns / 2
+	wideBytes   = GroupRows * blockColumns
+	scaleBytes  = GroupRows * 2
 )
 
 // blockBytes returns the bytes of a block of a group.
@@ -64,7 +64,7 @@ func (c coding) zero() int32 { return [...]int32{8, 0, 128}[c] }
 func (p *Panel) Bytes() int64 { return int64(len(p.data)) }
 
 // Groups returns the number of groups of 16 rows, a last one of fewer included.
-func (p *Panel) Groups() int { return (p.Rows + groupRows - 1) / groupRows }
+func (p *Panel) Groups() int { return (p.Rows + GroupRows - 1) / GroupRows }
 
 // groups returns the blocks of the groups from … to-1.
 func (p *Panel) groups(from, to int) []byte {
@@ -97,13 +97,13 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 	row := make([]rowBlock, blocks)
 	for i := range m.Rows {
 		encode(m.Type, row, m.Row(i))
-		group := p.groups(i/groupRows, i/groupRows+1)
+		group := p.groups(i/GroupRows, i/GroupRows+1)
 		for b := range row {
 			if !finite(row[b].scale) || !finite(row[b].offset) {
 				return nil, fmt.Errorf("%s: row %d has a block whose scale is out of the range of f16; compute it exactly", m.Name, i)
 			}
 			n := p.coding.blockBytes()
-			p.coding.put(group[b*n:][:n], i%groupRows, &row[b])
+			p.coding.put(group[b*n:][:n], i%GroupRows, &row[b])
 		}
 	}
 	return p, nil
@@ -123,11 +123,11 @@ func (c coding) put(dst []byte, r int, b *rowBlock) {
 	if c == wide {
 		scales = wideBytes
 		for at := 0; at < blockColumns; at += 4 {
-			copy(dst[at*groupRows+4*r:], b.codes[at:at+4])
+			copy(dst[at*GroupRows+4*r:], b.codes[at:at+4])
 		}
 	} else {
 		for at := 0; at < blockColumns; at += 8 {
-			to := dst[at/2*groupRows+4*r:][:4]
+			to := dst[at/2*GroupRows+4*r:][:4]
 			for i := range to {
 				to[i] = b.codes[at+i] | b.codes[at+4+i]<<4
 			}
@@ -145,11 +145,11 @@ func (c coding) get(src []byte, r int, b *rowBlock) {
 	if c == wide {
 		scales = wideBytes
 		for at := 0; at < blockColumns; at += 4 {
-			copy(b.codes[at:at+4], src[at*groupRows+4*r:])
+			copy(b.codes[at:at+4], src[at*GroupRows+4*r:])
 		}
 	} else {
 		for at := 0; at < blockColumns; at += 8 {
-			for i, v := range src[at/2*groupRows+4*r:][:4] {
+			for i, v := range src[at/2*GroupRows+4*r:][:4] {
 				b.codes[at+i], b.codes[at+4+i] = v&15, v>>4
 			}
 		}
