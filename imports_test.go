@@ -16,10 +16,11 @@ const modulePath = "github.com/flashback-lm/flashback"
 var layers = [][]string{
 	{"internal/atomicfile", "internal/lm", "internal/placement", "internal/progress", "internal/sample", "internal/tensor", "internal/tokenizer/jinja"},
 	{"internal/checkpoint/gguf", "internal/device/cpu/kernel", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
-	{"internal/corpus", "internal/device/cpu", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
+	{"internal/corpus", "internal/device/cpu", "internal/lora", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
 	{"internal/nn", "internal/oracle", "internal/retrieve/bm25"},
 	{"internal/engine", "internal/ralm"},
-	{"internal/bench", "internal/eval"},
+	{"internal/examples"},
+	{"internal/bench", "internal/eval", "internal/train"},
 	{""},
 	{"cmd/flashback", "examples/", "tools/"},
 }
