@@ -1,0 +1,25 @@
+// Package examples holds training examples: windows of text with the passages that
+// a retriever gave at their strides, as tokens, in a file that trainers read at
+// random.
+package examples
+
+// Window is a run of tokens of one document with the strides of it that are
+// trained on, which share its text as their context.
+type Window struct {
+	Document string  // the document's id
+	Tokens   []int32 // no BOS, no title
+	Strides  []Stride
+}
+
+// Stride is one example: context, evidence and target.
+type Stride struct {
+	Context  int       // tokens of the window before the target
+	Passages []Passage // best first, none of the window's own document
+}
+
+// Passage is what the retriever found for the last tokens of a context.
+type Passage struct {
+	ID     string
+	Score  float64
+	Tokens []int32 // cut to the passage length, without marks
+}
