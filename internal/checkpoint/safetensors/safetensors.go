@@ -1,0 +1,107 @@
+// Package safetensors reads and writes safetensors files, the format of Hugging
+// Face's checkpoints: eight bytes with the length of a JSON header, the header,
+// and the tensors' bytes without gaps.
+//
+// It is ours because the files are hostile and the format is small; only the types
+// F32, F16 and BF16 are read.
+package safetensors
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/edsrzf/mmap-go"
+
+	"github.com/flashback-lm/flashback/internal/tensor"
+)
+
+// Tensor is one array of a file, row-major.
+type Tensor struct {
+	Name  string
+	Type  tensor.Type // F32, F16 or BF16
+	Shape []int
+	Data  []byte // little-endian; aliases the map of a File
+}
+
+// Len returns the number of elements.
+func (t Tensor) Len() int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Floats returns the elements in f32, in memory of their own.
+func (t Tensor) Floats() []float32 {
+	out := make([]float32, t.Len())
+	for i := range out {
+		switch t.Type {
+		case tensor.F32:
+			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+		case tensor.BF16:
+			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.Data[2*i:])) << 16)
+		case tensor.F16:
+			out[i] = fromHalf(binary.LittleEndian.Uint16(t.Data[2*i:]))
+		}
+	}
+	return out
+}
+
+// fromHalf expands a number of half precision.
+func fromHalf(h uint16) float32 {
+	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
+	switch exponent {
+	case 0: // zero, or a number below the normal ones
+		v := float32(fraction) / (1 << 24)
+		return math.Float32frombits(math.Float32bits(v) | sign)
+	case 31: // infinite, or none
+		return math.Float32frombits(sign | 255<<23 | fraction<<13)
+	}
+	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
+}
+
+// File is an open file, mapped into memory and checked whole.
+type File struct {
+	// Tensors are in the order of their bytes.
+	Tensors []Tensor
+	// Metadata are the header's free-form strings.
+	Metadata map[string]string
+
+	data mmap.MMap
+}
+
+// Open maps the file at path and checks its header. Errors name the file, the
+// place, the reason and what to do.
+func Open(path string) (*File, error) {
+	h, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close() // the map outlives the handle
+	info, err := h.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() < 8 { // also: an empty file cannot be mapped
+		return nil, fmt.Errorf("%s is not a safetensors file: it has %d bytes; %s", path, info.Size(), damaged)
+	}
+	data, err := mmap.Map(h, mmap.RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: cannot map it into memory: %w", path, err)
+	}
+	f := &File{data: data}
+	if f.Tensors, f.Metadata, err = parse(data); err != nil {
+		data.Unmap()
+		return nil, fmt.Errorf("%s: %w; %s", path, err, damaged)
+	}
+	return f, nil
+}
+
+// Close unmaps the file. The data of its tensors must not be used afterwards.
+func (f *File) Close() error { return f.data.Unmap() }
+
+// damaged says what to do about a file.
+const damaged = "the file is damaged, was cut short or is of another kind: save or copy it again"
