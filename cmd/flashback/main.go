@@ -76,6 +76,7 @@ func newRoot() *cobra.Command {
 		newModelsCmd(),
 		newInspectCmd(),
 		newIndexCmd(),
+		newPrepareCmd(),
 		newSearchCmd(),
 		newCompactCmd(),
 		newBenchCmd(),

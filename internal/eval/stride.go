@@ -3,7 +3,6 @@ package eval
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/flashback-lm/flashback/internal/ralm"
@@ -33,7 +32,7 @@ func (e *Evaluation) strides(ctx context.Context, w Window) ([]stride, error) {
 		st.words = newWords(e.Tokenizer.Decode(text), e.Tokenizer.Decode(st.target))
 		if k > 0 {
 			var err error
-			if st.passages, err = lookUp(ctx, e.Retriever, query(text, 0), k, w); err != nil {
+			if st.passages, err = retrieve.Outside(ctx, e.Retriever, query(text, 0), k, w.Document, w.Title); err != nil {
 				return nil, fmt.Errorf("looking passages up for window %d: %w", w.Index, err)
 			}
 		}
@@ -47,26 +46,4 @@ func (e *Evaluation) strides(ctx context.Context, w Window) ([]stride, error) {
 // tokens cut them.
 func newWords(before, target string) int {
 	return len(strings.Fields(before+target)) - len(strings.Fields(before))
-}
-
-// lookUp returns the k best passages that are not the window's own document: none
-// of its title, its id, or a chunk of it.
-func lookUp(ctx context.Context, r retrieve.Retriever, query string, k int, w Window) ([]retrieve.Passage, error) {
-	q := retrieve.Query{Text: query, ExcludeIDs: []string{w.Document}}
-	if w.Title != "" {
-		q.ExcludeTitles = []string{w.Title}
-	}
-	for q.K = k; ; q.K *= 2 {
-		found, err := r.Retrieve(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		all := len(found) < q.K
-		found = slices.DeleteFunc(found, func(p retrieve.Passage) bool {
-			return p.ID == w.Document || strings.HasPrefix(p.ID, w.Document+"#")
-		})
-		if all || len(found) >= k {
-			return found[:min(k, len(found))], nil
-		}
-	}
 }

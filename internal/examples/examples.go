@@ -6,20 +6,20 @@ package examples
 // Window is a run of tokens of one document with the strides of it that are
 // trained on, which share its text as their context.
 type Window struct {
-	Document string  // the document's id
-	Tokens   []int32 // no BOS, no title
-	Strides  []Stride
+	Document string   `json:"document"` // the document's id
+	Tokens   []int32  `json:"tokens"`   // no BOS, no title
+	Strides  []Stride `json:"strides"`
 }
 
 // Stride is one example: context, evidence and target.
 type Stride struct {
-	Context  int       // tokens of the window before the target
-	Passages []Passage // best first, none of the window's own document
+	Context  int       `json:"context"`  // tokens of the window before the target
+	Passages []Passage `json:"passages"` // best first, none of the window's own document
 }
 
 // Passage is what the retriever found for the last tokens of a context.
 type Passage struct {
-	ID     string
-	Score  float64
-	Tokens []int32 // cut to the passage length, without marks
+	ID     string  `json:"id"`
+	Score  float64 `json:"score"`
+	Tokens []int32 `json:"tokens"` // cut to the passage length, without marks
 }
