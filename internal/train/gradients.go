@@ -3,10 +3,15 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 
+	"github.com/flashback-lm/flashback/internal/device/cpu"
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/nn"
+	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 // Dropout zeroes entries of the input of a factor; see nn.Dropout.
@@ -15,27 +20,285 @@ type Dropout = nn.Dropout
 // Model computes losses and gradients of packed sequences through a frozen
 // model, whatever the storage type of its weights. It is for one caller at a
 // time.
-type Model struct{}
+type Model struct {
+	// TapeBytes is how much of what the backward pass needs is kept from the forward
+	// pass. Layers that do not fit keep their input only and are computed again.
+	// Results do not depend on it.
+	TapeBytes int64
+
+	weights *model.Weights
+	device  *cpu.Backward
+	set     *kernel.Set
+	rope    nn.Rope
+	blocks  []nn.Tuned
+	head    nn.Head
+
+	pass   nn.Pass
+	tapes  []nn.Tape // one a layer
+	shared nn.Tape   // of the layer that is computed again
+	last   []float32 // the last residual stream [rows, hidden]
+	slope  []float32 // of the residual stream [rows, hidden]
+	chosen []float32 // rows of the last stream that predict, and their slopes [headRows, hidden]
+	slopes []float32
+	logits []float32 // [headRows, vocabulary]
+}
+
+// headRows is how many rows go through the output head at once: their logits are
+// large, the vocabulary wide.
+const headRows = 128
+
+// defaultTapeBytes holds a window of 1600 rows of a model of 135 million weights.
+const defaultTapeBytes = 3 << 29
 
 // NewModel returns a trainer's view of the weights, which it reads but does not
 // own. threads ≤ 0 is one a core; kernels "" is the fastest compute path.
 func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
-	return nil, errors.New("not written yet")
+	set := kernel.Best()
+	if kernels != "" {
+		var err error
+		if set, err = kernel.Named(kernels); err != nil {
+			return nil, err
+		}
+	}
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	c := w.Config
+	m := &Model{
+		TapeBytes: defaultTapeBytes,
+		weights:   w,
+		device:    cpu.NewBackward(cpu.New(set, threads)),
+		set:       set,
+		rope:      nn.NewRope(c.RopeBase, c.HeadDim, c.RopeFactors),
+		blocks:    make([]nn.Tuned, len(w.Layers)),
+		tapes:     make([]nn.Tape, len(w.Layers)),
+	}
+	norm := func(v tensor.Matrix) nn.Norm {
+		scale := make([]float32, v.Cols)
+		set.Dequantize(v.Type, scale, v.Data)
+		return nn.Norm{Scale: scale, Eps: c.NormEps}
+	}
+	for i, l := range w.Layers {
+		m.blocks[i] = nn.Tuned{Layer: i, Block: &nn.Block{
+			AttnNorm: norm(l.AttnNorm), FFNorm: norm(l.FFNorm),
+			Q: nn.Linear{W: l.Q}, K: nn.Linear{W: l.K}, V: nn.Linear{W: l.V}, O: nn.Linear{W: l.O},
+			Gate: nn.Linear{W: l.Gate}, Up: nn.Linear{W: l.Up}, Down: nn.Linear{W: l.Down},
+		}}
+	}
+	m.head = nn.Head{Norm: norm(w.OutputNorm), Out: nn.Linear{W: w.Head}}
+	return m, nil
 }
 
 // Close ends the model's threads.
-func (m *Model) Close() {}
+func (m *Model) Close() { m.device.Close() }
 
 // Gradients adds the gradient of scale · Σ loss over the targets to into, which has
 // the adapter's shape, and returns Σ -log p of the targets (natural logarithm).
 // Where activated, the adapter applies from the evidence on only: the rows of the
-// shared context are the base model's.
+// shared context are the base model's. Rows of the adapter replace embeddings; logits
+// are over the base vocabulary, by the base's head.
 func (m *Model) Gradients(ctx context.Context, p *Packed, a, into *lora.Weights, scale float32, drop Dropout, activated bool) (float64, error) {
-	return 0, errors.New("not written yet")
+	if a == nil || into == nil {
+		return 0, errors.New("gradients without an adapter")
+	}
+	if !(drop.P >= 0 && drop.P < 1) {
+		return 0, fmt.Errorf("dropout %v: from 0 to below 1", drop.P)
+	}
+	if err := m.open(p, a, activated, drop); err != nil {
+		return 0, err
+	}
+	for i := range into.Layers {
+		m.blocks[i].Grads = into.Layers[i]
+	}
+	lowest := m.lowest(a)
+	if err := m.forward(ctx, p, lowest); err != nil {
+		return 0, err
+	}
+	loss, err := m.predict(ctx, p, scale, true)
+	if err != nil {
+		return 0, err
+	}
+	return loss, m.backward(ctx, p, into, lowest)
 }
 
 // Loss returns what Gradients returns, without a backward pass and without
 // dropout. A nil adapter is the base model.
 func (m *Model) Loss(ctx context.Context, p *Packed, a *lora.Weights, activated bool) (float64, error) {
-	return 0, errors.New("not written yet")
+	if a == nil {
+		a = &lora.Weights{}
+	}
+	if err := m.open(p, a, activated, Dropout{}); err != nil {
+		return 0, err
+	}
+	if err := m.forward(ctx, p, len(m.blocks)); err != nil {
+		return 0, err
+	}
+	return m.predict(ctx, p, 1, false)
+}
+
+// open checks that the adapter fits and prepares what the layers share.
+func (m *Model) open(p *Packed, a *lora.Weights, activated bool, drop Dropout) error {
+	c := m.weights.Config
+	if n := len(a.Layers); n != 0 && n != len(m.blocks) {
+		return fmt.Errorf("the adapter has %d layers and the model %d", n, len(m.blocks))
+	}
+	for i := range m.blocks {
+		m.blocks[i].Factors, m.blocks[i].Grads = lora.Layer{}, lora.Layer{}
+		if len(a.Layers) > 0 {
+			m.blocks[i].Factors = a.Layers[i]
+		}
+		if err := m.blocks[i].Check(); err != nil {
+			return fmt.Errorf("layer %d: %w", i, err)
+		}
+	}
+	n, half := p.Tokens(), c.HeadDim/2
+	s := &m.pass
+	s.Device, s.Rows, s.Segments, s.Dropout = m.device, n, p.segments, drop
+	s.Shape = cpu.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
+	s.From = 0
+	if activated {
+		s.From = p.context
+	}
+	s.Cos, s.Sin = resize(s.Cos, n*half), resize(s.Sin, n*half)
+	for i, at := range p.positions {
+		m.rope.Angles(s.Cos[i*half:], s.Sin[i*half:], at)
+	}
+	m.last = resize(m.last, n*c.Hidden)
+	for i, t := range p.tokens {
+		x := m.last[i*c.Hidden : (i+1)*c.Hidden]
+		if row := rowOf(a, t); row != nil {
+			copy(x, row.Embedding)
+		} else if t >= 0 && int(t) < c.Vocab {
+			m.set.Dequantize(m.weights.Embedding.Type, x, m.weights.Embedding.Row(int(t)))
+		} else {
+			return fmt.Errorf("token %d has no embedding: the model has %d, and the adapter no row for it", t, c.Vocab)
+		}
+	}
+	for _, t := range p.targets {
+		if t.token < 0 || int(t.token) >= c.Vocab {
+			return fmt.Errorf("target token %d is not in the model's vocabulary of %d", t.token, c.Vocab)
+		}
+	}
+	return nil
+}
+
+// rowOf returns the adapter's embedding of a token; nil if it has none.
+func rowOf(a *lora.Weights, token int32) *lora.Row {
+	for i := range a.Rows {
+		if a.Rows[i].Token == token {
+			return &a.Rows[i]
+		}
+	}
+	return nil
+}
+
+func resize(s []float32, n int) []float32 {
+	if cap(s) < n {
+		return make([]float32, n)
+	}
+	return s[:n]
+}
+
+// lowest returns the first layer that gradients must reach.
+func (m *Model) lowest(a *lora.Weights) int {
+	if len(a.Rows) > 0 {
+		return 0
+	}
+	for i := range a.Layers {
+		if a.Layers[i] != (lora.Layer{}) {
+			return i
+		}
+	}
+	return len(m.blocks)
+}
+
+// kept returns the first layer whose whole tape is kept.
+func (m *Model) kept(rows int) int {
+	c := m.weights.Config
+	layer := int64(4 * rows * nn.TapeFloats(c.Hidden, c.FF, m.pass.Shape))
+	return max(0, len(m.blocks)-int(m.TapeBytes/layer))
+}
+
+// forward takes the embeddings in m.last through the layers. Those from lowest on
+// keep their input, and the tape if there is room.
+func (m *Model) forward(ctx context.Context, p *Packed, lowest int) error {
+	kept := m.kept(p.Tokens())
+	for i := range m.blocks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t := &m.tapes[i]
+		if i < max(lowest, kept) {
+			t = &m.shared
+		}
+		x := m.last
+		if i >= lowest {
+			m.tapes[i].X = append(m.tapes[i].X[:0], m.last...)
+			x = m.tapes[i].X
+		}
+		t.X = x
+		m.blocks[i].Forward(&m.pass, t, m.last)
+	}
+	return nil
+}
+
+// predict returns the loss of the targets, and with gradients sets m.slope to scale
+// times its gradient.
+func (m *Model) predict(ctx context.Context, p *Packed, scale float32, gradients bool) (float64, error) {
+	c := m.weights.Config
+	m.logits = resize(m.logits, headRows*c.Vocab)
+	m.chosen, m.slopes = resize(m.chosen, headRows*c.Hidden), resize(m.slopes, headRows*c.Hidden)
+	var slopes []float32
+	if gradients {
+		slopes = m.slopes
+		m.slope = resize(m.slope, p.Tokens()*c.Hidden)
+		clear(m.slope)
+	}
+	total := 0.0
+	for first := 0; first < len(p.targets); first += headRows {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		targets := p.targets[first:min(len(p.targets), first+headRows)]
+		tokens := make([]int32, len(targets))
+		for i, t := range targets {
+			tokens[i] = t.token
+			copy(m.chosen[i*c.Hidden:(i+1)*c.Hidden], m.last[t.row*c.Hidden:])
+		}
+		total += m.head.Loss(m.device, slopes, m.chosen, m.logits, tokens, scale)
+		for i, t := range targets {
+			if gradients && t.row >= m.pass.From {
+				m.set.Add(m.slope[t.row*c.Hidden:(t.row+1)*c.Hidden], slopes[i*c.Hidden:])
+			}
+		}
+	}
+	return total, nil
+}
+
+// backward takes m.slope through the layers, the last first, down to the lowest.
+func (m *Model) backward(ctx context.Context, p *Packed, into *lora.Weights, lowest int) error {
+	if m.pass.From == p.Tokens() {
+		return nil // nothing that the adapter changes
+	}
+	kept := m.kept(p.Tokens())
+	for i := len(m.blocks) - 1; i >= lowest; i-- {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t := &m.tapes[i]
+		if i < kept {
+			x := t.X
+			t = &m.shared
+			t.X = x
+			m.blocks[i].Forward(&m.pass, t, nil)
+		}
+		m.blocks[i].Backward(&m.pass, t, m.slope, i > lowest || len(into.Rows) > 0)
+	}
+	hidden := m.weights.Config.Hidden
+	for i, t := range p.tokens {
+		if row := rowOf(into, t); row != nil && i >= m.pass.From {
+			m.set.Add(row.Embedding, m.slope[i*hidden:(i+1)*hidden])
+		}
+	}
+	return nil
 }

@@ -1,0 +1,207 @@
+package nn
+
+import (
+	"fmt"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu"
+	"github.com/flashback-lm/flashback/internal/lora"
+)
+
+// Pass is what the rows of one training step have in common for all layers, and the
+// buffers that all layers share. The rows see each other as the segments say.
+type Pass struct {
+	Device   *cpu.Backward
+	Rows     int
+	From     int // rows before it are the frozen model's: no factor, no gradient
+	Shape    cpu.AttendShape
+	Cos, Sin []float32 // [Rows, HeadDim/2]
+	Segments []cpu.Segment
+	Dropout  Dropout
+
+	norm, dNorm     []float32 // [Rows, hidden]
+	dQ, dAttn       []float32 // [Rows, heads·headDim]
+	dK, dV          []float32 // [Rows, kvHeads·headDim]
+	ff, dGate       []float32 // [Rows, ff]
+	back            []float32 // -Sin
+	dropped, keep   []float32 // [Rows, in] of a factor
+	low, lowT       []float32 // [Rows, rank], [rank, Rows]
+	dLow, dLowT     []float32
+	factorT, gradsT []float32 // [rank, out]
+}
+
+// Tape is what the backward pass of a block needs of its forward pass.
+type Tape struct {
+	X        []float32 // the block's input [rows, hidden]
+	q, attn  []float32 // [rows, heads·headDim]; q is turned to its position
+	k, v     []float32 // [rows, kvHeads·headDim]; k is turned to its position
+	logSum   []float32 // [rows, heads]
+	mid      []float32 // [rows, hidden]: the residual stream between attention and feed-forward
+	gate, up []float32 // [rows, ff]
+}
+
+// TapeFloats returns how many numbers of a tape a row takes besides X.
+func TapeFloats(hidden, ff int, s cpu.AttendShape) int {
+	return 2*(s.Heads+s.KVHeads)*s.HeadDim + s.Heads + hidden + 2*ff
+}
+
+// Tuned is a block with what an adapter adds to its projections.
+type Tuned struct {
+	*Block
+	Layer   int
+	Factors lora.Layer
+	Grads   lora.Layer // nil where there is no gradient to compute
+}
+
+// Check says whether the factors fit the projections.
+func (b *Tuned) Check() error {
+	for t, l := range [lora.Targets]Linear{b.Q, b.K, b.V, b.O, b.Gate, b.Up, b.Down} {
+		f := b.Factors[t]
+		if f == nil {
+			continue
+		}
+		if f.Rank < 1 || f.In != l.W.Cols || f.Out != l.W.Rows || len(f.A) != f.Rank*f.In || len(f.B) != f.Out*f.Rank {
+			return fmt.Errorf("the factor of %s has rank %d, A of %d and B of %d numbers, which do not fit a projection from %d to %d",
+				lora.Target(t), f.Rank, len(f.A), len(f.B), l.W.Cols, l.W.Rows)
+		}
+	}
+	return nil
+}
+
+// sized returns n numbers in the memory of buf if it is large enough.
+func sized(buf *[]float32, n int) []float32 {
+	if cap(*buf) < n {
+		*buf = make([]float32, n)
+	}
+	*buf = (*buf)[:n]
+	return *buf
+}
+
+func zeroed(buf *[]float32, n int) []float32 {
+	out := sized(buf, n)
+	clear(out)
+	return out
+}
+
+// Forward runs the block on t.X, keeps on the tape what Backward needs, and writes
+// the output to out, which may be t.X itself if it is not needed again. Without out
+// it only fills the tape.
+func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
+	d, n := p.Device, p.Rows
+	hidden, ff := len(b.AttnNorm.Scale), b.Gate.W.Rows
+	s := p.Shape
+	norm := sized(&p.norm, n*hidden)
+	d.RMSNorm(norm, t.X, b.AttnNorm.Scale, n, b.AttnNorm.Eps)
+	q, k, v := sized(&t.q, n*b.Q.W.Rows), sized(&t.k, n*b.K.W.Rows), sized(&t.v, n*b.V.W.Rows)
+	d.MatMul(norm, n, cpu.Product{Out: q, W: b.Q.W}, cpu.Product{Out: k, W: b.K.W}, cpu.Product{Out: v, W: b.V.W})
+	b.addFactor(p, lora.Q, q, norm)
+	b.addFactor(p, lora.K, k, norm)
+	b.addFactor(p, lora.V, v, norm)
+	d.Rotate(q, p.Cos, p.Sin, n, s.Heads, s.HeadDim)
+	d.Rotate(k, p.Cos, p.Sin, n, s.KVHeads, s.HeadDim)
+	sized(&t.attn, len(q))
+	sized(&t.logSum, n*s.Heads)
+	d.AttendFlat(t.flat(p))
+	mid := sized(&t.mid, n*hidden)
+	copy(mid, t.X)
+	d.MatMul(t.attn, n, cpu.Product{Out: mid, W: b.O.W, Add: true})
+	b.addFactor(p, lora.O, mid, t.attn)
+
+	d.RMSNorm(norm, mid, b.FFNorm.Scale, n, b.FFNorm.Eps)
+	gate, up := sized(&t.gate, n*ff), sized(&t.up, n*ff)
+	d.MatMul(norm, n, cpu.Product{Out: gate, W: b.Gate.W}, cpu.Product{Out: up, W: b.Up.W})
+	b.addFactor(p, lora.Gate, gate, norm)
+	b.addFactor(p, lora.Up, up, norm)
+	if out == nil {
+		return
+	}
+	act := b.activation(p, t)
+	copy(out, mid)
+	d.MatMul(act, n, cpu.Product{Out: out, W: b.Down.W, Add: true})
+	b.addFactor(p, lora.Down, out, act)
+}
+
+// flat returns the attention of the tape.
+func (t *Tape) flat(p *Pass) *cpu.Flat {
+	return &cpu.Flat{Shape: p.Shape, Segments: p.Segments, Q: t.q, K: t.k, V: t.v, Out: t.attn, LogSum: t.logSum}
+}
+
+// activation returns the input of the down projection.
+func (b *Tuned) activation(p *Pass, t *Tape) []float32 {
+	act := sized(&p.ff, len(t.gate))
+	copy(act, t.gate)
+	p.Device.SwiGLU(act, t.up, p.Rows, b.Gate.W.Rows)
+	return act
+}
+
+// Backward turns dx, the gradient of the block's output [rows, hidden], into that of
+// its input, and adds to the gradients of its factors. Where nothing below is
+// trained, input is false and dx is left undefined.
+func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
+	d, n, s := p.Device, p.Rows, p.Shape
+	hidden, ff := len(b.AttnNorm.Scale), b.Gate.W.Rows
+	from := p.From
+	after := func(x []float32, width int) []float32 { return x[from*width:] }
+
+	dAct := zeroed(&p.ff, n*ff)
+	b.linearBackward(p, lora.Down, b.Down, dAct, dx, func() []float32 {
+		// The activation takes the place of dGate, which is not needed yet.
+		act := sized(&p.dGate, n*ff)
+		copy(act, t.gate)
+		d.SwiGLU(act, t.up, n, ff)
+		return act
+	})
+	dGate := sized(&p.dGate, n*ff)
+	d.SwiGLUBackward(after(dGate, ff), after(dAct, ff), after(t.gate, ff), after(t.up, ff), n-from, ff)
+	normed := func(x []float32, of Norm) func() []float32 {
+		return func() []float32 {
+			norm := sized(&p.norm, n*hidden)
+			d.RMSNorm(norm, x, of.Scale, n, of.Eps)
+			return norm
+		}
+	}
+	dNorm := zeroed(&p.dNorm, n*hidden)
+	x := normed(t.mid, b.FFNorm)
+	b.linearBackward(p, lora.Gate, b.Gate, dNorm, dGate, x)
+	b.linearBackward(p, lora.Up, b.Up, dNorm, dAct, x)
+	d.RMSNormBackward(after(dx, hidden), after(dNorm, hidden), after(t.mid, hidden), b.FFNorm.Scale, n-from, b.FFNorm.Eps)
+
+	dAttn := zeroed(&p.dAttn, len(t.attn))
+	b.linearBackward(p, lora.O, b.O, dAttn, dx, func() []float32 { return t.attn })
+	if !input && b.Grads[lora.Q] == nil && b.Grads[lora.K] == nil && b.Grads[lora.V] == nil {
+		return
+	}
+	dQ, dK, dV := sized(&p.dQ, len(t.q)), sized(&p.dK, len(t.k)), sized(&p.dV, len(t.v))
+	d.AttendBackward(t.flat(p), dQ, dK, dV, dAttn, from)
+	back := sized(&p.back, len(p.Sin))
+	for i, v := range p.Sin {
+		back[i] = -v
+	}
+	half := s.HeadDim / 2
+	d.Rotate(after(dQ, s.Heads*s.HeadDim), after(p.Cos, half), after(back, half), n-from, s.Heads, s.HeadDim)
+	d.Rotate(after(dK, s.KVHeads*s.HeadDim), after(p.Cos, half), after(back, half), n-from, s.KVHeads, s.HeadDim)
+	dNorm = nil
+	if input {
+		dNorm = zeroed(&p.dNorm, n*hidden)
+	}
+	x = normed(t.X, b.AttnNorm)
+	b.linearBackward(p, lora.Q, b.Q, dNorm, dQ, x)
+	b.linearBackward(p, lora.K, b.K, dNorm, dK, x)
+	b.linearBackward(p, lora.V, b.V, dNorm, dV, x)
+	if input {
+		d.RMSNormBackward(after(dx, hidden), after(dNorm, hidden), after(t.X, hidden), b.AttnNorm.Scale, n-from, b.AttnNorm.Eps)
+	}
+}
+
+// linearBackward adds to dx, unless that is nil, the gradient of the input of a
+// projection, given that of its output, dy, and adds to the gradients of its factor,
+// which needs the input.
+func (b *Tuned) linearBackward(p *Pass, t lora.Target, l Linear, dx, dy []float32, input func() []float32) {
+	dy = dy[p.From*l.W.Rows:]
+	if dx != nil {
+		dx = dx[p.From*l.W.Cols:]
+		p.Device.MatMulBackward(dx, dy, p.Rows-p.From, l.W)
+	}
+	if b.Factors[t] != nil {
+		b.factorBackward(p, t, dx, dy, input())
+	}
+}
