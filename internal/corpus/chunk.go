@@ -127,22 +127,57 @@ func (c *Chunker) splitWords(text string, emit func(start, end int) bool) {
 // words yields the byte range of every run of non-blanks.
 func words(text string) iter.Seq2[int, int] {
 	return func(yield func(int, int) bool) {
-		start := -1
-		for i, r := range text {
-			switch {
-			case unicode.IsSpace(r):
-				if start >= 0 && !yield(start, i) {
-					return
-				}
-				start = -1
-			case start < 0:
-				start = i
+		for end := 0; ; {
+			start := skipBlanks(text, end)
+			if start == len(text) {
+				return
+			}
+			if end = skipWord(text, start); !yield(start, end) {
+				return
 			}
 		}
-		if start >= 0 {
-			yield(start, len(text))
-		}
 	}
+}
+
+// asciiBlank tells which ASCII characters unicode.IsSpace calls blank.
+var asciiBlank = [utf8.RuneSelf]bool{'\t': true, '\n': true, '\v': true, '\f': true, '\r': true, ' ': true}
+
+// skipBlanks returns where the first non-blank at or after i stands.
+func skipBlanks(text string, i int) int {
+	for i < len(text) {
+		size := 1
+		if b := text[i]; b < utf8.RuneSelf {
+			if !asciiBlank[b] {
+				break
+			}
+		} else {
+			var r rune
+			if r, size = utf8.DecodeRuneInString(text[i:]); !unicode.IsSpace(r) {
+				break
+			}
+		}
+		i += size
+	}
+	return i
+}
+
+// skipWord returns where the first blank at or after i stands.
+func skipWord(text string, i int) int {
+	for i < len(text) {
+		size := 1
+		if b := text[i]; b < utf8.RuneSelf {
+			if asciiBlank[b] {
+				break
+			}
+		} else {
+			var r rune
+			if r, size = utf8.DecodeRuneInString(text[i:]); unicode.IsSpace(r) {
+				break
+			}
+		}
+		i += size
+	}
+	return i
 }
 
 // piece is a stretch of text that a passage takes whole: a sentence, a heading,

@@ -2,9 +2,9 @@ package corpus
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,16 +19,16 @@ const maxLine = 64 << 20
 // parseJSONL reads one JSON object a line. A line that is no record is reported
 // and the next is read.
 func parseJSONL(r io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
-	br := bufio.NewReaderSize(r, 1<<16)
+	lines := newLineReader(r)
 	for line := 1; ; line++ {
-		at := fmt.Sprintf("%s:%d", source, line)
-		data, err := readLine(br)
+		at := source + ":" + strconv.Itoa(line)
+		data, err := lines.next()
 		if err != nil && err != io.EOF {
 			return yield(Document{}, &FileError{Source: at, Err: err})
 		}
-		text := strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff"))
-		if text != "" {
-			doc, bad := jsonDocument(text, fields)
+		record := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
+		if len(record) > 0 {
+			doc, bad := jsonDocument(record, fields)
 			if bad != nil {
 				if !yield(Document{}, &FileError{Source: at, Err: bad}) {
 					return false
@@ -43,54 +43,32 @@ func parseJSONL(r io.Reader, source, _ string, fields Fields, yield func(Documen
 	}
 }
 
-// readLine returns the next line without its end, io.EOF with the last.
-func readLine(br *bufio.Reader) ([]byte, error) {
-	var line []byte
-	for {
-		part, err := br.ReadSlice('\n')
-		line = append(line, part...)
-		if len(line) > maxLine {
-			return nil, fmt.Errorf("a line of more than %d MiB", maxLine>>20)
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
-			continue
-		}
+// lineReader reads lines of up to maxLine bytes.
+type lineReader struct {
+	br   *bufio.Reader
+	long []byte // a line that br's buffer does not hold
+}
+
+func newLineReader(r io.Reader) *lineReader {
+	return &lineReader{br: bufio.NewReaderSize(r, 1<<18)}
+}
+
+// next returns the next line with its end, valid until the next call, and io.EOF
+// with the last.
+func (l *lineReader) next() ([]byte, error) {
+	line, err := l.br.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
 		return line, err
 	}
-}
-
-func jsonDocument(text string, fields Fields) (Document, error) {
-	var record map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &record); err != nil {
-		return Document{}, fmt.Errorf("not a JSON object: %w", err)
-	}
-	if _, ok := record[fields.Text]; !ok {
-		return Document{}, fmt.Errorf("no field %q; name the field that holds the text", fields.Text)
-	}
-	var doc Document
-	var err error
-	for field, dst := range map[string]*string{fields.ID: &doc.ID, fields.Title: &doc.Title, fields.Text: &doc.Text} {
-		if raw, ok := record[field]; ok && err == nil {
-			*dst, err = jsonString(field, raw)
+	l.long = append(l.long[:0], line...)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		line, err = l.br.ReadSlice('\n')
+		l.long = append(l.long, line...)
+		if len(l.long) > maxLine {
+			return nil, fmt.Errorf("a line of more than %d MiB", maxLine>>20)
 		}
 	}
-	return doc, err
-}
-
-// jsonString accepts a string, a number (ids often are) or null.
-func jsonString(field string, raw json.RawMessage) (string, error) {
-	var s *string
-	if json.Unmarshal(raw, &s) == nil {
-		if s == nil {
-			return "", nil
-		}
-		return *s, nil
-	}
-	var n json.Number
-	if err := json.Unmarshal(raw, &n); err != nil {
-		return "", fmt.Errorf("field %q is neither a string nor a number", field)
-	}
-	return n.String(), nil
+	return l.long, err
 }
 
 // parseCSV reads comma-separated records whose first line names the fields.
@@ -115,11 +93,11 @@ func parseCSV(r io.Reader, source, _ string, fields Fields, yield func(Document,
 // parseTSV reads lines of fields separated by tabs, without quoting, whose first
 // line names the fields.
 func parseTSV(r io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
-	br := bufio.NewReaderSize(r, 1<<16)
+	lines := newLineReader(r)
 	line := 0
 	return parseColumns(source, fields, yield, func() (record []string, at int, bad, err error) {
 		for {
-			data, err := readLine(br)
+			data, err := lines.next()
 			if err != nil && (err != io.EOF || len(data) == 0) {
 				return nil, line, nil, err
 			}
