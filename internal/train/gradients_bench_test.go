@@ -1,0 +1,89 @@
+package train
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/flashback-lm/flashback/internal/examples"
+	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/ralm"
+)
+
+// BenchmarkGradients takes steps of the paper's shape with the model in the file that
+// FLASHBACK_MODEL names: a window of 528 tokens, a branch at every fourth stride of 16
+// with a passage of 128 tokens, rank 16 on q, k, v and o. The speed does not depend
+// on the tokens, which are random.
+func BenchmarkGradients(b *testing.B) {
+	path := os.Getenv("FLASHBACK_MODEL")
+	if path == "" {
+		b.Skip("FLASHBACK_MODEL names no GGUF file")
+	}
+	w, err := model.Load(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Close()
+	m, err := NewModel(&w.Weights, 0, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	c := w.Config
+	r := rand.New(rand.NewPCG(1, 1))
+	some := func(n int) []int32 {
+		t := make([]int32, n)
+		for i := range t {
+			t[i] = int32(r.IntN(c.Vocab))
+		}
+		return t
+	}
+	window := examples.Window{Document: "random", Tokens: some(528)}
+	for p := 64; p <= 512; p += 64 {
+		window.Strides = append(window.Strides, examples.Stride{Context: p, Passages: []examples.Passage{{Tokens: some(128)}}})
+	}
+	a := &lora.Weights{Layers: make([]lora.Layer, c.Layers)}
+	random := func(n int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = 0.02 * float32(r.NormFloat64())
+		}
+		return x
+	}
+	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	for i := range a.Layers {
+		for t, s := range map[lora.Target][2]int{lora.Q: {q, c.Hidden}, lora.K: {kv, c.Hidden}, lora.V: {kv, c.Hidden}, lora.O: {c.Hidden, q}} {
+			a.Layers[i][t] = &lora.Factor{Rank: 16, In: s[1], Out: s[0], Scale: 2, A: random(16 * s[1]), B: random(s[0] * 16)}
+		}
+	}
+	marks := &ralm.Marks{Left: int32(c.Vocab), Right: int32(c.Vocab) + 1}
+	for _, t := range []int32{marks.Left, marks.Right} {
+		a.Rows = append(a.Rows, lora.Row{Token: t, Embedding: random(c.Hidden)})
+	}
+	for _, p := range []placement.Placement{placement.Append, placement.Virtual} {
+		for _, drop := range []Dropout{{}, {P: 0.05, Seed: 1}} {
+			name := p.Name
+			if drop.P > 0 {
+				name += "-dropout"
+			}
+			b.Run(name, func(b *testing.B) {
+				packed, err := Pack(window, p, 1, marks, 16)
+				if err != nil {
+					b.Fatal(err)
+				}
+				into := a.Like()
+				for b.Loop() {
+					if _, err := m.Gradients(context.Background(), packed, a, into, 1, drop, false); err != nil {
+						b.Fatal(err)
+					}
+				}
+				seconds := b.Elapsed().Seconds() / float64(b.N)
+				b.ReportMetric(float64(packed.Tokens())/seconds, "tokens/s")
+				b.ReportMetric(float64(packed.Targets())/seconds, "targets/s")
+			})
+		}
+	}
+}
