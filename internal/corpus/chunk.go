@@ -1,8 +1,10 @@
 package corpus
 
 import (
+	"encoding/binary"
 	"fmt"
 	"iter"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode"
@@ -164,6 +166,12 @@ func skipBlanks(text string, i int) int {
 // skipWord returns where the first blank at or after i stands.
 func skipWord(text string, i int) int {
 	for i < len(text) {
+		if i+8 <= len(text) {
+			n := plainPrefix(text[i : i+8])
+			if i += n; n == 8 {
+				continue
+			}
+		}
 		size := 1
 		if b := text[i]; b < utf8.RuneSelf {
 			if asciiBlank[b] {
@@ -178,6 +186,17 @@ func skipWord(text string, i int) int {
 		i += size
 	}
 	return i
+}
+
+// plainPrefix returns how many of eight bytes come before the first that is no
+// visible ASCII character. All are looked at together: taking 0x21 from a byte
+// sets its highest bit if it was less, and only then can it borrow from the next.
+func plainPrefix(s string) int {
+	const each = 0x0101010101010101
+	var b [8]byte
+	copy(b[:], s)
+	x := binary.LittleEndian.Uint64(b[:])
+	return bits.TrailingZeros64((x-0x21*each|x)&(0x80*each)) / 8
 }
 
 // piece is a stretch of text that a passage takes whole: a sentence, a heading,

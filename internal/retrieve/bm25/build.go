@@ -247,7 +247,11 @@ const maxPassages = 1 << 31
 
 // invert writes the segment of one batch.
 func (b *builder) invert(t batch) (segmentInfo, error) {
-	v, err := newInverter(&b.opt)
+	size := int64(0)
+	for i := range t.passages {
+		size += int64(len(t.passages[i].Text))
+	}
+	v, err := newInverter(&b.opt, size)
 	if err != nil {
 		return segmentInfo{}, err
 	}

@@ -2,8 +2,8 @@ package bm25
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
+	"strings"
 
 	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
@@ -15,13 +15,11 @@ type inverter struct {
 	exact    bool
 	title    bool // titles are indexed with the text
 
-	recent  [2048]shortToken  // answers of surface for short tokens, most of a text
-	surface map[string]uint32 // token as it stands in the text → term, or stopWord
+	surface surfaceTable      // token → term, or stopWord
 	ids     map[string]uint32 // term → its number
 	terms   [][]byte
 	arena   []byte
-	df      []uint32 // passages a term
-	last    []uint32 // where in stream the term's present passage is, plus one
+	uses    []termUse // of each term
 
 	stream  []occurrence // passage after passage
 	bounds  []int        // where each passage's occurrences end
@@ -29,18 +27,27 @@ type inverter struct {
 	total   uint64
 }
 
+// termUse says how many passages have a term, and where in the stream the last of
+// them has it, plus one.
+type termUse struct{ passages, last uint32 }
+
 // occurrence is a term's frequency in one passage.
 type occurrence struct{ term, tf uint32 }
 
-const stopWord = ^uint32(0)
+const (
+	stopWord     = ^uint32(0)
+	bytesPerTerm = 9 // of text, for each different term of a passage; English has more
+)
 
-func newInverter(opt *BuildOptions) (*inverter, error) {
+// newInverter returns an inverter for about size bytes of text.
+func newInverter(opt *BuildOptions, size int64) (*inverter, error) {
 	a, err := analysis.New(opt.Analyzer)
 	if err != nil {
 		return nil, err
 	}
 	return &inverter{analyzer: a, exact: opt.ExactLengths, title: opt.IndexTitle,
-		surface: map[string]uint32{}, ids: map[string]uint32{}}, nil
+		surface: newSurfaceTable(), ids: map[string]uint32{},
+		stream: make([]occurrence, 0, size/bytesPerTerm)}, nil
 }
 
 // add analyses one passage.
@@ -69,52 +76,41 @@ func (v *inverter) count(text string, start int) (length uint32) {
 			continue
 		}
 		length++
-		if at := int(v.last[term]); at > start {
+		use := &v.uses[term]
+		if at := int(use.last); at > start {
 			v.stream[at-1].tf++
 			continue
 		}
 		v.stream = append(v.stream, occurrence{term, 1})
-		v.last[term] = uint32(len(v.stream))
-		v.df[term]++
+		use.last = uint32(len(v.stream))
+		use.passages++
 	}
-}
-
-// shortToken is a token of up to seven bytes, which with its length is a word of
-// the machine, and its term.
-type shortToken struct {
-	token uint64
-	term  uint32
 }
 
 // term returns the number of the term of text[from:to], or stopWord.
 func (v *inverter) term(text string, from, to int) uint32 {
-	n := to - from
-	if n > 7 || len(text) < from+8 {
-		return v.lookup(text[from:to])
-	}
-	var b [8]byte
-	copy(b[:], text[from:from+8])
-	token := binary.LittleEndian.Uint64(b[:])&(1<<(8*n)-1) | uint64(n)<<56
-	r := &v.recent[token*0x9e3779b97f4a7c15>>53]
-	if r.token != token {
-		*r = shortToken{token, v.lookup(text[from:to])}
-	}
-	return r.term
-}
-
-// lookup returns the number of a token's term.
-func (v *inverter) lookup(token string) uint32 {
-	if term, known := v.surface[token]; known {
+	if to-from > surfaceShort {
+		term, known := v.surface.long[text[from:to]]
+		if !known {
+			term = v.intern(text[from:to])
+			v.surface.long[strings.Clone(text[from:to])] = term
+		}
 		return term
 	}
-	return v.intern(token)
+	low, high := packToken(text, from, to)
+	slot := v.surface.find(low, high)
+	if slot.high != 0 {
+		return slot.term
+	}
+	term := v.intern(text[from:to])
+	v.surface.add(low, high, term)
+	return term
 }
 
 // intern returns the number of a token's term.
 func (v *inverter) intern(token string) uint32 {
 	term := v.analyzer.Normalize(token)
 	if term == nil {
-		v.surface[v.keep(token)] = stopWord
 		return stopWord
 	}
 	id, ok := v.ids[string(term)]
@@ -124,15 +120,10 @@ func (v *inverter) intern(token string) uint32 {
 		v.arena = append(v.arena, term...)
 		v.terms = append(v.terms, v.arena[at:len(v.arena):len(v.arena)])
 		v.ids[string(term)] = id
-		v.df = append(v.df, 0)
-		v.last = append(v.last, 0)
+		v.uses = append(v.uses, termUse{})
 	}
-	v.surface[v.keep(token)] = id
 	return id
 }
-
-// keep copies a token, whose text will go.
-func (v *inverter) keep(token string) string { return string([]byte(token)) }
 
 // write makes the segment of the run.
 func (v *inverter) write(dir, name string, passages []retrieve.Passage, dict []byte) (info segmentInfo, err error) {
@@ -218,8 +209,8 @@ func (v *inverter) codeTable() *codeTable {
 func (v *inverter) writeTerms(w *segmentWriter, table *codeTable) error {
 	type posting struct{ doc, tf uint32 }
 	starts := make([]int, len(v.terms)+1)
-	for t, n := range v.df {
-		starts[t+1] = starts[t] + int(n)
+	for t, use := range v.uses {
+		starts[t+1] = starts[t] + int(use.passages)
 	}
 	sorted := make([]posting, len(v.stream))
 	next := slices.Clone(starts)
