@@ -1,0 +1,176 @@
+package lora
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"hash"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/flashback-lm/flashback/internal/tokenizer"
+)
+
+// Adapter is a trained, or fresh, change to a base model of a shape.
+type Adapter struct {
+	Weights
+	Shape  Shape
+	Config Config
+	Info   Info
+	// Tokenizer, if not nil, is the base's: Write puts its files beside the
+	// adapter's, with the marks.
+	Tokenizer *tokenizer.Tokenizer
+}
+
+// Config is what PEFT's adapter_config.json says of an adapter.
+type Config struct {
+	Rank    int
+	Alpha   float64 // the scale is Alpha/Rank, or Alpha/√Rank
+	RSLoRA  bool    // rank-stabilised: the latter
+	Dropout float64 // on the adapter's input, in training only
+	Targets []Target
+	Base    string // base_model_name_or_path: shown, not checked
+}
+
+// Scale returns the factor of updates of a rank.
+func (c Config) Scale(rank int, alpha float64) float32 {
+	if c.RSLoRA {
+		return float32(alpha / math.Sqrt(float64(rank)))
+	}
+	return float32(alpha / float64(rank))
+}
+
+// Info is what an adapter was trained for. It stands in flashback.json beside
+// PEFT's files; the zero value is that of an adapter which has none.
+type Info struct {
+	// Base is the digest of the base model (model.Model.Digest); "": not known.
+	Base string `json:"base,omitempty"`
+	// Vocabulary is the number of rows of the base's embedding.
+	Vocabulary int `json:"vocabulary,omitempty"`
+	// Placement, Echo and Passages are those of training, and a run's defaults.
+	Placement string `json:"placement,omitempty"`
+	Echo      int    `json:"echo,omitempty"`
+	Passages  int    `json:"passages,omitempty"`
+	// Marks stand around each passage; nil: none.
+	Marks *Marks `json:"marks,omitempty"`
+	// Activated adapters apply from the evidence on, to it and to what follows, so
+	// that the context's keys and values are the base model's.
+	Activated bool `json:"activated,omitempty"`
+	// Recipe says how it was trained, in any words.
+	Recipe map[string]any `json:"recipe,omitempty"`
+}
+
+// Marks are the tokens around a passage, <MARK_L> and <MARK_R>.
+type Marks struct {
+	Left  int32 `json:"left"`
+	Right int32 `json:"right"`
+}
+
+// The names of the marks in a tokenizer's files.
+const (
+	LeftMark  = "<MARK_L>"
+	RightMark = "<MARK_R>"
+)
+
+// New returns an adapter that changes nothing yet, as PEFT initialises one: A
+// uniform in ±1/√in, B zero. The same seed gives the same weights.
+func New(c Config, s Shape, seed uint64) *Adapter {
+	a := &Adapter{Shape: s, Config: c, Info: Info{Vocabulary: s.Vocab}}
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range s.Layers {
+		var l Layer
+		for t := range Targets { // in their own order, whatever c's
+			if !slices.Contains(c.Targets, t) {
+				continue
+			}
+			in, out := s.Of(t)
+			f := &Factor{
+				Rank: c.Rank, In: in, Out: out, Scale: c.Scale(c.Rank, c.Alpha),
+				A: make([]float32, c.Rank*in), B: make([]float32, out*c.Rank),
+			}
+			bound := 1 / math.Sqrt(float64(in))
+			for i := range f.A {
+				f.A[i] = float32((2*r.Float64() - 1) * bound)
+			}
+			l[t] = f
+		}
+		a.Layers = append(a.Layers, l)
+	}
+	return a
+}
+
+// markNoise is the standard deviation that tells the two marks apart at first,
+// small beside that of an embedding's elements.
+const markNoise = 0.01
+
+// AddMarks gives the adapter two tokens behind the base's vocabulary whose
+// embeddings begin near mean [hidden], the mean of the base's.
+func (a *Adapter) AddMarks(mean []float32, seed uint64) {
+	r := rand.New(rand.NewPCG(seed, 2))
+	left := int32(a.Shape.Vocab)
+	for _, token := range []int32{left, left + 1} {
+		row := slices.Clone(mean)
+		for i := range row {
+			row[i] += float32(markNoise * r.NormFloat64())
+		}
+		a.Rows = append(a.Rows, Row{token, row})
+	}
+	a.Info.Marks = &Marks{left, left + 1}
+}
+
+// Row returns the embedding that the adapter has for a token, or nil.
+func (w *Weights) Row(token int32) []float32 {
+	i, ok := slices.BinarySearchFunc(w.Rows, token, func(r Row, t int32) int { return int(r.Token) - int(t) })
+	if !ok {
+		return nil
+	}
+	return w.Rows[i].Embedding
+}
+
+// Digest is a hash of all that an adapter does to a model: two adapters with the
+// same digest give the same bits. Names and recipes are not part of it.
+func (a *Adapter) Digest() string {
+	h := sha256.New()
+	number := func(n int) {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(n))
+		h.Write(b[:])
+	}
+	if a.Info.Activated {
+		number(1)
+	} else {
+		number(0)
+	}
+	number(len(a.Layers))
+	for _, l := range a.Layers {
+		for t, f := range l {
+			if f == nil {
+				continue
+			}
+			for _, n := range []int{t, f.Rank, f.In, f.Out, int(math.Float32bits(f.Scale))} {
+				number(n)
+			}
+			hashFloats(h, f.A)
+			hashFloats(h, f.B)
+		}
+		number(-1)
+	}
+	for _, r := range a.Rows {
+		number(int(r.Token))
+		hashFloats(h, r.Embedding)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hashFloats(h hash.Hash, values []float32) {
+	var b [4096]byte
+	for len(values) > 0 {
+		n := min(len(values), len(b)/4)
+		for i, v := range values[:n] {
+			binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
+		}
+		h.Write(b[:4*n])
+		values = values[n:]
+	}
+}

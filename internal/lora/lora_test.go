@@ -1,0 +1,232 @@
+package lora
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+)
+
+var tiny = Shape{Layers: 2, Hidden: 8, Heads: 2, KVHeads: 1, HeadDim: 4, FF: 12, Vocab: 20, Tied: true}
+
+// trained is an adapter with no zero in it, and marks.
+func trained(c Config) *Adapter {
+	a := New(c, tiny, 7)
+	a.AddMarks(make([]float32, tiny.Hidden), 7)
+	for i, tensor := range a.Tensors() {
+		for j := range tensor {
+			tensor[j] += float32(i+1) + float32(j)/64
+		}
+	}
+	a.Info.Placement, a.Info.Echo, a.Info.Passages = "append", 16, 1
+	a.Info.Recipe = map[string]any{"lr": "1e-4"}
+	return a
+}
+
+var config = Config{Rank: 3, Alpha: 6, Targets: []Target{Q, V, Down}, Base: "tiny"}
+
+func TestReadsWhatItWrites(t *testing.T) {
+	for _, rslora := range []bool{false, true} {
+		c := config
+		c.RSLoRA = rslora
+		a := trained(c)
+		a.Layers[1][Q].Scale *= 2 // becomes a pattern
+		dir := filepath.Join(t.TempDir(), "adapter")
+		for range 2 { // the second replaces the first
+			if err := Write(dir, a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := Read(dir, tiny)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Digest() != b.Digest() || !reflect.DeepEqual(a.Info, b.Info) || !reflect.DeepEqual(a.Config, b.Config) {
+			t.Errorf("read %+v %+v, wrote %+v %+v", b.Config, b.Info, a.Config, a.Info)
+		}
+		if left, _ := os.ReadDir(filepath.Dir(dir)); len(left) != 1 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
+func TestWriteLeavesOtherDirectoriesAlone(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(dir, trained(config)); err == nil {
+		t.Error("written over another directory")
+	}
+}
+
+// TestRowOrder checks one head of width 4 by hand: GGUF row 2i+b is Hugging Face's
+// row 2b+i.
+func TestRowOrder(t *testing.T) {
+	if got := tiny.FromHuggingFace(K, []float32{0, 1, 2, 3}, 1); !slices.Equal(got, []float32{0, 2, 1, 3}) {
+		t.Errorf("k: %v", got)
+	}
+	theirs := []float32{0, 1, 2, 3, 4, 5, 6, 7}
+	if got := tiny.ToHuggingFace(Q, tiny.FromHuggingFace(Q, theirs, 1), 1); !slices.Equal(got, theirs) {
+		t.Errorf("there and back: %v", got)
+	}
+	if got := tiny.FromHuggingFace(V, theirs, 1); !slices.Equal(got, theirs) {
+		t.Errorf("v: %v", got)
+	}
+}
+
+func TestDigestSeesEverything(t *testing.T) {
+	want := trained(config).Digest()
+	for name, change := range map[string]func(a *Adapter){
+		"A":         func(a *Adapter) { a.Layers[1][V].A[5]++ },
+		"B":         func(a *Adapter) { a.Layers[0][Q].B[0]++ },
+		"scale":     func(a *Adapter) { a.Layers[0][Q].Scale++ },
+		"row":       func(a *Adapter) { a.Rows[1].Embedding[2]++ },
+		"token":     func(a *Adapter) { a.Rows[1].Token++ },
+		"place":     func(a *Adapter) { a.Layers[0][K], a.Layers[0][V] = a.Layers[0][V], nil },
+		"activated": func(a *Adapter) { a.Info.Activated = true },
+	} {
+		a := trained(config)
+		if change(a); a.Digest() == want {
+			t.Errorf("%s: the same digest", name)
+		}
+	}
+}
+
+// files returns the files of a good adapter, the configuration as a map.
+func files(t testing.TB) (map[string]any, []safetensors.Tensor, map[string][]byte) {
+	t.Helper()
+	a := trained(config)
+	all, err := a.files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c map[string]any
+	if err := json.Unmarshal(all[configFile], &c); err != nil {
+		t.Fatal(err)
+	}
+	return c, a.tensors(), all
+}
+
+func TestHostile(t *testing.T) {
+	type edit func(c map[string]any, w []safetensors.Tensor) []safetensors.Tensor
+	set := func(key string, value any) edit {
+		return func(c map[string]any, w []safetensors.Tensor) []safetensors.Tensor {
+			c[key] = value
+			return w
+		}
+	}
+	rename := func(to string) edit {
+		return func(_ map[string]any, w []safetensors.Tensor) []safetensors.Tensor {
+			w[1].Name = to
+			return w
+		}
+	}
+	for name, c := range map[string]struct {
+		edit edit
+		want string
+	}{
+		"dora":             {set("use_dora", true), "use_dora"},
+		"bias of factors":  {set("lora_bias", true), "lora_bias"},
+		"bias":             {set("bias", "all"), "bias"},
+		"transposed":       {set("fan_in_fan_out", true), "fan_in_fan_out"},
+		"layers":           {set("layers_to_transform", []int{1}), "layers_to_transform"},
+		"a kind to come":   {set("use_tomorrow", map[string]any{"x": 1}), "use_tomorrow"},
+		"pissa":            {set("init_lora_weights", "pissa"), "pissa"},
+		"other method":     {set("peft_type", "IA3"), "IA3"},
+		"saved head":       {set("modules_to_save", []string{"lm_head"}), "lm_head"},
+		"huge rank":        {set("r", 1<<31-1), "2147483647"},
+		"rank of 2^40":     {set("rank_pattern", map[string]any{"q_proj": 1 << 40}), "rank_pattern"},
+		"negative rank":    {set("r", -3), "-3"},
+		"other rank":       {set("r", 4), "shape"},
+		"bad pattern":      {set("rank_pattern", map[string]any{"(": 3}), "rank_pattern"},
+		"unknown target":   {set("target_modules", []string{"c_attn"}), "c_attn"},
+		"missing target":   {set("target_modules", []string{"up_proj"}), "up_proj"},
+		"too few tokens":   {set("trainable_token_indices", map[string]any{"embed_tokens": []int{20}}), "1 tokens"},
+		"token of base":    {set("trainable_token_indices", []int{3, 20}), "token 3"},
+		"token far behind": {set("trainable_token_indices", []int{20, 1 << 30}), "token 1073741824"},
+		"token twice":      {set("trainable_token_indices", []int{20, 20}), "twice"},
+		"no such layer":    {rename("base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight"), "2 layers"},
+		"huge layer":       {rename("base_model.model.model.layers.99999999999999999999.self_attn.q_proj.lora_A.weight"), "no such part"},
+		"no such module":   {rename("base_model.model.model.layers.0.self_attn.z_proj.lora_A.weight"), "z_proj"},
+		"other tensor":     {rename("lm_head.weight"), "lm_head"},
+		"half a factor": {func(_ map[string]any, w []safetensors.Tensor) []safetensors.Tensor {
+			return slices.Delete(w, 1, 2)
+		}, "one of lora_A and lora_B"},
+		"no rows": {func(_ map[string]any, w []safetensors.Tensor) []safetensors.Tensor { return w[1:] }, "missing"},
+		"wrong shape": {func(_ map[string]any, w []safetensors.Tensor) []safetensors.Tensor {
+			w[1].Shape = []int{8, 3}
+			return w
+		}, "[8 3]"},
+		"not a number": {func(_ map[string]any, w []safetensors.Tensor) []safetensors.Tensor {
+			copy(w[1].Data, []byte{0, 0, 0xc0, 0x7f})
+			return w
+		}, "NaN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, tensors, all := files(t)
+			tensors = c.edit(config, tensors)
+			var b bytes.Buffer
+			if err := safetensors.Encode(&b, tensors, nil); err != nil {
+				t.Fatal(err)
+			}
+			all[weightsFile] = b.Bytes()
+			all[configFile], _ = json.Marshal(config)
+			_, err := Read(put(t, all), tiny)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+	_, _, all := files(t)
+	all[weightsFile] = all[weightsFile][:len(all[weightsFile])-1]
+	if _, err := Read(put(t, all), tiny); err == nil {
+		t.Error("a truncated file was read")
+	}
+	if _, err := Read(t.TempDir(), tiny); err == nil || !strings.Contains(err.Error(), "no adapter") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	other := tiny
+	other.Vocab++
+	_, _, all = files(t)
+	if _, err := Read(put(t, all), other); err == nil || !strings.Contains(err.Error(), "vocabulary") {
+		t.Errorf("another vocabulary: %v", err)
+	}
+}
+
+// put writes files to a directory of their own.
+func put(t testing.TB, files map[string][]byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// FuzzConfig feeds configurations to the reader beside good weights.
+func FuzzConfig(f *testing.F) {
+	_, _, all := files(f)
+	f.Add(all[configFile], all[infoFile])
+	f.Add([]byte(`{"peft_type":"LORA","r":3,"rank_pattern":{".*":3},"target_modules":"all-linear"}`), []byte(`{"marks":{"left":-1}}`))
+	f.Add([]byte(`{"peft_type":"LORA","trainable_token_indices":[20,21]}`), []byte(`{}`))
+	f.Fuzz(func(t *testing.T, config, info []byte) {
+		_, tensors, _ := files(t)
+		c, err := parseConfig(config)
+		if err != nil {
+			return
+		}
+		a := &Adapter{Shape: tiny, Config: Config{Rank: int(c.R), Alpha: c.Alpha, RSLoRA: c.RSLoRA}}
+		if json.Unmarshal(info, &a.Info) == nil && a.take(tensors, c) == nil && a.checkInfo() == nil {
+			a.Digest()
+		}
+	})
+}

@@ -1,0 +1,153 @@
+package lora
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/flashback-lm/flashback/internal/atomicfile"
+	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+)
+
+// Write writes the adapter as PEFT does, with flashback.json beside it, to the
+// directory dir, whole or not at all. An adapter that is there is replaced; a
+// directory with anything else is left alone.
+func Write(dir string, a *Adapter) (err error) {
+	files, err := a.files()
+	if err != nil {
+		return err
+	}
+	dir = filepath.Clean(dir)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 && !IsAdapter(dir) {
+		return fmt.Errorf("%s: is there and is no adapter: name another directory", dir)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)                      // nothing is left there after the rename
+	if err := os.Chmod(fresh, 0o755); err != nil { // MkdirTemp gives 0700
+		return err
+	}
+	for name, data := range files {
+		if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
+			return err
+		}
+	}
+	if entries != nil {
+		// A directory cannot be renamed over another that is not empty. Where the
+		// program dies between the two renames, the old one stands beside it.
+		old := fresh + ".old"
+		if err := os.Rename(dir, old); err != nil {
+			return err
+		}
+		defer os.RemoveAll(old)
+	}
+	return atomicfile.Rename(fresh, dir)
+}
+
+// files returns the adapter's files by name.
+func (a *Adapter) files() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	if a.Tokenizer != nil {
+		var added []string
+		if a.Info.Marks != nil {
+			added = []string{LeftMark, RightMark}
+		}
+		var err error
+		if files, err = a.Tokenizer.HuggingFace(added...); err != nil {
+			return nil, err
+		}
+	}
+	var weights bytes.Buffer
+	if err := safetensors.Encode(&weights, a.tensors(), map[string]string{"format": "pt"}); err != nil {
+		return nil, err
+	}
+	files[weightsFile] = weights.Bytes()
+	for name, v := range map[string]any{configFile: a.config(), infoFile: a.Info} {
+		data, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		files[name] = append(data, '\n')
+	}
+	return files, nil
+}
+
+// tensors returns the weights under PEFT's names and in its order of rows.
+func (a *Adapter) tensors() []safetensors.Tensor {
+	var all []safetensors.Tensor
+	if len(a.Rows) > 0 {
+		var rows []float32
+		for _, r := range a.Rows {
+			rows = append(rows, r.Embedding...)
+		}
+		all = append(all, safetensors.F32(deltaName, rows, len(a.Rows), a.Shape.Hidden))
+	}
+	for i := range a.Layers {
+		for t, f := range a.Layers[i] {
+			if f == nil {
+				continue
+			}
+			name := prefix + module(i, Target(t))
+			all = append(all,
+				safetensors.F32(name+".lora_A.weight", f.A, f.Rank, f.In),
+				safetensors.F32(name+".lora_B.weight", a.Shape.ToHuggingFace(Target(t), f.B, f.Rank), f.Out, f.Rank))
+		}
+	}
+	return all
+}
+
+// config returns adapter_config.json. Where a factor's rank or scale is not the
+// configuration's, a pattern says so.
+func (a *Adapter) config() map[string]any {
+	c := a.Config
+	targets := []string{}
+	for _, t := range c.Targets {
+		targets = append(targets, t.String())
+	}
+	ranks, alphas := map[string]int{}, map[string]float64{}
+	for i := range a.Layers {
+		for t, f := range a.Layers[i] {
+			if f == nil {
+				continue
+			}
+			if f.Rank != c.Rank {
+				ranks[module(i, Target(t))] = f.Rank
+			}
+			if f.Scale != c.Scale(f.Rank, c.Alpha) {
+				alpha := float64(f.Scale) * float64(f.Rank)
+				if c.RSLoRA {
+					alpha = float64(f.Scale) * math.Sqrt(float64(f.Rank))
+				}
+				alphas[module(i, Target(t))] = alpha
+			}
+		}
+	}
+	config := map[string]any{
+		"peft_type": "LORA", "task_type": "CAUSAL_LM", "inference_mode": true, "bias": "none",
+		"base_model_name_or_path": c.Base, "r": c.Rank, "lora_alpha": c.Alpha, "lora_dropout": c.Dropout,
+		"use_rslora": c.RSLoRA, "rank_pattern": ranks, "alpha_pattern": alphas, "target_modules": targets,
+		"fan_in_fan_out": false, "init_lora_weights": true, "modules_to_save": nil, "trainable_token_indices": nil,
+	}
+	if len(a.Rows) > 0 {
+		var ids []int32
+		for _, r := range a.Rows {
+			ids = append(ids, r.Token)
+		}
+		config["trainable_token_indices"] = map[string][]int32{"embed_tokens": ids}
+	}
+	return config
+}

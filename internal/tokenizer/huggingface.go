@@ -1,0 +1,95 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// HuggingFace returns the files with which Hugging Face's libraries make the same
+// tokenizer, by name. The added tokens get the ids behind the vocabulary.
+func (t *Tokenizer) HuggingFace(added ...string) (map[string][]byte, error) {
+	c := &t.config
+	type object = map[string]any
+	vocab := make(map[string]int, len(c.Tokens))
+	special := []object{}
+	add := func(id int, token string, control bool) {
+		special = append(special, object{
+			"id": id, "content": token, "special": control,
+			"single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+		})
+	}
+	for id, token := range c.Tokens {
+		if !utf8.ValidString(token) {
+			return nil, fmt.Errorf("tokenizer: token %d is not valid UTF-8, which JSON needs", id)
+		}
+		vocab[token] = id
+		if control := t.IsControl(int32(id)); control || t.kind(int32(id)) == TypeUserDefined {
+			add(id, token, control)
+		}
+	}
+	for i, token := range added {
+		if id, ok := t.ID(token); ok {
+			return nil, fmt.Errorf("tokenizer: %s is a token of the model already: %d", token, id)
+		}
+		add(len(c.Tokens)+i, token, true)
+	}
+	merges := make([][2]string, len(c.Merges))
+	for i, m := range c.Merges {
+		left, right, _ := strings.Cut(m, " ")
+		merges[i] = [2]string{left, right}
+	}
+	var normalizer any
+	if t.pre.nfc {
+		normalizer = object{"type": "NFC"}
+	}
+	bytesOf := func(split bool) object {
+		return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": split}
+	}
+	sequence := func(first object, split bool) object {
+		return object{"type": "Sequence", "pretokenizers": []object{first, bytesOf(split)}}
+	}
+	regex := func(digits string) object {
+		return object{"type": "Split", "behavior": "Isolated", "invert": false, "pattern": object{
+			"Regex": `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|` + digits + `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+		}}
+	}
+	pre := bytesOf(true) // gpt-2
+	switch c.Pre {
+	case "smollm":
+		pre = sequence(object{"type": "Digits", "individual_digits": true}, true)
+	case "llama-bpe":
+		pre = sequence(regex(`\p{N}{1,3}`), false)
+	case "qwen2":
+		pre = sequence(regex(`\p{N}`), false)
+	}
+	config := object{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
+	for key, id := range map[string]int32{"bos_token": c.BOS, "eos_token": c.EOS, "unk_token": c.Unknown, "pad_token": c.Padding} {
+		if id >= 0 {
+			config[key] = c.Tokens[id]
+		}
+	}
+	if c.ChatTemplate != "" {
+		config["chat_template"] = c.ChatTemplate
+	}
+	files := map[string][]byte{}
+	for name, v := range map[string]any{
+		"tokenizer.json": object{
+			"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": special, "normalizer": normalizer,
+			"pre_tokenizer": pre, "post_processor": nil, "decoder": bytesOf(true),
+			"model": object{
+				"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
+				"fuse_unk": false, "byte_fallback": false, "ignore_merges": t.pre.wholeFirst, "vocab": vocab, "merges": merges,
+			},
+		},
+		"tokenizer_config.json": config,
+	} {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		files[name] = append(data, '\n')
+	}
+	return files, nil
+}
