@@ -1,0 +1,210 @@
+"""Trains an adapter on a GPU from the examples that `flashback prepare --export` wrote.
+
+    python3 train.py --model MODEL.gguf --data train.jsonl.xz --placement virtual -o DIR
+    python3 train.py --model MODEL.gguf --data train.jsonl.xz --placement append --marks --echo 16 -o DIR
+    python3 train.py --model MODEL.gguf --check cases.jsonl
+
+The base model's weights are those of the GGUF file, expanded. Each window's context
+is encoded once for all of its strides. On a GPU the matrices are bf16, and the
+residual stream, the norms, the loss, the factors and the optimiser f32; on a
+CPU all is f32. One dropout mask serves projections that share an input.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+
+import torch
+
+from adapter import NAMES, Adapter
+from base import Base
+from packing import PLACEMENTS, Layout, pack, read
+
+PAPER = {"r": 16, "alpha": 32.0, "dropout": 0.05, "lr": 1e-4, "warmup": 0.1, "batch": 16, "targets": "q,v"}
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--model", required=True, help="the base model, a GGUF file of F32, F16, Q4_1 or Q8_0")
+    p.add_argument("--data", help="examples: .jsonl, .jsonl.gz, .jsonl.xz or .jsonl.zst")
+    p.add_argument("-o", "--out", help="directory for the adapter and log.jsonl")
+    p.add_argument("--validation", help="examples that are scored at the end, and every --every steps")
+    p.add_argument("--every", type=int, default=0)
+    p.add_argument("--check", metavar="CASES", help="compare with the scores that `flashback eval perplexity --export` wrote, and end")
+    p.add_argument("--placement", choices=PLACEMENTS, default="append")
+    p.add_argument("--echo", type=int, default=0, help="context tokens that append repeats")
+    p.add_argument("--k", type=int, default=1, help="passages, side by side, for virtual")
+    p.add_argument("--marks", action="store_true", help="bound passages by two trained tokens")
+    p.add_argument("--activated", action="store_true", help="adapt evidence and what follows it only")
+    p.add_argument("--random-passages", action="store_true", help="give each stride the passages of another window")
+    p.add_argument("--recipe", choices=["paper"], help="the paper's settings; flags still change them")
+    p.add_argument("--r", type=int, default=16)
+    p.add_argument("--alpha", type=float, default=32.0)
+    p.add_argument("--rslora", action="store_true")
+    p.add_argument("--dropout", type=float, default=0.05)
+    p.add_argument("--targets", default="q,k,v,o", help="of " + ",".join(NAMES))
+    p.add_argument("--lr", type=float, default=5e-4)
+    p.add_argument("--schedule", choices=["cosine", "linear"], default="cosine")
+    p.add_argument("--warmup", type=float, default=0.1, help="share of the steps")
+    p.add_argument("--batch", type=int, default=4, help="windows a step")
+    p.add_argument("--micro", type=int, default=4, help="windows a forward")
+    p.add_argument("--steps", type=int, default=1000)
+    p.add_argument("--clip", type=float, default=1.0)
+    p.add_argument("--weight-decay", type=float, default=0.0)
+    p.add_argument("--seed", type=int, default=1, help="of the factors' initial values and of dropout")
+    p.add_argument("--init", metavar="DIR", help="start from this adapter's factors")
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--limit", type=int, help="read only so many windows")
+    if p.parse_known_args()[0].recipe:
+        p.set_defaults(**PAPER)
+    a = p.parse_args()
+    if a.check is None and not (a.data and a.out):
+        p.error("name --data and -o, or --check")
+    if a.echo and a.placement != "append":
+        p.error("only append takes an echo")
+    if a.k > 1 and a.placement != "virtual":
+        p.error("only virtual takes several passages")
+    if a.activated and a.placement not in ("append", "virtual"):
+        p.error("--activated is for append and virtual")
+    if a.marks and a.placement == "none":
+        p.error("there is nothing to mark without passages")
+    return a
+
+
+def share(a, step):
+    """Which part of the learning rate a step takes, counted from 0: transformers' schedules."""
+    warmup = math.ceil(a.warmup * a.steps)
+    if step < warmup:
+        return step / warmup
+    done = (step - warmup) / max(1, a.steps - warmup)
+    return 0.5 * (1 + math.cos(math.pi * done)) if a.schedule == "cosine" else 1 - done
+
+
+def micro_batches(windows, size):
+    """Cuts windows into runs of at most size that have equally many strides."""
+    run = []
+    for w in windows:
+        if run and (len(run) == size or len(run[0]["strides"]) != len(w["strides"])):
+            yield run
+            run = []
+        run.append(w)
+    if run:
+        yield run
+
+
+def scramble(windows):
+    """Gives each stride the passages of the stride of the window half the file away."""
+    moved = [w["strides"] for w in windows[len(windows) // 2 :] + windows[: len(windows) // 2]]
+    return [
+        {**w, "strides": [{**s, "passages": m[i % len(m)]["passages"]} for i, s in enumerate(w["strides"])]}
+        for w, m in zip(windows, moved)
+    ]
+
+
+@torch.no_grad()
+def validate(base, adapter, windows, layout):
+    """Returns the mean loss a target token."""
+    losses = [-base.forward(pack(m, layout, base.device), adapter, False) for m in micro_batches(windows, 4)]
+    return torch.cat(losses).mean().item()
+
+
+def fused_attention():
+    # cuDNN's attention plans anew for each shape, and shapes vary here.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def main():
+    a = arguments()
+    fused_attention()
+    on_gpu = torch.device(a.device).type == "cuda"
+    base = Base(a.model, a.device, torch.bfloat16 if on_gpu and not a.check else torch.float32)
+    targets = a.targets.split(",")
+    adapter = Adapter(base, targets, a.r, a.alpha, a.rslora, a.dropout, a.marks, a.activated, a.seed)
+    if a.init:
+        adapter.load(a.init)
+    if a.check:
+        from check import check
+
+        return check(a, base, adapter)
+    torch.manual_seed(a.seed)
+    header, windows = read(a.data)
+    if header["vocab"] != base.vocab:
+        raise SystemExit(f"{a.data}: of a vocabulary of {header['vocab']} tokens, the model has {base.vocab}")
+    windows = windows[: a.limit]
+    if a.random_passages:
+        windows = scramble(windows)
+    held = read(a.validation)[1] if a.validation else []
+    marks = (base.vocab, base.vocab + 1) if a.marks else ()
+    layout = Layout(a.placement, a.echo, a.k, marks, header["stride"])
+    optimiser = torch.optim.AdamW(adapter.parameters(), lr=a.lr, weight_decay=a.weight_decay, fused=on_gpu)
+    os.makedirs(a.out, exist_ok=True)
+    finished = os.path.join(a.out, "adapter_model.safetensors")
+    if os.path.exists(finished):
+        os.remove(finished)
+    log, start, losses = open(os.path.join(a.out, "log.jsonl"), "w"), time.time(), []
+
+    def note(**line):
+        print(json.dumps(line), file=log)
+
+    def flush():
+        for step, lr, loss in losses:
+            value = loss.item()
+            if not math.isfinite(value):
+                raise SystemExit(f"the loss of step {step} is {value}")
+            note(step=step, loss=value, lr=lr)
+        losses.clear()
+        log.flush()
+
+    for step in range(a.steps):
+        chosen = [windows[(step * a.batch + i) % len(windows)] for i in range(a.batch)]
+        count = sum(len(w["strides"]) for w in chosen) * layout.target
+        lr = a.lr * share(a, step)
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+        optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        for micro in micro_batches(chosen, a.micro):
+            loss = -base.forward(pack(micro, layout, a.device), adapter, True).sum() / count
+            loss.backward()
+            total = total + loss.detach()
+        torch.nn.utils.clip_grad_norm_(adapter.parameters(), a.clip)
+        optimiser.step()
+        losses.append((step, lr, total))
+        if (step + 1) % 50 == 0:
+            flush()
+            print(f"{a.out}: step {step + 1} loss {total.item():.4f}, {time.time() - start:.0f} s", file=sys.stderr, flush=True)
+        if held and a.every and (step + 1) % a.every == 0 and step + 1 < a.steps:
+            note(step=step + 1, validation=validate(base, adapter, held, layout))
+    flush()
+    summary = {"seconds": round(time.time() - start, 1)}
+    if on_gpu:
+        summary |= {"device": torch.cuda.get_device_name(), "peak_memory": torch.cuda.max_memory_allocated()}
+    if held:
+        summary["validation"] = validate(base, adapter, held, layout)
+    note(**summary)
+    log.close()
+    recipe = {
+        name: getattr(a, name)
+        for name in "r alpha rslora dropout targets lr schedule warmup batch steps clip weight_decay seed".split()
+    }
+    adapter.save(
+        a.out,
+        {
+            "placement": a.placement,
+            "echo": 1 if a.placement == "virtual" else a.echo,
+            "passages": 0 if a.placement == "none" else a.k,
+            "marks": list(marks) or None,
+            "activated": a.activated,
+            "recipe": recipe,
+            "base_digest": base.digest,
+        },
+    )
+    print(f"{a.out}: {json.dumps(summary)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
