@@ -26,7 +26,7 @@ var layers = [][]string{
 }
 
 // forTests are packages that only tests import.
-var forTests = []string{"internal/hub/hubtest", "internal/model/modeltest"}
+var forTests = []string{"internal/hub/hubtest", "internal/model/modeltest", "internal/reference"}
 
 func layerOf(pkg string) (int, bool) {
 	for i, layer := range layers {
