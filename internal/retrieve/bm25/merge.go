@@ -30,6 +30,7 @@ func mergeInfos(ctx context.Context, dir, name string, infos []segmentInfo, exac
 		if err != nil {
 			return segmentInfo{}, err
 		}
+		s.forget()
 		segments = append(segments, s)
 	}
 	return mergeSegments(ctx, dir, name, segments, exact)
@@ -43,6 +44,22 @@ type merger struct {
 	maps     []docMap
 	table    *codeTable
 	w        *segmentWriter
+	resident uint64 // bytes read since the segments' memory was given back
+}
+
+// maxResident bounds what a merge keeps of the files that it reads: they are
+// mapped, and would all be resident at its end.
+const maxResident = 16 << 20
+
+// hasRead notes that bytes of the segments were read and will not be again.
+func (m *merger) hasRead(bytes int) {
+	if m.resident += uint64(bytes); m.resident < maxResident {
+		return
+	}
+	m.resident = 0
+	for _, s := range m.segments {
+		s.forget()
+	}
 }
 
 func mergeSegments(ctx context.Context, dir, name string, segments []*segment, exact bool) (info segmentInfo, err error) {
@@ -137,6 +154,7 @@ func (m *merger) passages() error {
 			if err != nil {
 				return err
 			}
+			m.hasRead(storedBlock)
 		}
 	}
 	return m.w.finishPassages()
@@ -214,6 +232,7 @@ func (m *merger) terms() error {
 			if err := m.join(&list, &m.maps[c.index]); err != nil {
 				return err
 			}
+			m.hasRead(len(list.skips) + 2*int(list.df))
 			more, err := c.next()
 			if err != nil {
 				return err
@@ -333,6 +352,7 @@ func (m *merger) segmentKeys(kind keyKind, s *segment, d *docMap) iter.Seq2[key,
 	return func(yield func(key, error) bool) {
 		for i := range s.keys.len(kind) {
 			k, err := s.keys.at(kind, i)
+			m.hasRead(int(kind.size()))
 			k.start, k.end = d.at(k.start), d.at(k.end)
 			if err == nil && k.start == k.end {
 				continue // all deleted

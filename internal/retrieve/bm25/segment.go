@@ -163,6 +163,13 @@ func (s *segment) close() {
 	}
 }
 
+// forget gives back the memory that the segment's files take once read.
+func (s *segment) forget() {
+	for _, f := range s.files {
+		forget(f.mapping)
+	}
+}
+
 // length returns a passage's length as it is scored.
 func (s *segment) length(doc uint32) uint32 {
 	if s.exact {
