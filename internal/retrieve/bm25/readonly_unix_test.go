@@ -30,10 +30,10 @@ func TestReadOnlyDirectory(t *testing.T) {
 	})
 	old, _ := crashCorpus()
 	dir, empty := filepath.Join(room, "index"), filepath.Join(room, "empty")
-	if err := os.CopyFS(dir, os.DirFS(build(t, old, BuildOptions{}))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(build(t, old[:500], BuildOptions{}))); err != nil {
 		t.Fatal(err)
 	}
-	if err := crashChild("add", dir); err != nil { // so that there is something to compact
+	if _, err := Add(t.Context(), dir, all(old[500:]), BuildOptions{}); err != nil { // so that there is something to compact
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(empty, 0o777); err != nil {
