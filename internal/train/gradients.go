@@ -151,6 +151,11 @@ func (m *Model) open(p *Packed, a *lora.Weights, activated bool, drop Dropout) e
 			return fmt.Errorf("layer %d: %w", i, err)
 		}
 	}
+	for _, r := range a.Rows {
+		if len(r.Embedding) != c.Hidden {
+			return fmt.Errorf("the embedding of token %d has %d numbers and the model's have %d", r.Token, len(r.Embedding), c.Hidden)
+		}
+	}
 	n, half := p.Tokens(), c.HeadDim/2
 	s := &m.pass
 	s.Device, s.Rows, s.Segments, s.Dropout = m.device, n, p.segments, drop

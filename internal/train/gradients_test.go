@@ -2,10 +2,13 @@ package train
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/examples"
@@ -14,10 +17,13 @@ import (
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/reference"
+	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 const (
 	tinyTarget = 5
+	tinyRank   = 3
 	tinyScale  = 0.25
 )
 
@@ -46,8 +52,17 @@ func tinyWindow() examples.Window {
 	return w
 }
 
-// tinyAdapter returns an adapter of every target with random factors and marks.
-func tinyAdapter(c model.Config, seed uint64) *lora.Weights {
+// shapes are the rows and columns of the projections.
+func shapes(c model.Config) [lora.Targets][2]int {
+	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	return [lora.Targets][2]int{
+		lora.Q: {q, c.Hidden}, lora.K: {kv, c.Hidden}, lora.V: {kv, c.Hidden}, lora.O: {c.Hidden, q},
+		lora.Gate: {c.FF, c.Hidden}, lora.Up: {c.FF, c.Hidden}, lora.Down: {c.Hidden, c.FF},
+	}
+}
+
+// randomAdapter returns an adapter of every target with random factors and marks.
+func randomAdapter(c model.Config, seed uint64) *lora.Weights {
 	r := rand.New(rand.NewPCG(seed, 3))
 	random := func(n int, dev float64) []float32 {
 		x := make([]float32, n)
@@ -56,16 +71,10 @@ func tinyAdapter(c model.Config, seed uint64) *lora.Weights {
 		}
 		return x
 	}
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	shapes := [lora.Targets][2]int{
-		lora.Q: {q, c.Hidden}, lora.K: {kv, c.Hidden}, lora.V: {kv, c.Hidden}, lora.O: {c.Hidden, q},
-		lora.Gate: {c.FF, c.Hidden}, lora.Up: {c.FF, c.Hidden}, lora.Down: {c.Hidden, c.FF},
-	}
-	const rank = 3
 	w := &lora.Weights{Layers: make([]lora.Layer, c.Layers)}
 	for i := range w.Layers {
-		for t, s := range shapes {
-			w.Layers[i][t] = &lora.Factor{Rank: rank, In: s[1], Out: s[0], Scale: 2, A: random(rank*s[1], 0.1), B: random(s[0]*rank, 0.1)}
+		for t, s := range shapes(c) {
+			w.Layers[i][t] = &lora.Factor{Rank: tinyRank, In: s[1], Out: s[0], Scale: 2, A: random(tinyRank*s[1], 0.1), B: random(s[0]*tinyRank, 0.1)}
 		}
 	}
 	for _, token := range []int32{tinyMarks.Left, tinyMarks.Right} {
@@ -92,7 +101,7 @@ func layouts() []struct {
 		marks *ralm.Marks
 	}
 	return []layout{
-		{"none", placement.None, 0, nil},
+		{"none", placement.None, 1, nil},
 		{"prepend", placement.Prepend, 1, tinyMarks},
 		{"append", placement.Append, 1, tinyMarks},
 		{"append echo", echo, 1, tinyMarks},
@@ -126,64 +135,313 @@ func gradients(t *testing.T, m *Model, w examples.Window, p placement.Placement,
 	return loss, into
 }
 
-// relative returns ‖a-b‖/‖b‖; 0 where both are 0.
-func relative(a, b []float32) float64 {
-	var d, n float64
-	for i := range a {
-		e := float64(a[i]) - float64(b[i])
-		d += e * e
-		n += float64(b[i]) * float64(b[i])
-	}
-	if d == 0 {
-		return 0
-	}
-	return math.Sqrt(d / n)
-}
-
 // A step along the gradient changes the loss by the gradient's square: central
 // differences of the loss, whose own rounding allows about three digits.
 func TestGradientsMatchDifferences(t *testing.T) {
 	w := modeltest.Tiny(1)
 	m := newModel(t, w, 2)
 	for _, l := range layouts() {
+		for _, drop := range []Dropout{{}, {P: 0.2, Seed: 3}} {
+			for _, activated := range []bool{false, true} {
+				t.Run(fmt.Sprint(l.name, " activated ", activated, " dropout ", drop.P), func(t *testing.T) {
+					at := func(a *lora.Weights) (float64, *lora.Weights) {
+						return gradients(t, m, tinyWindow(), l.p, l.k, l.marks, a, drop, activated)
+					}
+					_, g := at(randomAdapter(w.Config, 2))
+					for i, grad := range g.Tensors() {
+						var square float64
+						for _, v := range grad {
+							square += float64(v) * float64(v)
+						}
+						if square == 0 {
+							continue
+						}
+						step := 2e-3 / math.Sqrt(square)
+						moved := func(sign float64) float64 {
+							a := randomAdapter(w.Config, 2)
+							x := a.Tensors()[i]
+							for j := range x {
+								x[j] += float32(sign * step * float64(grad[j]))
+							}
+							loss, _ := at(a)
+							return loss
+						}
+						got, want := (moved(1)-moved(-1))/(2*step)*tinyScale, square
+						if math.Abs(got-want) > 1e-2*want {
+							t.Errorf("tensor %d: the loss changes by %v along a gradient of square %v", i, got, want)
+						}
+					}
+					if activated && l.name == "none" && slices.ContainsFunc(g.Tensors(), func(x []float32) bool { return slices.ContainsFunc(x, func(v float32) bool { return v != 0 }) }) {
+						t.Error("gradients where the adapter applies nowhere")
+					}
+				})
+			}
+		}
+	}
+}
+
+// Loss is what Gradients returns without dropout, and of no adapter that of one which
+// adds nothing.
+func TestLoss(t *testing.T) {
+	w := modeltest.Tiny(1)
+	m := newModel(t, w, 2)
+	packed, err := Pack(tinyWindow(), placement.Append, 1, nil, tinyTarget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := randomAdapter(w.Config, 2)
+	want, _ := gradients(t, m, tinyWindow(), placement.Append, 1, nil, a, Dropout{}, false)
+	if got, err := m.Loss(context.Background(), packed, a, false); err != nil || got != want {
+		t.Errorf("loss %v (%v), with gradients %v", got, err, want)
+	}
+	base, err := m.Loss(context.Background(), packed, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := m.Loss(context.Background(), packed, a.Like(), false); err != nil || got != base {
+		t.Errorf("loss %v (%v) with factors of zero, %v of the base model", got, err, base)
+	}
+}
+
+// peft returns the model of tools/reference/gradients.py and its adapter.
+func peft() (*model.Weights, *lora.Weights) {
+	c := model.Config{
+		Family: "llama", Name: "small", Layers: 2, Hidden: 32, Heads: 4, KVHeads: 2, HeadDim: 8,
+		FF: 48, Context: 2048, Vocab: 64, RopeBase: 10000, NormEps: 1e-5,
+	}
+	matrix := func(name string, rows, cols int, scale, mean float32) tensor.Matrix {
+		m := tensor.Matrix{Name: name, Type: tensor.F32, Rows: rows, Cols: cols}
+		for _, v := range reference.Noise(name, rows*cols, scale, mean) {
+			m.Data = binary.LittleEndian.AppendUint32(m.Data, math.Float32bits(v))
+		}
+		return m
+	}
+	w := &model.Weights{
+		Config: c, Embedding: matrix("embedding", c.Vocab, c.Hidden, 1, 0),
+		OutputNorm: matrix("norm", 1, c.Hidden, 0.2, 1), Head: matrix("head", c.Vocab, c.Hidden, 0.5, 0),
+	}
+	a := &lora.Weights{Layers: make([]lora.Layer, c.Layers)}
+	for i := range a.Layers {
+		var m [lora.Targets]tensor.Matrix
+		for t, s := range shapes(c) {
+			name := fmt.Sprintf("%d.%v", i, lora.Target(t))
+			m[t] = matrix(name, s[0], s[1], 0.5, 0)
+			a.Layers[i][t] = &lora.Factor{
+				Rank: tinyRank, In: s[1], Out: s[0], Scale: 2,
+				A: reference.Noise(name+".A", tinyRank*s[1], 0.3, 0),
+				B: reference.Noise(name+".B", s[0]*tinyRank, 0.3, 0),
+			}
+		}
+		w.Layers = append(w.Layers, model.Layer{
+			AttnNorm: matrix(fmt.Sprint(i, ".attn_norm"), 1, c.Hidden, 0.2, 1),
+			FFNorm:   matrix(fmt.Sprint(i, ".ff_norm"), 1, c.Hidden, 0.2, 1),
+			Q:        m[lora.Q], K: m[lora.K], V: m[lora.V], O: m[lora.O],
+			Gate: m[lora.Gate], Up: m[lora.Up], Down: m[lora.Down],
+		})
+	}
+	marks := reference.Noise("marks", 2*c.Hidden, 1, 0)
+	a.Rows = []lora.Row{{Token: 64, Embedding: marks[:c.Hidden]}, {Token: 65, Embedding: marks[c.Hidden:]}}
+	return w, a
+}
+
+// PEFT computes each stride as a sequence of its own through a dense mask. In f32 the
+// two differ by some 1e-6.
+func TestGradientsMatchPEFT(t *testing.T) {
+	want := reference.Load(t, "testdata/gradients.safetensors")
+	w, a := peft()
+	window := examples.Window{Document: "peft", Tokens: reference.Tokens("window", 60, 64)}
+	p := func(n int) examples.Passage {
+		return examples.Passage{Tokens: reference.Tokens(fmt.Sprint("passage ", n), n, 64)}
+	}
+	window.Strides = []examples.Stride{
+		{Context: 9, Passages: []examples.Passage{p(19), p(7)}},
+		{Context: 23, Passages: []examples.Passage{p(11)}},
+		{Context: 38, Passages: []examples.Passage{p(19), p(11)}},
+		{Context: 50},
+	}
+	m := newModel(t, w, 2)
+	for _, l := range layouts() {
 		for _, activated := range []bool{false, true} {
-			t.Run(fmt.Sprint(l.name, " activated ", activated), func(t *testing.T) {
-				a := tinyAdapter(w.Config, 2)
-				packed, err := Pack(tinyWindow(), l.p, l.k, l.marks, tinyTarget)
-				if err != nil {
-					t.Fatal(err)
+			name := l.name
+			if activated {
+				name += " activated"
+			}
+			if _, ok := want[name]; !ok {
+				continue // none: nothing is adapted then
+			}
+			t.Run(name, func(t *testing.T) {
+				adapter := &lora.Weights{Layers: a.Layers}
+				var marks *ralm.Marks
+				if l.marks != nil {
+					marks, adapter.Rows = &ralm.Marks{Left: 64, Right: 65}, a.Rows
 				}
-				_, g := gradients(t, m, tinyWindow(), l.p, l.k, l.marks, a, Dropout{}, activated)
-				for i, grad := range g.Tensors() {
-					var square float64
-					for _, v := range grad {
-						square += float64(v) * float64(v)
-					}
-					if square == 0 {
-						continue
-					}
-					step := 2e-3 / math.Sqrt(square)
-					at := func(sign float64) float64 {
-						moved := tinyAdapter(w.Config, 2)
-						x := moved.Tensors()[i]
-						for j := range x {
-							x[j] += float32(sign * step * float64(grad[j]))
-						}
-						loss, err := m.Loss(context.Background(), packed, moved, activated)
-						if err != nil {
-							t.Fatal(err)
-						}
-						return loss
-					}
-					got, want := (at(1)-at(-1))/(2*step)*tinyScale, square
-					if math.Abs(got-want) > 1e-2*want {
-						t.Errorf("tensor %d: the loss changes by %v along a gradient of square %v", i, got, want)
-					}
+				loss, g := gradients(t, m, window, l.p, l.k, marks, adapter, Dropout{}, activated)
+				reference.Close(t, "loss", []float32{float32(loss)}, want[name+" loss"], 1e-5)
+				at := 0
+				for i, x := range g.Tensors() {
+					reference.Close(t, fmt.Sprint("tensor ", i), x, want[name][at:at+len(x)], 1e-4)
+					at += len(x)
 				}
-				if activated && l.name == "none" && slices.ContainsFunc(g.Tensors(), func(x []float32) bool { return relative(x, make([]float32, len(x))) != 0 }) {
-					t.Error("gradients where the adapter applies nowhere")
+				if at != len(want[name]) {
+					t.Errorf("%d numbers, PEFT has %d", at, len(want[name]))
 				}
 			})
 		}
+	}
+}
+
+func sum(a, b *lora.Weights) *lora.Weights {
+	for i, x := range b.Tensors() {
+		for j, v := range x {
+			a.Tensors()[i][j] += v
+		}
+	}
+	return a
+}
+
+// The gradients of a packed window are the sums of those of its strides alone.
+func TestPackedEqualsUnpacked(t *testing.T) {
+	w := modeltest.Tiny(1)
+	m := newModel(t, w, 2)
+	a := randomAdapter(w.Config, 2)
+	for _, l := range layouts() {
+		for _, activated := range []bool{false, true} {
+			window := tinyWindow()
+			loss, packed := gradients(t, m, window, l.p, l.k, l.marks, a, Dropout{}, activated)
+			alone, apart := a.Like(), 0.0
+			for _, s := range tinyWindow().Strides {
+				window.Strides = []examples.Stride{s}
+				one, g := gradients(t, m, window, l.p, l.k, l.marks, a, Dropout{}, activated)
+				alone, apart = sum(alone, g), apart+one
+			}
+			if math.Abs(loss-apart) > 1e-5*apart {
+				t.Errorf("%s: loss %v packed, %v unpacked", l.name, loss, apart)
+			}
+			for i, x := range packed.Tensors() {
+				reference.Close(t, fmt.Sprint(l.name, " activated ", activated, " tensor ", i), x, alone.Tensors()[i], 1e-5)
+			}
+		}
+	}
+}
+
+// Neither the threads nor what is kept from the forward pass change a bit.
+func TestGradientsAreReproducible(t *testing.T) {
+	w := modeltest.Tiny(1)
+	a := randomAdapter(w.Config, 2)
+	for _, l := range layouts() {
+		var want *lora.Weights
+		var loss float64
+		for _, threads := range []int{1, 2, 3} {
+			m := newModel(t, w, threads)
+			if threads == 3 {
+				m.TapeBytes = 0
+			}
+			got, g := gradients(t, m, tinyWindow(), l.p, l.k, l.marks, a, Dropout{P: 0.3, Seed: 5}, false)
+			if want == nil {
+				want, loss = g, got
+			}
+			if got != loss || !slices.EqualFunc(g.Tensors(), want.Tensors(), slices.Equal) {
+				t.Errorf("%s: %d threads give other bits", l.name, threads)
+			}
+		}
+	}
+}
+
+// Adapters may change some projections of some layers only: their gradients are those
+// that they have beside factors that add nothing.
+func TestGradientsOfFewFactors(t *testing.T) {
+	w := modeltest.Tiny(1)
+	m := newModel(t, w, 2)
+	for _, targets := range [][]lora.Target{{lora.Q, lora.V}, {lora.O}, {lora.Down}, {lora.Gate}} {
+		few, all := randomAdapter(w.Config, 2), randomAdapter(w.Config, 2)
+		few.Rows = nil
+		few.Layers[0] = lora.Layer{}
+		for i := range all.Layers {
+			for t, f := range all.Layers[i] {
+				if i == 0 || !slices.Contains(targets, lora.Target(t)) {
+					clear(f.B)
+					few.Layers[i][t] = nil
+				}
+			}
+		}
+		lossFew, gotFew := gradients(t, m, tinyWindow(), placement.Append, 1, nil, few, Dropout{}, false)
+		lossAll, gotAll := gradients(t, m, tinyWindow(), placement.Append, 1, nil, all, Dropout{}, false)
+		if math.Abs(lossFew-lossAll) > 1e-5*lossAll {
+			t.Errorf("%v: loss %v, %v with factors that add nothing", targets, lossFew, lossAll)
+		}
+		for _, target := range targets {
+			f, g := gotFew.Layers[1][target], gotAll.Layers[1][target]
+			reference.Close(t, fmt.Sprint(target, " A"), f.A, g.A, 1e-5)
+			reference.Close(t, fmt.Sprint(target, " B"), f.B, g.B, 1e-5)
+		}
+	}
+}
+
+// Gradients through quantised weights are those through their f32 expansion.
+func TestGradientsThroughQuantisedWeights(t *testing.T) {
+	stored, expanded := modeltest.Tiny(1), modeltest.Tiny(1)
+	for i := range stored.Layers {
+		s, e := &stored.Layers[i], &expanded.Layers[i]
+		for _, pair := range [][2]*tensor.Matrix{{&s.Q, &e.Q}, {&s.K, &e.K}, {&s.V, &e.V}, {&s.O, &e.O}, {&s.Gate, &e.Gate}, {&s.Up, &e.Up}, {&s.Down, &e.Down}} {
+			quantise(pair[0], pair[1])
+		}
+	}
+	a := randomAdapter(stored.Config, 2)
+	loss, got := gradients(t, newModel(t, stored, 2), tinyWindow(), placement.Virtual, 1, tinyMarks, a, Dropout{}, false)
+	same, want := gradients(t, newModel(t, expanded, 2), tinyWindow(), placement.Virtual, 1, tinyMarks, a, Dropout{}, false)
+	if loss != same || !slices.EqualFunc(got.Tensors(), want.Tensors(), slices.Equal) {
+		t.Error("Q4_1 weights give other gradients than their f32 expansion")
+	}
+}
+
+// quantise makes m Q4_1 by a coarse rounding, and e its expansion.
+func quantise(m, e *tensor.Matrix) {
+	var blocks, wide []byte
+	for at := 0; at < m.Rows*m.Cols; at += 32 {
+		const scale, low = 0.125, -1 // 0x3000 and 0xbc00 in half precision
+		block := []byte{0x00, 0x30, 0x00, 0xbc}
+		var codes [32]byte
+		for i := range codes {
+			v := math.Float32frombits(binary.LittleEndian.Uint32(m.Data[(at+i)*4:]))
+			codes[i] = byte(min(15, max(0, math.Round(float64((v-low)/scale)))))
+			wide = binary.LittleEndian.AppendUint32(wide, math.Float32bits(float32(codes[i])*scale+low))
+		}
+		for i := range 16 {
+			block = append(block, codes[i]|codes[i+16]<<4)
+		}
+		blocks = append(blocks, block...)
+	}
+	m.Type, m.Data, e.Data = tensor.Q4_1, blocks, wide
+}
+
+func TestGradientsRefuse(t *testing.T) {
+	w := modeltest.Tiny(1)
+	m := newModel(t, w, 1)
+	packed, err := Pack(tinyWindow(), placement.Append, 1, tinyMarks, tinyTarget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(a *lora.Weights){
+		"no embedding": func(a *lora.Weights) { a.Rows = nil },
+		"layers":       func(a *lora.Weights) { a.Layers = a.Layers[:1] },
+		"k_proj":       func(a *lora.Weights) { a.Layers[1][lora.K].In = 1 << 30 },
+		"rank":         func(a *lora.Weights) { a.Layers[0][lora.Q].Rank = 1 << 31 },
+		"embedding of": func(a *lora.Weights) { a.Rows[0].Embedding = nil },
+	} {
+		a := randomAdapter(w.Config, 2)
+		into := a.Like()
+		change(a)
+		if _, err := m.Gradients(context.Background(), packed, a, into, 1, Dropout{}, false); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("want an error about %q, got %v", name, err)
+		}
+	}
+	a := randomAdapter(w.Config, 2)
+	if _, err := m.Gradients(context.Background(), packed, a, a.Like(), 1, Dropout{P: 1}, false); err == nil {
+		t.Error("dropout of everything is accepted")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := m.Loss(ctx, packed, a, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled context gives %v", err)
 	}
 }
