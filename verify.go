@@ -3,6 +3,7 @@ package flashback
 import (
 	"context"
 
+	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/oracle"
 	"github.com/flashback-lm/flashback/internal/ralm"
 )
@@ -14,8 +15,9 @@ const VerifyTolerance = 2e-3
 
 // Verify checks the exactness promise on a stream: every stride is computed again
 // from empty caches by the same kernels, which must give equal bits, and by an
-// oracle that knows no cache, which must agree within VerifyTolerance. It is slow:
-// set Request.Verify for a test, not in service.
+// oracle that knows no cache, which must agree within VerifyTolerance. The oracle
+// rounds as exact compute does, so an engine that computes fast skips it. It is
+// slow: set Request.Verify for a test, not in service.
 type Verify struct {
 	verifier *ralm.Verifier
 }
@@ -33,7 +35,10 @@ func (v *Verify) Report() VerifyReport {
 
 func (v *Verify) attach(e *Engine) func(context.Context, ralm.Record) error {
 	if v.verifier == nil {
-		v.verifier = &ralm.Verifier{Engine: e.engine, Oracle: oracle.New(&e.model.Weights), Tolerance: VerifyTolerance}
+		v.verifier = &ralm.Verifier{Engine: e.engine, Tolerance: VerifyTolerance}
+		if e.engine.Compute() == engine.Exact {
+			v.verifier.Oracle = oracle.New(&e.model.Weights)
+		}
 	}
 	return v.verifier.Record
 }

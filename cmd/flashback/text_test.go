@@ -127,7 +127,7 @@ func TestGenerate(t *testing.T) {
 
 	out.Reset()
 	if _, err := executeWith(t.Context(), "", &out, "generate", "--model", model, "--index", index,
-		"--prompt", "The keys of the north tower", "--tokens", "18", "--passage-len", "16", "--json"); err != nil {
+		"--prompt", "The keys of the north tower", "--tokens", "18", "--passage-len", "16", "--json", "--compute", "exact"); err != nil {
 		t.Fatal(err)
 	}
 	var got tracedText

@@ -90,7 +90,7 @@ func TestCostsAgainstEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(w, engine.Options{Threads: 1, BatchTokens: s.BatchTokens})
+	e, err := engine.New(w, engine.Options{Threads: 1, Compute: engine.Exact, BatchTokens: s.BatchTokens})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,6 +115,9 @@ func Loop(ctx context.Context, w *model.Weights, eo engine.Options, text *Text, 
 	if err != nil {
 		return nil, err
 	}
+	if eo.Compute, err = engine.ParseCompute(string(eo.Compute)); err != nil {
+		return nil, err
+	}
 	if eo.KVBudget == 0 {
 		eo.KVBudget = o.kvBudget(w.Config, eo.Compute, len(passages))
 	}

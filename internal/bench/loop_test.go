@@ -62,7 +62,7 @@ func TestLoop(t *testing.T) {
 		Contexts:   []int{40, 100}, Passages: []int{1, 3}, Evidence: 33, Stride: 8, Rounds: 2,
 		Step: func() { steps++ },
 	}
-	rows, err := Loop(context.Background(), modeltest.Tiny(1), engine.Options{Threads: 1}, newText(t, 100), o)
+	rows, err := Loop(context.Background(), modeltest.Tiny(1), engine.Options{Threads: 1, Compute: engine.Exact}, newText(t, 100), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestLoopRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := valid
 			c.edit(&o)
-			_, err := Loop(context.Background(), modeltest.Tiny(1), engine.Options{Threads: 1}, newText(t, c.docs), o)
+			_, err := Loop(context.Background(), modeltest.Tiny(1), engine.Options{Threads: 1, Compute: engine.Exact}, newText(t, c.docs), o)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}

@@ -107,7 +107,7 @@ func TestAgainst(t *testing.T) {
 			if peer.Name != name {
 				t.Errorf("taken for %s", peer.Name)
 			}
-			rows, err := Loop(ctx, modeltest.Tiny(1), engine.Options{Threads: 1}, newText(t, 100), LoopOptions{
+			rows, err := Loop(ctx, modeltest.Tiny(1), engine.Options{Threads: 1, Compute: engine.Exact}, newText(t, 100), LoopOptions{
 				Placements: []placement.Placement{placement.Virtual, placement.Append, withEcho(t, 4), placement.Prepend, placement.None},
 				Contexts:   []int{40, 70}, Passages: []int{1}, Evidence: 30, Stride: 8, Rounds: 3, Peer: peer,
 			})

@@ -13,7 +13,7 @@ import (
 // the tests of llama-bench define.
 func TestSpeeds(t *testing.T) {
 	w := modeltest.Tiny(1)
-	e, err := engine.New(w, engine.Options{Threads: 1})
+	e, err := engine.New(w, engine.Options{Threads: 1, Compute: engine.Exact})
 	if err != nil {
 		t.Fatal(err)
 	}

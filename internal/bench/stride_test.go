@@ -21,7 +21,7 @@ func BenchmarkStride(b *testing.B) {
 	o := LoopOptions{Placements: placement.All, Contexts: []int{512}, Passages: []int{1}, Evidence: 64, Stride: 8, Rounds: 1}
 	for _, k := range o.kinds(0) {
 		b.Run(Row{Placement: k.placement.Name, Evidence: k.evidence()}.Name(), func(b *testing.B) {
-			e, err := engine.New(w, engine.Options{})
+			e, err := engine.New(w, engine.Options{Compute: engine.Exact})
 			if err != nil {
 				b.Fatal(err)
 			}

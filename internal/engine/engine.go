@@ -42,7 +42,9 @@ const (
 	// weights that were repacked at load, and keeps keys and values in f16.
 	Fast Compute = "fast"
 
-	DefaultCompute = Exact
+	// DefaultCompute is within 0.3 % of exact perplexity on WikiText-2
+	// (docs/performance.md).
+	DefaultCompute = Fast
 )
 
 // ParseCompute returns the compute of that name; "" is the default.
@@ -75,14 +77,15 @@ type core struct {
 	blocks  []nn.Block
 	head    nn.Head
 
-	mu     *sync.Mutex // held during a forward
-	dev    *cpu.Device
-	act    *nn.Activations
-	cos    []float32 // [batch, headDim/2]
-	sin    []float32
-	rows   []cpu.Rows
-	headIn []float32 // [headRows, hidden]
-	logits []float32 // [headRows, vocabulary]
+	mu      *sync.Mutex // held during a forward
+	dev     *cpu.Device
+	act     *nn.Activations
+	cos     []float32 // [batch, headDim/2]
+	sin     []float32
+	rows    []cpu.Rows
+	adapted []nn.Adapted
+	headIn  []float32 // [headRows, hidden]
+	logits  []float32 // [headRows, vocabulary]
 }
 
 // headRows is how many rows go through the output head at once: their logits
@@ -95,7 +98,8 @@ func DefaultKVBudget(c model.Config, compute Compute) int64 {
 	return int64(KVShape(c, compute).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
 }
 
-// KVShape returns the size of one token's keys and values in a compute.
+// KVShape returns the size of one token's keys and values in a compute that
+// ParseCompute gave.
 func KVShape(c model.Config, compute Compute) kvcache.Shape {
 	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Half: compute == Fast}
 }
@@ -212,9 +216,10 @@ func (c *core) batch() int { return len(c.act.X) / c.weights.Config.Hidden }
 // segment is a run of tokens to encode: they go to the end of one span and see
 // a view, then the entries of that span up to their own.
 type segment struct {
-	tokens []int32
-	view   []kvcache.Part
-	into   *kvcache.Span
+	tokens  []int32
+	view    []kvcache.Part
+	into    *kvcache.Span
+	adapter *Adapter // changes its rows; nil: none
 	// The rows from logitsFrom on are passed through the output head, in order,
 	// and their logits [vocabulary] given to emit, which must not keep them.
 	logitsFrom int
@@ -239,7 +244,7 @@ func (e *Engine) forward(ctx context.Context, segments []segment) (err error) {
 	}()
 	for i, s := range segments {
 		for _, t := range s.tokens {
-			if t < 0 || int(t) >= e.weights.Config.Vocab {
+			if (t < 0 || int(t) >= e.weights.Config.Vocab) && !s.has(t) {
 				return fmt.Errorf("token %d is not in the model's vocabulary of %d", t, e.weights.Config.Vocab)
 			}
 		}
@@ -282,9 +287,11 @@ func (c *core) encode(ctx context.Context, chunk []piece) error {
 	cfg := c.weights.Config
 	half := cfg.HeadDim / 2
 	rows := 0
-	c.rows = c.rows[:0]
-	for _, p := range chunk {
-		c.dev.Embed(c.act.X[rows*cfg.Hidden:], c.weights.Embedding, p.tokens[p.from:p.from+p.count])
+	c.rows, c.adapted = c.rows[:0], c.adapted[:0]
+	for i := range chunk {
+		p := &chunk[i]
+		c.embed(c.act.X[rows*cfg.Hidden:], p)
+		c.adapt(p, rows)
 		for i := range p.count {
 			at := (rows + i) * half
 			c.rope.Angles(c.cos[at:at+half], c.sin[at:at+half], p.into.Start()+p.entry+i)
@@ -292,7 +299,7 @@ func (c *core) encode(ctx context.Context, chunk []piece) error {
 		c.rows = append(c.rows, cpu.Rows{First: rows, Count: p.count, View: p.view, Self: p.into, SelfFirst: p.entry})
 		rows += p.count
 	}
-	b := nn.Batch{Tokens: rows, Shape: c.shape, Cos: c.cos, Sin: c.sin, Rows: c.rows}
+	b := nn.Batch{Tokens: rows, Shape: c.shape, Cos: c.cos, Sin: c.sin, Rows: c.rows, Adapted: c.adapted}
 	for l := range c.blocks {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -127,7 +127,7 @@ func TestPerplexityAgreesWithTransformers(t *testing.T) {
 // TestAPrefillReadsTheWeightsOnce counts the bytes of weights that a prefill of
 // 128 tokens reads.
 func TestAPrefillReadsTheWeightsOnce(t *testing.T) {
-	e := newReal(t, Options{})
+	e := newReal(t, Options{Compute: Exact})
 	stored := int64(len(e.weights.Head.Data))
 	for _, l := range e.weights.Layers {
 		for _, w := range [][]byte{l.Q.Data, l.K.Data, l.V.Data, l.O.Data, l.Gate.Data, l.Up.Data, l.Down.Data} {

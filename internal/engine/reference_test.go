@@ -114,7 +114,7 @@ func newReal(t testing.TB, opt Options) *Engine {
 }
 
 func TestLogitsAgreeWithTransformers(t *testing.T) {
-	e := newReal(t, Options{})
+	e := newReal(t, Options{Compute: Exact})
 	f := readFixture(t, "logits")
 	ids, probes := f.ints(t, "ids"), f.ints(t, "probes")
 	argmax, margin := f.ints(t, "argmax"), f.floats(t, "margin")
@@ -162,7 +162,7 @@ func logSumExp(row []float32) float64 {
 }
 
 func TestPlacementsAgreeWithTransformers(t *testing.T) {
-	e := newReal(t, Options{})
+	e := newReal(t, Options{Compute: Exact})
 	f := readFixture(t, "placements")
 	probes, logits := f.ints(t, "probes"), f.floats(t, "logits")
 	at := 0

@@ -103,7 +103,7 @@ func echo16(t *testing.T) placement.Placement {
 // within rounding by the oracle.
 func TestExactness(t *testing.T) {
 	w := modeltest.Tiny(1)
-	e, err := engine.New(w, engine.Options{})
+	e, err := engine.New(w, engine.Options{Compute: engine.Exact})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestExactnessOfTheModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	e, err := engine.New(&m.Weights, engine.Options{})
+	e, err := engine.New(&m.Weights, engine.Options{Compute: engine.Exact})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ type Verifier struct {
 	Engine Recomputer
 	// Oracle recomputes in an independent way; its logits must be within
 	// Tolerance, and its most probable token the same unless it leads by less.
+	// nil: there is none that rounds as the engine does.
 	Oracle    Recomputer
 	Tolerance float64
 	// OracleEvery n asks the oracle about every nth stride only, the first
@@ -94,7 +95,7 @@ func (v *Verifier) Record(ctx context.Context, r Record) error {
 	for i, got := range r.Logits {
 		v.same(r, i, got, again[i])
 	}
-	if v.report.Strides%max(1, v.OracleEvery) == 0 {
+	if v.Oracle != nil && v.report.Strides%max(1, v.OracleEvery) == 0 {
 		oracle, err := recompute(ctx, v.Oracle, "by the oracle", r)
 		if err != nil {
 			return err
