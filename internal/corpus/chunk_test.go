@@ -2,9 +2,11 @@ package corpus
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/flashback-lm/flashback/internal/retrieve"
 )
@@ -127,5 +129,26 @@ func TestParseChunking(t *testing.T) {
 	}
 	if _, err := ParseChunking("words:10", 10); err == nil {
 		t.Error("an overlap as long as the passage was accepted")
+	}
+}
+
+// TestWords compares with strings.FieldsFunc, blanks and marks at every place in
+// the eight bytes that are looked at together.
+func TestWords(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	parts := []string{"a", "zz", "~", "!", " ", "\n", "\t", "\x00", "\x1f", "\x7f", "é", "\u00a0", "\u2003", "日", "\u0085"}
+	for range 5000 {
+		var b strings.Builder
+		for range rng.IntN(30) {
+			b.WriteString(parts[rng.IntN(len(parts))])
+		}
+		text := b.String()
+		var got []string
+		for start, end := range words(text) {
+			got = append(got, text[start:end])
+		}
+		if want := strings.FieldsFunc(text, unicode.IsSpace); !slices.Equal(got, want) {
+			t.Fatalf("%+q: got %+q, want %+q", text, got, want)
+		}
 	}
 }

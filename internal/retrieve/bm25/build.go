@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/blevesearch/vellum"
 	"golang.org/x/sync/errgroup"
@@ -95,8 +96,8 @@ func writePassages(ctx context.Context, dir string, m *manifest, existing []*seg
 	m.Generation++
 	b := &builder{dir: dir, opt: opt, generation: m.Generation, existing: existing,
 		seen: contentSet{dir: dir, generation: m.Generation, limit: int(opt.Memory / 64)}}
-	defer b.seen.close()
 	runs, err := b.runs(ctx, passages)
+	b.seen.close()
 	if err != nil {
 		return b.stats, err
 	}
@@ -105,6 +106,7 @@ func writePassages(ctx context.Context, dir string, m *manifest, existing []*seg
 	}
 	info := runs[0]
 	if len(runs) > 1 {
+		debug.FreeOSMemory() // what the runs took makes room for the files that the merge maps
 		if info, err = mergeInfos(ctx, dir, fmt.Sprint(m.Generation), runs, opt.ExactLengths); err != nil {
 			return b.stats, diskError(dir, err)
 		}

@@ -110,9 +110,11 @@ func inSorted(f *blockFile, hash uint64) (bool, error) {
 	return i < n && binary.LittleEndian.Uint64(data[8*i:]) == hash, nil
 }
 
-// close gives the files back; the writer's garbage collection removes them.
+// close empties the set and gives its files back; the writer's garbage collection
+// removes them.
 func (s *contentSet) close() {
 	for _, f := range s.files {
 		f.close()
 	}
+	s.table, s.files = nil, nil
 }
