@@ -13,10 +13,11 @@ import torch.nn.functional as F
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
+STORED = {0: ("F32", 1, 4), 1: ("F16", 1, 2), 3: ("Q4_1", 32, 20), 8: ("Q8_0", 32, 34)}  # name, weights and bytes a block
 
 
 def read_gguf(path):
-    """Returns the metadata and the tensors [rows, columns] of a GGUF file as float32."""
+    """Returns the metadata, the tensors [rows, columns] as float32, and of each a line for the digest."""
     data = np.memmap(path, np.uint8, "r")
     at = 0
 
@@ -54,7 +55,24 @@ def read_gguf(path):
         infos.append((name, shape, take("I"), take("Q")))
     align = meta.get("general.alignment", 32)
     start = -(-at // align) * align
-    return meta, {name: dequantise(data, start + offset, kind, shape, name) for name, shape, kind, offset in infos}
+    weights, lines = {}, {}
+    for name, shape, kind, offset in infos:
+        weights[name] = dequantise(data, start + offset, kind, shape, name)
+        word, per_block, size = STORED[kind]
+        stored = data[start + offset : start + offset + int(np.prod(shape)) // per_block * size]
+        rows = shape[1] if len(shape) > 1 else 1
+        lines[name] = f"{name} {word} [{rows}, {shape[0]}] {hashlib.sha256(stored).hexdigest()}\n"
+    return meta, weights, lines
+
+
+def digest(lines, layers):
+    """Returns what the engine calls the weights: a hash over all tensors, as model.Weights.Digest."""
+    head = "output.weight" if "output.weight" in lines else "token_embd.weight"
+    names = ["token_embd.weight", "output_norm.weight", head]
+    for i in range(layers):
+        parts = "attn_norm attn_q attn_k attn_v attn_output ffn_norm ffn_gate ffn_up ffn_down".split()
+        names += [f"blk.{i}.{part}.weight" for part in parts]
+    return hashlib.sha256("".join(lines[n] for n in names).encode()).hexdigest()
 
 
 def dequantise(data, at, kind, shape, name):
@@ -92,14 +110,13 @@ class Base:
     """Frozen weights on a device and the forward of one micro-batch."""
 
     def __init__(self, path, device, dtype):
-        meta, tensors = read_gguf(path)
+        meta, tensors, lines = read_gguf(path)
         arch = meta["general.architecture"]
         if arch != "llama":
             raise SystemExit(f"{path}: architecture {arch!r}, not llama")
-        with open(path, "rb") as f:
-            self.digest = hashlib.file_digest(f, "sha256").hexdigest()
-        self.path, self.device, self.dtype = path, device, dtype
+        self.device, self.dtype = device, dtype
         self.layers = meta["llama.block_count"]
+        self.digest = digest(lines, self.layers)
         self.heads, self.kv_heads = meta["llama.attention.head_count"], meta["llama.attention.head_count_kv"]
         self.eps, self.theta = meta["llama.attention.layer_norm_rms_epsilon"], meta["llama.rope.freq_base"]
         self.context = meta["llama.context_length"]

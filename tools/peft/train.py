@@ -194,13 +194,14 @@ def main():
     adapter.save(
         a.out,
         {
+            "base": base.digest,
+            "vocabulary": base.vocab,
             "placement": a.placement,
             "echo": 1 if a.placement == "virtual" else a.echo,
             "passages": 0 if a.placement == "none" else a.k,
-            "marks": list(marks) or None,
+            "marks": {"left": marks[0], "right": marks[1]} if marks else None,
             "activated": a.activated,
             "recipe": recipe,
-            "base_digest": base.digest,
         },
     )
     print(f"{a.out}: {json.dumps(summary)}", file=sys.stderr)
