@@ -46,6 +46,13 @@ func (b *Bar) Add(n int) {
 	}
 }
 
+// Describe changes the label.
+func (b *Bar) Describe(label string) {
+	if b.bar != nil {
+		b.bar.Describe(label)
+	}
+}
+
 // Write counts the bytes of p, so that a bar can stand in an io.MultiWriter.
 func (b *Bar) Write(p []byte) (int, error) {
 	b.Add(len(p))

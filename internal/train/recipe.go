@@ -174,3 +174,13 @@ func (t *Targets) Set(s string) error { return t.UnmarshalText([]byte(s)) }
 
 // Type names a flag's value in help.
 func (*Targets) Type() string { return "projections" }
+
+// DefaultEcho returns the echo that a placement has of itself; 0 for a name that is
+// none's.
+func DefaultEcho(name string) int {
+	p, err := placement.Parse(name)
+	if err != nil {
+		return 0
+	}
+	return p.Echo
+}

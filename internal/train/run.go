@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -128,9 +127,6 @@ func (r *run) resume() error {
 	if err != nil {
 		return err
 	}
-	if err := r.checkUnclaimed(steps); err != nil {
-		return err
-	}
 	for i, step := range steps {
 		s, err := readCheckpoint(r.dir.checkpoint(step), r.Config, r.tensors, r.optimiser.m, r.optimiser.v)
 		if err == nil {
@@ -154,20 +150,6 @@ func (r *run) resume() error {
 	}
 	return nil
 }
-
-// checkUnclaimed refuses to begin where there is an adapter but no checkpoint of it.
-func (r *run) checkUnclaimed(steps []int) error {
-	if len(steps) > 0 || r.Restart {
-		return nil
-	}
-	if _, err := os.Stat(r.dir.file(adapterFile)); err == nil {
-		return fmt.Errorf("%s: holds an adapter and no checkpoint to go on from; train in another directory, or write over it with --restart", r.dir.path)
-	}
-	return nil
-}
-
-// adapterFile is PEFT's name of an adapter's weights.
-const adapterFile = "adapter_model.safetensors"
 
 func (r *run) messagef(format string, args ...any) {
 	if r.Message != nil {

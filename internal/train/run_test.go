@@ -326,7 +326,6 @@ func TestRunRefuses(t *testing.T) {
 		"validation":      func(o *Options) { o.Validation = newBowl(0) },
 		"no targets":      func(o *Options) { b := newBowl(2); b.targets = 0; o.Train = b },
 		"cannot train":    func(o *Options) { o.Dir = filepath.Join(o.Dir, "file", "dir") },
-		"holds an":        func(o *Options) { os.WriteFile(filepath.Join(o.Dir, adapterFile), nil, 0o644) },
 		"nothing to":      func(o *Options) { o.Initial.Layers, o.Initial.Rows = nil, nil },
 		"rank":            func(o *Options) { o.Config.Recipe.Rank = 0 },
 		"between checkpo": func(o *Options) { o.SaveEvery = 0 },
