@@ -91,11 +91,10 @@ func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
 	s := p.Shape
 	norm := sized(&p.norm, n*hidden)
 	d.RMSNorm(norm, t.X, b.AttnNorm.Scale, n, b.AttnNorm.Eps)
-	q, k, v := sized(&t.q, n*b.Q.W.Rows), sized(&t.k, n*b.K.W.Rows), sized(&t.v, n*b.V.W.Rows)
-	d.MatMul(norm, n, cpu.Product{Out: q, W: b.Q.W}, cpu.Product{Out: k, W: b.K.W}, cpu.Product{Out: v, W: b.V.W})
-	b.addFactor(p, lora.Q, q, norm)
-	b.addFactor(p, lora.K, k, norm)
-	b.addFactor(p, lora.V, v, norm)
+	q, k, v := zeroed(&t.q, n*b.Q.W.Rows), zeroed(&t.k, n*b.K.W.Rows), zeroed(&t.v, n*b.V.W.Rows)
+	b.linear(p, lora.Q, b.Q, q, norm)
+	b.linear(p, lora.K, b.K, k, norm)
+	b.linear(p, lora.V, b.V, v, norm)
 	d.Rotate(q, p.Cos, p.Sin, n, s.Heads, s.HeadDim)
 	d.Rotate(k, p.Cos, p.Sin, n, s.KVHeads, s.HeadDim)
 	sized(&t.attn, len(q))
@@ -103,21 +102,24 @@ func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
 	d.AttendFlat(t.flat(p))
 	mid := sized(&t.mid, n*hidden)
 	copy(mid, t.X)
-	d.MatMul(t.attn, n, cpu.Product{Out: mid, W: b.O.W, Add: true})
-	b.addFactor(p, lora.O, mid, t.attn)
+	b.linear(p, lora.O, b.O, mid, t.attn)
 
 	d.RMSNorm(norm, mid, b.FFNorm.Scale, n, b.FFNorm.Eps)
-	gate, up := sized(&t.gate, n*ff), sized(&t.up, n*ff)
-	d.MatMul(norm, n, cpu.Product{Out: gate, W: b.Gate.W}, cpu.Product{Out: up, W: b.Up.W})
-	b.addFactor(p, lora.Gate, gate, norm)
-	b.addFactor(p, lora.Up, up, norm)
+	gate, up := zeroed(&t.gate, n*ff), zeroed(&t.up, n*ff)
+	b.linear(p, lora.Gate, b.Gate, gate, norm)
+	b.linear(p, lora.Up, b.Up, up, norm)
 	if out == nil {
 		return
 	}
-	act := b.activation(p, t)
+	act := b.activation(p, &p.ff, t)
 	copy(out, mid)
-	d.MatMul(act, n, cpu.Product{Out: out, W: b.Down.W, Add: true})
-	b.addFactor(p, lora.Down, out, act)
+	b.linear(p, lora.Down, b.Down, out, act)
+}
+
+// linear adds to out the projection of x [Rows, in] with its factor.
+func (b *Tuned) linear(p *Pass, t lora.Target, l Linear, out, x []float32) {
+	p.Device.MatMulForward(out, x, p.Rows, l.W)
+	b.addFactor(p, t, out, x)
 }
 
 // flat returns the attention of the tape.
@@ -125,9 +127,9 @@ func (t *Tape) flat(p *Pass) *cpu.Flat {
 	return &cpu.Flat{Shape: p.Shape, Segments: p.Segments, Q: t.q, K: t.k, V: t.v, Out: t.attn, LogSum: t.logSum}
 }
 
-// activation returns the input of the down projection.
-func (b *Tuned) activation(p *Pass, t *Tape) []float32 {
-	act := sized(&p.ff, len(t.gate))
+// activation returns the input of the down projection, in the memory of buf.
+func (b *Tuned) activation(p *Pass, buf *[]float32, t *Tape) []float32 {
+	act := sized(buf, len(t.gate))
 	copy(act, t.gate)
 	p.Device.SwiGLU(act, t.up, p.Rows, b.Gate.W.Rows)
 	return act
@@ -144,11 +146,7 @@ func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 
 	dAct := zeroed(&p.ff, n*ff)
 	b.linearBackward(p, lora.Down, b.Down, dAct, dx, func() []float32 {
-		// The activation takes the place of dGate, which is not needed yet.
-		act := sized(&p.dGate, n*ff)
-		copy(act, t.gate)
-		d.SwiGLU(act, t.up, n, ff)
-		return act
+		return b.activation(p, &p.dGate, t) // dGate is not needed yet
 	})
 	dGate := sized(&p.dGate, n*ff)
 	d.SwiGLUBackward(after(dGate, ff), after(dAct, ff), after(t.gate, ff), after(t.up, ff), n-from, ff)

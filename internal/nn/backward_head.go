@@ -9,7 +9,9 @@ func (h *Head) Loss(d *cpu.Backward, dx, x, logits []float32, targets []int32, s
 	rows, hidden, vocabulary := len(targets), h.Out.W.Cols, h.Out.W.Rows
 	norm := make([]float32, rows*hidden)
 	d.RMSNorm(norm, x, h.Norm.Scale, rows, h.Norm.Eps)
-	d.MatMul(norm, rows, cpu.Product{Out: logits, W: h.Out.W})
+	logits = logits[:rows*vocabulary]
+	clear(logits)
+	d.MatMulForward(logits, norm, rows, h.Out.W)
 	loss := d.CrossEntropy(logits, targets, vocabulary, scale)
 	if dx != nil {
 		clear(norm)

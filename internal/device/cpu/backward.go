@@ -22,7 +22,7 @@ func NewBackward(d *Device) *Backward {
 
 // backwardScratch is a worker's own memory, grown when first needed.
 type backwardScratch struct {
-	row                                    []float32
+	row, panel                             []float32
 	q, out, dOut, dQ                       []float32 // [tile rows, headDim]
 	scores, slopes, scoresBack, slopesBack []float32 // of a tile and some keys, and transposed
 }
@@ -89,15 +89,18 @@ func swiGLUBackward(softmax func(s []float32, scale, max float32) (float32, floa
 	softmax(e, 1, 0)
 	up, dOut, dGate = up[:len(gate)], dOut[:len(gate)], dGate[:len(gate)]
 	for i, g := range gate {
-		small := 1 / (1 + e[i]) // sigmoid(|g|)
-		sigmoid := small
-		if g < 0 {
-			sigmoid = e[i] * small
-		}
+		sigmoid := oneUnlessNegative(g, e[i]) / (1 + e[i])
 		d := dOut[i]
 		dGate[i] = d * up[i] * sigmoid * (1 + g*(1-sigmoid))
 		dOut[i] = d * g * sigmoid
 	}
+}
+
+// oneUnlessNegative returns 1, or e where the sign of g is set, without a branch,
+// which would be taken at random.
+func oneUnlessNegative(g, e float32) float32 {
+	negative := uint32(int32(math.Float32bits(g)) >> 31)
+	return math.Float32frombits(math.Float32bits(1)&^negative | math.Float32bits(e)&negative)
 }
 
 // Rotate turns every head of x [rows, heads, headDim] by the angles of its row; cos

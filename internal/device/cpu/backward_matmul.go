@@ -2,18 +2,42 @@ package cpu
 
 import "github.com/flashback-lm/flashback/internal/tensor"
 
-// Sizes of MatMulBackward: a panel of f32 weights stays in the second-level cache
-// while rows of the gradient pass by.
+// Sizes of the products with frozen weights. Weights stay as they are stored: they
+// are expanded to f32 in panels of columns, which stay in the second-level cache while
+// rows pass by.
 const (
 	panelCols = 32   // columns of a panel
 	panelDeep = 1024 // rows of a panel
-	panelPass = 240  // rows of the gradient in a unit
+	panelPass = 240  // rows of the other matrix in a unit
 	packRows  = 32   // weight rows that a unit packs
 )
 
+// MatMulForward adds x · Wᵀ to out [rows, W.Rows]. It is the faster one for the many
+// rows of a training step; its order of summation is not MatMul's.
+func (b *Backward) MatMulForward(out, x []float32, rows int, w tensor.Matrix) {
+	b.weightBytes.Add(int64(len(w.Data)))
+	b.each(ceil(w.Rows, panelCols), func(worker, unit int) {
+		s := &b.workers[worker]
+		first := unit * panelCols
+		n := min(panelCols, w.Rows-first)
+		stored := grow(&s.row, n*w.Cols)
+		b.kernels.Dequantize(w.Type, stored, w.Data[first*w.RowBytes():(first+n)*w.RowBytes()])
+		panel := grow(&s.panel, panelCols*w.Cols)
+		for r := range n {
+			at := r
+			for _, v := range stored[r*w.Cols : (r+1)*w.Cols] {
+				panel[at] = v
+				at += panelCols
+			}
+		}
+		for at := 0; at < rows; at += panelPass {
+			b.kernels.Accumulate(out[at*w.Rows+first:], w.Rows, x[at*w.Cols:], w.Cols, panel, panelCols, min(panelPass, rows-at), w.Cols, n)
+		}
+	})
+}
+
 // MatMulBackward adds dy · W to dx, the gradient of the input of a product whose
-// output has the gradient dy [rows, W.Rows]. Frozen weights stay as they are stored:
-// some rows at a time they are expanded to f32 and packed in panels of columns.
+// output has the gradient dy [rows, W.Rows].
 func (b *Backward) MatMulBackward(dx, dy []float32, rows int, w tensor.Matrix) {
 	cols := w.Cols
 	panels, passes := ceil(cols, panelCols), ceil(rows, panelPass)
@@ -34,8 +58,7 @@ func (b *Backward) MatMulBackward(dx, dy []float32, rows int, w tensor.Matrix) {
 		b.each(panels*passes, func(_, unit int) {
 			p, first := unit/passes, unit%passes*panelPass
 			c, n := p*panelCols, min(panelPass, rows-first)
-			b.kernels.Accumulate(dx[first*cols+c:], cols, dy[first*w.Rows+from:], w.Rows,
-				packed[p*deep*panelCols:], panelCols, n, deep, min(panelCols, cols-c))
+			b.kernels.Accumulate(dx[first*cols+c:], cols, dy[first*w.Rows+from:], w.Rows, packed[p*deep*panelCols:], panelCols, n, deep, min(panelCols, cols-c))
 		})
 	}
 }

@@ -329,9 +329,9 @@ func narrow(x []float64) []float32 {
 	return out
 }
 
-// The gradient of a product with stored weights is that with their f32 expansion,
+// Products with stored weights and their gradients are those with the f32 expansion,
 // whatever the shape of the panels.
-func TestMatMulBackwardOfStoredWeights(t *testing.T) {
+func TestProductsWithStoredWeights(t *testing.T) {
 	const rows, out, in = 250, 1100, 96
 	dy := noise("dy", rows*out, 1)
 	eachSet(t, func(t *testing.T, b *Backward) {
@@ -358,5 +358,19 @@ func TestMatMulBackwardOfStoredWeights(t *testing.T) {
 		dx := make([]float32, rows*in)
 		b.MatMulBackward(dx, dy, rows, w)
 		reference.Close(t, "dx", dx, narrow(want), tolerance)
+
+		x := noise("x", rows*in, 1)
+		y, dot := make([]float32, rows*out), make([]float64, rows*out)
+		for r := range rows {
+			for o := range out {
+				y[r*out+o] = 1
+				dot[r*out+o] = 1
+				for c := range in {
+					dot[r*out+o] += float64(x[r*in+c]) * float64(f32[o*in+c])
+				}
+			}
+		}
+		b.MatMulForward(y, x, rows, w)
+		reference.Close(t, "y", y, narrow(dot), tolerance)
 	})
 }
