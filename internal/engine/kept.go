@@ -18,10 +18,11 @@ type keptSpans struct {
 }
 
 // keptKey is all that the KV of a virtual evidence span depends on: its tokens,
-// which fix its start, and the token that it sees.
+// which fix its start, the token that it sees, and the adapter of both.
 type keptKey struct {
-	sink   int32
-	tokens string
+	adapter string // its digest
+	sink    int32
+	tokens  string
 }
 
 type keptSpan struct {
@@ -34,8 +35,8 @@ func newKeptSpans() *keptSpans {
 	return &keptSpans{spans: map[keptKey]*list.Element{}, order: list.New()}
 }
 
-func keyOf(sink int32, tokens []int32) keptKey {
-	return keptKey{sink, string(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(tokens))), len(tokens)*4))}
+func keyOf(a *Adapter, sink int32, tokens []int32) keptKey {
+	return keptKey{digestOf(a), sink, string(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(tokens))), len(tokens)*4))}
 }
 
 // get returns the kept span for use, or nil.

@@ -14,6 +14,10 @@ import (
 // in one chunk. They are bit-equal to those of a sequence that kept its KV: the
 // first half of the exactness promise.
 func (e *Engine) Recompute(ctx context.Context, p placement.Placement, text []int32, evidence []lm.Evidence, target []int32) ([][]float32, error) {
+	return e.recompute(ctx, nil, p, text, evidence, target)
+}
+
+func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placement, text []int32, evidence []lm.Evidence, target []int32) ([][]float32, error) {
 	tokens := len(text) + p.Echo + len(target)
 	for _, ev := range evidence {
 		// Prepending repeats the text in every branch.
@@ -26,10 +30,13 @@ func (e *Engine) Recompute(ctx context.Context, p placement.Placement, text []in
 		return nil, err
 	}
 	fresh := *e.core
-	fresh.rows, fresh.logits, fresh.headIn = nil, nil, make([]float32, len(e.headIn))
+	fresh.rows, fresh.adapted, fresh.logits, fresh.headIn = nil, nil, nil, make([]float32, len(e.headIn))
 	fresh.size(tokens)
 	s := (&Engine{core: &fresh, pool: pool}).NewSequence()
 	defer s.Close()
+	if err := s.SetAdapter(a); err != nil {
+		return nil, err
+	}
 	if err := s.Append(text...); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ type Sequence struct {
 	counts  lm.Counts
 
 	lookAhead int
+	adapter   *Adapter // nil: none
 }
 
 // NewSequence returns an empty sequence.
@@ -72,7 +73,7 @@ func (s *Sequence) Truncate(n int) {
 
 // Fork returns a sequence with the same text, sharing its KV.
 func (s *Sequence) Fork() *Sequence {
-	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, counts: s.counts, lookAhead: s.lookAhead}
+	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter}
 }
 
 // Continue samples up to n tokens after kept ++ evidence, keeps them, and

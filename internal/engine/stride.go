@@ -65,6 +65,9 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 		reused = min(reused, p.At)
 	}
 	pl := st.plan(p, evidence, score)
+	for i := range pl.segments {
+		pl.segments[i].adapter = s.adapterOf(pl.segments[i].into)
+	}
 	if s.e.tamper != nil {
 		s.e.tamper(st, pl)
 	}
@@ -194,7 +197,7 @@ func (st *stride) place(p placement.Placement, pl *plan, tokens []int32) kvcache
 	}
 	// Only evidence that sees no more than the sink has KV that others can use.
 	keeps := p.EvidenceSees == placement.SeesSink && s.e.kept != nil
-	key := keyOf(s.tokens[0], tokens)
+	key := keyOf(s.adapter, s.tokens[0], tokens)
 	if keeps {
 		if k := s.e.kept.get(key); k != nil {
 			st.kept = append(st.kept, k)
@@ -290,7 +293,7 @@ func (st *stride) decode(ctx context.Context, tokens []int32) error {
 	for i := range st.branches {
 		b := &st.branches[i]
 		b.logits = b.logits[:0]
-		segments[i] = st.last(i, segment{tokens: tokens, view: b.view, into: b.tail}, 0, nil)
+		segments[i] = st.last(i, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail)}, 0, nil)
 	}
 	return st.s.e.forward(ctx, segments)
 }

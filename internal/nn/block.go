@@ -5,6 +5,7 @@ package nn
 import (
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
+	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
@@ -48,6 +49,7 @@ type Batch struct {
 	Shape    cpu.AttendShape
 	Cos, Sin []float32  // [Tokens, HeadDim/2]
 	Rows     []cpu.Rows // cover the tokens in order
+	Adapted  []Adapted  // the rows that adapters change; nil: none
 }
 
 // Activations are the buffers of a forward, for up to some number of tokens.
@@ -76,14 +78,18 @@ func (b *Block) Forward(d *cpu.Device, layer int, batch *Batch, a *Activations) 
 	n := batch.Tokens
 	d.RMSNorm(a.norm, a.X, b.AttnNorm.Scale, n, b.AttnNorm.Eps)
 	d.MatMul(a.norm, n, b.Q.to(a.q), b.K.to(a.k), b.V.to(a.v))
+	batch.adapt(d, layer, a.norm, output{lora.Q, a.q}, output{lora.K, a.k}, output{lora.V, a.v})
 	d.Store(a.q, a.k, a.v, batch.Cos, batch.Sin, layer, batch.Shape, batch.Rows)
 	d.Attend(a.attn, a.q, layer, batch.Shape, batch.Rows)
 	d.MatMul(a.attn, n, b.O.addTo(a.X))
+	batch.adapt(d, layer, a.attn, output{lora.O, a.X})
 
 	d.RMSNorm(a.norm, a.X, b.FFNorm.Scale, n, b.FFNorm.Eps)
 	d.MatMul(a.norm, n, b.Gate.to(a.gate), b.Up.to(a.up))
+	batch.adapt(d, layer, a.norm, output{lora.Gate, a.gate}, output{lora.Up, a.up})
 	d.SwiGLU(a.gate, a.up, n, b.Gate.W.Rows)
 	d.MatMul(a.gate, n, b.Down.addTo(a.X))
+	batch.adapt(d, layer, a.gate, output{lora.Down, a.X})
 }
 
 // Head turns the last residual stream into logits.

@@ -88,11 +88,11 @@ func TestFaultsShow(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := modeltest.Tiny(1)
-			want, err := forward(t.Context(), w, right(c.p), s)
+			want, err := forward(t.Context(), w, nil, right(c.p), s)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := forward(t.Context(), w, c.fault(), s)
+			got, err := forward(t.Context(), w, nil, c.fault(), s)
 			if err != nil {
 				t.Fatal(err)
 			}

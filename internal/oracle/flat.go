@@ -11,6 +11,7 @@ type flat struct {
 	tokens    []int32
 	positions []int
 	sees      [][]bool // [tokens][size]: row sees column
+	context   []bool   // whether a token is of the plain context, and not of evidence or what follows it
 	size      int      // at least the number of tokens
 }
 
@@ -43,15 +44,18 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 	case placement.Nowhere:
 		context := f.add(text, 0)
 		f.add(sampled, len(text), context)
+		f.mark(len(f.tokens))
 
 	case placement.AtZero:
 		before := f.add(text[:p.At], 0)
+		f.mark(p.At)
 		passage := f.add(evidence[0], p.At, before)
 		behind := f.add(text[p.At:], p.At+n, before, passage)
 		f.add(sampled, len(text)+n, before, passage, behind)
 
 	default:
 		context := f.add(text, 0)
+		f.mark(len(text))
 		// The tail: the echo, and what is sampled.
 		echo := min(p.Echo, len(text)-1)
 		tail, at, seen := append(append([]int32(nil), text[len(text)-echo:]...), sampled...), len(text)+n, []run{context}
@@ -74,6 +78,14 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 		f.add(tail, at, seen...)
 	}
 	return f, nil
+}
+
+// mark says that the first n tokens are of the plain context.
+func (f *flat) mark(n int) {
+	f.context = make([]bool, f.size)
+	for i := range n {
+		f.context[i] = true
+	}
 }
 
 // add appends tokens at the positions from start on. Each sees the given runs,

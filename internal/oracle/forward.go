@@ -4,31 +4,71 @@ import (
 	"context"
 	"math"
 
+	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
+// adapted returns the product of x with a stored matrix, and with the factor of the
+// adapter where it applies to a token.
+func adapted(x [][]float32, m tensor.Matrix, a *lora.Adapter, layer int, t lora.Target, f *flat) [][]float32 {
+	out := linear(x, m)
+	if a == nil || a.Layers[layer][t] == nil {
+		return out
+	}
+	l := a.Layers[layer][t]
+	parallel(len(x), func(i int) {
+		if a.Info.Activated && f.context[i] {
+			return
+		}
+		for r := range l.Rank {
+			low := l.Scale * dot(x[i], l.A[r*l.In:(r+1)*l.In])
+			for j := range out[i] {
+				out[i][j] += low * l.B[j*l.Rank+r]
+			}
+		}
+	})
+	return out
+}
+
+// embed returns the embeddings of the tokens, the adapter's where it has one.
+func embed(w *model.Weights, a *lora.Adapter, f *flat) [][]float32 {
+	if a == nil {
+		return gather(w.Embedding, f.tokens)
+	}
+	x := matrix(len(f.tokens), w.Config.Hidden)
+	for i, t := range f.tokens {
+		row := a.Row(t)
+		if row == nil || a.Info.Activated && f.context[i] {
+			row = expand(w.Embedding, int(t), int(t)+1)[0]
+		}
+		copy(x[i], row)
+	}
+	return x
+}
+
 // forward returns the logits [last][vocabulary] of the last tokens.
-func forward(ctx context.Context, w *model.Weights, f *flat, last int) ([][]float32, error) {
+func forward(ctx context.Context, w *model.Weights, a *lora.Adapter, f *flat, last int) ([][]float32, error) {
 	c := w.Config
-	x := gather(w.Embedding, f.tokens) // [tokens, hidden]
-	for _, l := range w.Layers {
+	x := embed(w, a, f) // [tokens, hidden]
+	for i, l := range w.Layers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		h := normed(x, l.AttnNorm, c.NormEps)
-		q, k, v := linear(h, l.Q), linear(h, l.K), linear(h, l.V)
+		q, k, v := adapted(h, l.Q, a, i, lora.Q, f), adapted(h, l.K, a, i, lora.K, f), adapted(h, l.V, a, i, lora.V, f)
 		rotate(q, f.positions, c)
 		rotate(k, f.positions, c)
-		add(x, linear(attend(q, k, v, f.sees, c), l.O))
+		add(x, adapted(attend(q, k, v, f.sees, c), l.O, a, i, lora.O, f))
 
 		h = normed(x, l.FFNorm, c.NormEps)
-		gate, up := linear(h, l.Gate), linear(h, l.Up)
-		for i, row := range gate {
+		gate, up := adapted(h, l.Gate, a, i, lora.Gate, f), adapted(h, l.Up, a, i, lora.Up, f)
+		for t, row := range gate {
 			for j, g := range row {
-				row[j] = g / (1 + float32(math.Exp(float64(-g)))) * up[i][j]
+				row[j] = g / (1 + float32(math.Exp(float64(-g)))) * up[t][j]
 			}
 		}
-		add(x, linear(gate, l.Down))
+		add(x, adapted(gate, l.Down, a, i, lora.Down, f))
 	}
 	return linear(normed(x[len(x)-last:], w.OutputNorm, c.NormEps), w.Head), nil
 }

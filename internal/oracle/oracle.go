@@ -11,16 +11,23 @@ import (
 	"math"
 
 	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/placement"
 )
 
 // Oracle computes with the weights of one model, which it only reads. It is safe
 // for concurrent use.
-type Oracle struct{ w *model.Weights }
+type Oracle struct {
+	w *model.Weights
+	a *lora.Adapter // nil: none
+}
 
 // New returns the oracle of a model.
-func New(w *model.Weights) *Oracle { return &Oracle{w} }
+func New(w *model.Weights) *Oracle { return &Oracle{w: w} }
+
+// With returns the oracle of the model with an adapter.
+func (o *Oracle) With(a *lora.Adapter) *Oracle { return &Oracle{o.w, a} }
 
 // Recompute returns the logits [len(target)][vocabulary] that predict each
 // target token after text ++ evidence. Where the placement gives each passage a
@@ -85,9 +92,9 @@ func (o *Oracle) Logits(ctx context.Context, p placement.Placement, text []int32
 		return nil, err
 	}
 	for _, t := range f.tokens {
-		if t < 0 || int(t) >= o.w.Config.Vocab {
+		if (t < 0 || int(t) >= o.w.Config.Vocab) && (o.a == nil || o.a.Row(t) == nil) {
 			return nil, fmt.Errorf("oracle: token %d is not in the vocabulary of %d", t, o.w.Config.Vocab)
 		}
 	}
-	return forward(ctx, o.w, f, len(target))
+	return forward(ctx, o.w, o.a, f, len(target))
 }

@@ -26,6 +26,7 @@ type Device struct {
 	store    storeTask
 	attend   attendTask
 	merge    mergeTask
+	lowRank  lowRankTask
 
 	weightBytes atomic.Int64
 }
@@ -54,6 +55,7 @@ func (d *Device) WeightBytes() int64 { return d.weightBytes.Load() }
 type scratch struct {
 	panel  []float32 // dequantised weight rows
 	tile   []float32 // products before they are added to a residual
+	low    []float32 // x·Aᵀ of a low-rank update
 	attend attendScratch
 }
 

@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
+	"github.com/flashback-lm/flashback/internal/kvcache"
+	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/nn"
+	"github.com/flashback-lm/flashback/internal/placement"
+)
+
+// Adapter is an adapter that an engine has loaded, for sequences to choose. The
+// base's weights stay as they are.
+type Adapter struct {
+	e         *Engine
+	source    *lora.Adapter
+	updates   *nn.Adapter
+	rows      map[int32][]float32 // embeddings by token
+	digest    string
+	activated bool
+}
+
+// LoadAdapter prepares an adapter, which must not change afterwards. Any number may
+// be loaded; they need no closing.
+func (e *Engine) LoadAdapter(a *lora.Adapter) (*Adapter, error) {
+	if a.Shape != AdapterShape(e.weights) {
+		return nil, fmt.Errorf("the adapter is for a model of another shape: %+v, this one is %+v", a.Shape, AdapterShape(e.weights))
+	}
+	loaded := &Adapter{
+		e: e, source: a, updates: nn.NewAdapter(&a.Weights), rows: map[int32][]float32{},
+		digest: a.Digest(), activated: a.Info.Activated,
+	}
+	for _, r := range a.Rows {
+		loaded.rows[r.Token] = r.Embedding
+	}
+	return loaded, nil
+}
+
+// Source returns what was loaded.
+func (a *Adapter) Source() *lora.Adapter { return a.source }
+
+// Digest returns the digest of the adapter's content.
+func (a *Adapter) Digest() string { return a.digest }
+
+// Recompute is the engine's Recompute for sequences with this adapter.
+func (a *Adapter) Recompute(ctx context.Context, p placement.Placement, text []int32, evidence []lm.Evidence, target []int32) ([][]float32, error) {
+	return a.e.recompute(ctx, a, p, text, evidence, target)
+}
+
+// AdapterShape returns what adapters must know of a model.
+func AdapterShape(w *model.Weights) lora.Shape {
+	c := w.Config
+	return lora.Shape{
+		Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FF: c.FF,
+		Vocab: c.Vocab, Tied: w.Head.Name == w.Embedding.Name,
+	}
+}
+
+// MeanEmbedding returns the mean row [hidden] of a model's embedding, near which
+// marks begin.
+func MeanEmbedding(w *model.Weights) []float32 {
+	e := w.Embedding
+	sum, row := make([]float64, e.Cols), make([]float32, e.Cols)
+	for i := range e.Rows {
+		kernel.Best().Dequantize(e.Type, row, e.Row(i))
+		for j, v := range row {
+			sum[j] += float64(v)
+		}
+	}
+	for j := range row {
+		row[j] = float32(sum[j] / float64(e.Rows))
+	}
+	return row
+}
+
+// SetAdapter chooses the adapter of the text; nil is none. What an adapter has
+// changed of the text's KV is computed again where the next one would give other
+// bits; the KV of activated adapters' contexts is the base model's, and stays.
+func (s *Sequence) SetAdapter(a *Adapter) error {
+	if a != nil && a.e.weights != s.e.weights {
+		return errors.New("the adapter was loaded for another model")
+	}
+	before := s.adapterOf(s.context)
+	s.adapter = a
+	if after := s.adapterOf(s.context); digestOf(before) != digestOf(after) {
+		s.context.Truncate(0)
+	}
+	return nil
+}
+
+// adapterOf returns the adapter that rows of a span are computed with: an activated
+// one changes all but the context.
+func (s *Sequence) adapterOf(span *kvcache.Span) *Adapter {
+	if s.adapter != nil && s.adapter.activated && span == s.context {
+		return nil
+	}
+	return s.adapter
+}
+
+// digestOf returns what tells the KV of adapters apart; "" stands for none.
+func digestOf(a *Adapter) string {
+	if a == nil {
+		return ""
+	}
+	return a.digest
+}
+
+// has reports whether the segment's adapter has an embedding for the token.
+func (s *segment) has(token int32) bool { return s.adapter != nil && s.adapter.rows[token] != nil }
+
+// embed writes the embeddings of a piece's tokens to x.
+func (c *core) embed(x []float32, p *piece) {
+	tokens, hidden := p.tokens[p.from:p.from+p.count], c.weights.Config.Hidden
+	if p.adapter == nil {
+		c.dev.Embed(x, c.weights.Embedding, tokens)
+		return
+	}
+	for i, t := range tokens {
+		if row := p.adapter.rows[t]; row != nil {
+			copy(x[i*hidden:(i+1)*hidden], row)
+		} else {
+			c.dev.Embed(x[i*hidden:], c.weights.Embedding, tokens[i:i+1])
+		}
+	}
+}
+
+// adapt notes which rows of the chunk an adapter changes; runs of one adapter that
+// touch are one.
+func (c *core) adapt(p *piece, first int) {
+	if p.adapter == nil {
+		return
+	}
+	if n := len(c.adapted); n > 0 {
+		last := &c.adapted[n-1]
+		if last.Adapter == p.adapter.updates && last.First+last.Count == first {
+			last.Count += p.count
+			return
+		}
+	}
+	c.adapted = append(c.adapted, nn.Adapted{First: first, Count: p.count, Adapter: p.adapter.updates})
+}
