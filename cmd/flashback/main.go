@@ -80,6 +80,7 @@ func newRoot() *cobra.Command {
 		newSearchCmd(),
 		newCompactCmd(),
 		newBenchCmd(),
+		newTrainCmd(),
 		newEvalCmd(),
 		newVersionCmd(),
 	)

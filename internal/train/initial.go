@@ -1,0 +1,54 @@
+package train
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
+)
+
+// Fresh returns the adapter that the recipe starts from: it changes nothing yet,
+// and its marks begin near the mean of the base's embeddings.
+func (m *Model) Fresh(r Recipe) *lora.Adapter {
+	a := lora.New(lora.Config{Rank: r.Rank, Alpha: r.Alpha, RSLoRA: r.RSLoRA, Dropout: r.Dropout, Targets: r.Targets},
+		engine.AdapterShape(m.weights), r.Seed)
+	if r.Marks {
+		a.AddMarks(engine.MeanEmbedding(m.weights), r.Seed)
+	}
+	return a
+}
+
+// Continue reads the adapter that a training starts from instead, and returns the
+// recipe with the adapter's shape. An adapter of another base is an error.
+func (m *Model) Continue(dir, base string, r Recipe) (*lora.Adapter, Recipe, error) {
+	a, err := lora.Read(dir, engine.AdapterShape(m.weights))
+	if err != nil {
+		return nil, r, err
+	}
+	if a.Info.Base != "" && a.Info.Base != base {
+		return nil, r, fmt.Errorf("%s: is an adapter of another model than this one", dir)
+	}
+	r.Rank, r.Alpha, r.RSLoRA, r.Targets = a.Config.Rank, a.Config.Alpha, a.Config.RSLoRA, a.Config.Targets
+	r.Marks = a.Info.Marks != nil
+	a.Config.Dropout = r.Dropout
+	return a, r, nil
+}
+
+// Describe puts into the adapter what it is trained for and by.
+func Describe(a *lora.Adapter, m *model.Model, base string, r Recipe) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	recipe := map[string]any{}
+	if err := json.Unmarshal(text, &recipe); err != nil {
+		return err
+	}
+	a.Tokenizer = m.Tokenizer
+	a.Info.Base, a.Info.Vocabulary = base, m.Config.Vocab
+	a.Info.Placement, a.Info.Echo, a.Info.Passages = r.Placement, r.Echo, r.K
+	a.Info.Activated, a.Info.Recipe = r.Activated, recipe
+	return nil
+}
