@@ -128,6 +128,7 @@ func (e *Engine) Info() Info {
 // generation.
 func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
+		r = r.defaults(e.retriever != nil)
 		o, err := e.options(r)
 		if err != nil {
 			yield(nil, err)
@@ -135,10 +136,14 @@ func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] 
 		}
 		seq := e.engine.NewSequence()
 		defer seq.Close()
+		if err := seq.SetAdapter(r.engine()); err != nil {
+			yield(nil, err)
+			return
+		}
 		seq.LookAhead(r.LookAhead)
 		prompt := e.model.Tokenizer.Encode(r.Prompt)
 		if r.Verify != nil {
-			o.Record = r.Verify.attach(e)
+			o.Record = r.Verify.attach(e, r.Adapter)
 		}
 		for event, err := range ralm.New(seq, e.model.Tokenizer, e.retriever).Generate(ctx, prompt, o) {
 			if !yield(event, err) {
@@ -169,6 +174,11 @@ func (e *Engine) options(r Request) (ralm.Options, error) {
 			return o, fmt.Errorf("sink %d is not one of the model's %d tokens", *r.Sink, e.engine.Config().Vocab)
 		}
 		o.Sink = *r.Sink
+	}
+	if r.Adapter != nil {
+		if m := r.Adapter.Info().Marks; m != nil {
+			o.Marks = &ralm.Marks{Left: m.Left, Right: m.Right}
+		}
 	}
 	o.ExcludeIDs, o.ExcludeTitles = r.ExcludeIDs, r.ExcludeTitles
 	o.Stop = r.Stop

@@ -12,6 +12,10 @@ import (
 // is a default.
 type Request struct {
 	Prompt string
+	// Adapter changes the model for this request; nil: none. What it was trained for
+	// is then the default of Placement, Echo and Passages, and its marks stand around
+	// the passages.
+	Adapter *Adapter
 	// Placement says where evidence stands: "virtual" (virtually in front, the
 	// default), "append" (FlashBack's way, behind the context), "prepend"
 	// (In-Context RALM) or "none". Without a retriever the default is "none".

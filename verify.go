@@ -33,12 +33,17 @@ func (v *Verify) Report() VerifyReport {
 	return v.verifier.Report()
 }
 
-func (v *Verify) attach(e *Engine) func(context.Context, ralm.Record) error {
+func (v *Verify) attach(e *Engine, a *Adapter) func(context.Context, ralm.Record) error {
 	if v.verifier == nil {
-		v.verifier = &ralm.Verifier{Engine: e.engine, Tolerance: VerifyTolerance}
-		if e.engine.Compute() == engine.Exact {
-			v.verifier.Oracle = oracle.New(&e.model.Weights)
-		}
+		v.verifier = &ralm.Verifier{Tolerance: VerifyTolerance}
+	}
+	check := oracle.New(&e.model.Weights)
+	v.verifier.Engine = e.engine
+	if a != nil {
+		v.verifier.Engine, check = a.loaded, check.With(a.loaded.Source())
+	}
+	if e.engine.Compute() == engine.Exact {
+		v.verifier.Oracle = check
 	}
 	return v.verifier.Record
 }

@@ -83,7 +83,7 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 			return err
 		}
 	}
-	engine, err := f.request.open(&f.model)
+	engine, err := f.request.open(&f.model, &r)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/eval"
 	"github.com/flashback-lm/flashback/internal/progress"
+	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 )
 
@@ -24,7 +26,7 @@ import (
 type evalPerplexityFlags struct {
 	model                   modelFlags
 	data, index, corpus     string
-	rows, compare           []string
+	rows, compare, adapters []string
 	windows, sink           int
 	recipe                  eval.Recipe
 	output, exported, graph string
@@ -48,6 +50,8 @@ A row is a placement and its options:
   append:echo=16     repeat the last 16 context tokens behind the evidence
   virtual:k=2        two passages: side by side; append and prepend mix branches
   virtual:sink=0     token 0 first in every text
+  append:random      passages drawn at random instead of the best
+  virtual:adapter=A  with the adapter that --adapter A=DIR names, and its marks
 
 Printed are Markdown tables: perplexity by token and by word (a run without
 blanks) over all windows that every row has, with intervals from a bootstrap over
@@ -57,6 +61,7 @@ With -o each score is kept as a line of JSON, and the command goes on where an
 earlier run with the same settings stopped. Ctrl-C prints what is complete.`,
 		Example: `  flashback eval perplexity --data latex.eval.jsonl.zst --index latex.index --windows 30 --every 4
   flashback eval perplexity --data eval.jsonl --corpus index.jsonl --rows none,virtual,virtual:k=2 --compare virtual:k=2,virtual
+  flashback eval perplexity --data eval.jsonl --index notes.index --adapter mine=runs/mine/adapter --rows none,none:adapter=mine,append:adapter=mine
   flashback eval perplexity --data eval.jsonl --index notes.index --context 2048 -o scores.jsonl --plot rows.png`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -67,6 +72,7 @@ earlier run with the same settings stopped. Ctrl-C prints what is complete.`,
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fs.StringVar(&f.corpus, "corpus", "", "instead of --index: the `FILE` of documents to index, once, in the cache")
 	fs.StringSliceVar(&f.rows, "rows", []string{"none", "prepend", "virtual", "append"}, "rows to measure")
+	fs.StringArrayVar(&f.adapters, "adapter", nil, "an adapter that rows may name, `NAME=DIR` (repeatable)")
 	fs.StringArrayVar(&f.compare, "compare", nil, "two rows `A,B` to compare (repeatable; default: each row with none)")
 	fs.IntVar(&f.windows, "windows", 0, "windows to score; 0: all")
 	fs.IntVar(&f.recipe.Context, "context", 512, "longest context, in tokens")
@@ -140,16 +146,25 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.data, err)
 	}
-	e, err := engine.New(&m.Weights, engine.Options{Threads: f.model.threads, Kernels: f.model.kernels, KVBudget: int64(f.model.kvBudget)})
+	e, err := engine.New(&m.Weights, engine.Options{Threads: f.model.threads, Kernels: f.model.kernels, Compute: engine.Compute(f.model.compute), KVBudget: int64(f.model.kvBudget)})
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	evaluation := &eval.Evaluation{
-		NewSequence: func() eval.Sequence { return e.NewSequence() },
-		Tokenizer:   m.Tokenizer, Rows: rows, Recipe: f.recipe,
+	loaded, adapters, err := f.loadAdapters(e, rows)
+	if err != nil {
+		return err
 	}
-	settings := eval.Settings{Model: filepath.Base(m.Path), Data: filepath.Base(f.data), Recipe: f.recipe}
+	evaluation := &eval.Evaluation{
+		NewSequence: func(r eval.Row) eval.Sequence {
+			s := e.NewSequence()
+			s.SetAdapter(loaded[r.Adapter]) // of this engine, so it takes it
+			return s
+		},
+		Adapters:  adapters,
+		Tokenizer: m.Tokenizer, Rows: rows, Recipe: f.recipe,
+	}
+	settings := eval.Settings{Model: filepath.Base(m.Path), Compute: string(e.Compute()), Data: filepath.Base(f.data), Recipe: f.recipe}
 	if f.index != "" || f.corpus != "" {
 		index, err := f.openIndex(cmd)
 		if err != nil {
@@ -158,6 +173,7 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 		defer index.Close()
 		evaluation.Retriever = index
 		info := index.Info()
+		evaluation.Passages = &eval.Passages{Len: info.Passages, Read: index.Passage}
 		settings.Index = fmt.Sprintf("%s: %d passages of %s", filepath.Base(cmp.Or(f.index, f.corpus)), info.Passages, info.Chunking)
 	}
 	log := eval.NewLog()
@@ -167,6 +183,7 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 		}
 		defer func() { err = errors.Join(err, log.Close()) }()
 	}
+	log.Use(adapters)
 	bar := progress.New(cmd.ErrOrStderr(), "scoring windows", int64(len(windows)), false)
 	err = evaluation.Run(cmd.Context(), windows, log, func() { bar.Add(1) })
 	bar.Finish()
@@ -174,6 +191,33 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 		err = errInterrupted
 	}
 	return errors.Join(err, f.report(cmd.OutOrStdout(), eval.Summarise(log, rows, windows, pairs)), f.export(evaluation, windows, log))
+}
+
+// loadAdapters loads the adapters that --adapter names, and checks that rows name no
+// others.
+func (f *evalPerplexityFlags) loadAdapters(e *engine.Engine, rows []eval.Row) (map[string]*engine.Adapter, map[string]eval.Adapter, error) {
+	loaded, known := map[string]*engine.Adapter{}, map[string]eval.Adapter{}
+	for _, named := range f.adapters {
+		name, dir, ok := strings.Cut(named, "=")
+		if !ok || !eval.AdapterName(name) || loaded[name] != nil {
+			return nil, nil, usagef("--adapter %q: give NAME=DIR, each name once", named)
+		}
+		a, err := e.OpenAdapter(dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		loaded[name] = a
+		known[name] = eval.Adapter{Digest: a.Digest()}
+		if m := a.Marks(); m != nil {
+			known[name] = eval.Adapter{Digest: a.Digest(), Marks: &ralm.Marks{Left: m.Left, Right: m.Right}}
+		}
+	}
+	for _, r := range rows {
+		if r.Adapter != "" && loaded[r.Adapter] == nil {
+			return nil, nil, usagef("row %s names an adapter: say where it is with --adapter %s=DIR", r, r.Adapter)
+		}
+	}
+	return loaded, known, nil
 }
 
 // openIndex opens the index, or that of the corpus, which it makes if need be.

@@ -81,7 +81,7 @@ func (f *generateFlags) run(cmd *cobra.Command) error {
 	if f.verify && !cmd.Flags().Changed("compute") {
 		f.model.compute = string(engine.Exact) // the oracle rounds in no other way
 	}
-	e, err := f.request.open(&f.model)
+	e, err := f.request.open(&f.model, &r)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,6 +17,7 @@ import (
 // flashback.Request.
 type requestFlags struct {
 	index, retriever string // at most one is given
+	adapter          adapterFlag
 	flashback.Request
 	echo, sink int
 	mixFactor  float64
@@ -23,6 +26,7 @@ type requestFlags struct {
 // newRequestFlags gives the command the flags, with these defaults.
 func newRequestFlags(cmd *cobra.Command, defaults flashback.Request) *requestFlags {
 	f := &requestFlags{Request: defaults}
+	f.adapter.add(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")
@@ -54,6 +58,12 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request) *requestFla
 // request returns what the flags say, or a usage error.
 func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 	r := f.Request
+	if err := f.adapter.read(); err != nil {
+		return r, err
+	}
+	if n := f.adapter.info.Passages; n > 0 && !cmd.Flags().Changed("k") {
+		r.Passages = n
+	}
 	for _, c := range []struct {
 		name  string
 		value int
@@ -90,7 +100,7 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 // place checks the placement with its echo against the index.
 func (f *requestFlags) place(cmd *cobra.Command, r *flashback.Request) error {
 	if r.Placement == "" {
-		r.Placement = placement.Virtual.Name
+		r.Placement = cmp.Or(f.adapter.info.Placement, placement.Virtual.Name)
 		if !f.retrieves() {
 			r.Placement = placement.None.Name
 		}
@@ -114,8 +124,9 @@ func (f *requestFlags) place(cmd *cobra.Command, r *flashback.Request) error {
 // retrieves reports whether there is anything to look passages up in.
 func (f *requestFlags) retrieves() bool { return f.index != "" || f.retriever != "" }
 
-// open opens the model with what passages are looked up in.
-func (f *requestFlags) open(m *modelFlags) (*flashback.Engine, error) {
+// open opens the model with what passages are looked up in, and gives the request
+// its adapter.
+func (f *requestFlags) open(m *modelFlags, request *flashback.Request) (*flashback.Engine, error) {
 	o := m.options()
 	o.Index = f.index
 	if f.retriever != "" {
@@ -128,5 +139,12 @@ func (f *requestFlags) open(m *modelFlags) (*flashback.Engine, error) {
 		}
 		o.Retriever = r
 	}
-	return flashback.Open(o)
+	e, err := flashback.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.adapter.load(e, request); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,3 +145,22 @@ func (c *core) adapt(p *piece, first int) {
 	}
 	c.adapted = append(c.adapted, nn.Adapted{First: first, Count: p.count, Adapter: p.adapter.updates})
 }
+
+// OpenAdapter reads and loads the adapter in a directory. One that was trained on
+// another base model is an error; PEFT's files do not say on which they were.
+func (e *Engine) OpenAdapter(dir string) (*Adapter, error) {
+	a, err := lora.Read(dir, AdapterShape(e.weights))
+	if err != nil {
+		return nil, err
+	}
+	if base := a.Info.Base; base != "" {
+		if digest := e.weights.Digest(); digest != base {
+			return nil, fmt.Errorf("%s: trained on a base model with the digest %.12s…, and this model's is %.12s…: use the model it was trained on (%s)",
+				dir, base, digest, cmp.Or(a.Config.Base, "its recipe may name it"))
+		}
+	}
+	return e.LoadAdapter(a)
+}
+
+// Marks returns the tokens that stand around a passage, or nil.
+func (a *Adapter) Marks() *lora.Marks { return a.source.Info.Marks }

@@ -30,12 +30,30 @@ type Sequence interface {
 
 // Evaluation measures rows on windows.
 type Evaluation struct {
-	NewSequence func() Sequence
+	// NewSequence returns an empty sequence with the row's adapter.
+	NewSequence func(r Row) Sequence
 	Tokenizer   ralm.Tokenizer
 	Retriever   retrieve.Retriever // may be nil where all rows are none
+	Passages    *Passages          // of the index; may be nil where no row is random
 	Rows        []Row
 	Recipe      Recipe
+	// Adapters are those that rows name.
+	Adapters map[string]Adapter
 }
+
+// Adapter is what rows must know of an adapter.
+type Adapter struct {
+	Digest string      // of its content
+	Marks  *ralm.Marks // that stand around its passages; nil: none
+}
+
+// sequenceKey is what the KV of a context depends on.
+type sequenceKey struct {
+	sink    int32
+	adapter string
+}
+
+func (r Row) key() sequenceKey { return sequenceKey{r.Sink, r.Adapter} }
 
 // Run scores every row of every window that the log does not have yet, window by
 // window, and logs it. After each window done is called. When ctx ends, so does
@@ -67,8 +85,9 @@ func (e *Evaluation) Run(ctx context.Context, windows []Window, log *Log, done f
 // Score is what one row gave for one window.
 type Score struct {
 	Row      string        `json:"row"`
-	Window   int           `json:"window"`   // its number, from 0
-	Document string        `json:"document"` // its document's id
+	Adapter  string        `json:"adapter,omitempty"` // the digest of the row's
+	Window   int           `json:"window"`            // its number, from 0
+	Document string        `json:"document"`          // its document's id
 	Strides  []StrideScore `json:"strides"`
 }
 
@@ -80,7 +99,7 @@ type StrideScore struct {
 	Words    int       `json:"words"`              // that begin in the target
 }
 
-// score measures rows on one window. Rows with the same first token share a
+// score measures rows on one window. Rows with the same first token and adapter share a
 // sequence, which grows from stride to stride: the context is encoded once for all
 // of them and every stride. (None's score costs a stride's tokens on top of that,
 // less than a pass of its own.)
@@ -89,14 +108,14 @@ func (e *Evaluation) score(ctx context.Context, w Window, rows []Row) ([]Score, 
 	if err != nil {
 		return nil, err
 	}
-	sequences := map[int32]Sequence{}
+	sequences := map[sequenceKey]Sequence{}
 	for _, r := range rows {
-		if sequences[r.Sink] != nil {
+		if sequences[r.key()] != nil {
 			continue
 		}
-		s := e.NewSequence()
+		s := e.NewSequence(r)
 		defer s.Close()
-		sequences[r.Sink] = s
+		sequences[r.key()] = s
 		if r.Sink >= 0 {
 			if err := s.Append(r.Sink); err != nil {
 				return nil, err
@@ -105,7 +124,7 @@ func (e *Evaluation) score(ctx context.Context, w Window, rows []Row) ([]Score, 
 	}
 	scores := make([]Score, len(rows))
 	for i, r := range rows {
-		scores[i] = Score{Row: r.String(), Window: w.Index, Document: w.Document}
+		scores[i] = Score{Row: r.String(), Adapter: e.Adapters[r.Adapter].Digest, Window: w.Index, Document: w.Document}
 	}
 	context := 0 // tokens of the window that the sequences have
 	for _, st := range strides {
@@ -117,7 +136,7 @@ func (e *Evaluation) score(ctx context.Context, w Window, rows []Row) ([]Score, 
 		context = st.context
 		for i, r := range rows {
 			placed, evidence := e.place(r, st)
-			logProbs, err := sequences[r.Sink].Score(ctx, r.Placement, evidence, st.target)
+			logProbs, err := sequences[r.key()].Score(ctx, r.Placement, evidence, st.target)
 			if err != nil {
 				return nil, fmt.Errorf("window %d, row %s, context %d: %w", w.Index, r, st.context, err)
 			}
@@ -143,5 +162,10 @@ func (e *Evaluation) place(r Row, st stride) ([]ralm.Placed, []lm.Evidence) {
 	}
 	o := ralm.Defaults()
 	o.Placement = r.Placement
-	return ralm.Place(e.Tokenizer, st.passages[:min(r.K, len(st.passages))], o)
+	o.Marks = e.Adapters[r.Adapter].Marks
+	passages := st.passages
+	if r.Random {
+		passages = st.random
+	}
+	return ralm.Place(e.Tokenizer, passages[:min(r.K, len(passages))], o)
 }

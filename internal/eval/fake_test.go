@@ -91,7 +91,7 @@ func newSmall(t testing.TB, rows ...string) *small {
 			ID: fmt.Sprintf("p%d#0", i), Title: "a title", Text: fmt.Sprintf("word%d of%d and word%d", i%7, i%5, (i+3)%7), First: i%2 == 0,
 		})
 	}
-	e, err := engine.New(s.weights, engine.Options{Threads: 1})
+	e, err := engine.New(s.weights, engine.Options{Threads: 1, Compute: engine.Exact})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func newSmall(t testing.TB, rows ...string) *small {
 		t.Fatal(err)
 	}
 	s.Evaluation = &Evaluation{Tokenizer: byteTokens{}, Retriever: s.shelf, Rows: parsed, Recipe: recipe,
-		NewSequence: func() Sequence { s.sequences++; return e.NewSequence() }}
+		NewSequence: func(Row) Sequence { s.sequences++; return e.NewSequence() }}
 	return s
 }
 
@@ -115,3 +115,6 @@ func (s *small) run(t testing.TB, log *Log) {
 		t.Fatal(err)
 	}
 }
+
+// read returns a passage by its number.
+func (s *shelf) read(n uint32) (retrieve.Passage, error) { return s.passages[n], nil }

@@ -14,10 +14,11 @@ const maxLog = 1 << 30
 
 // Settings are what all scores of a log have in common.
 type Settings struct {
-	Model  string `json:"model"`
-	Data   string `json:"data"`
-	Index  string `json:"index"`
-	Recipe Recipe `json:"recipe"`
+	Model   string `json:"model"`
+	Compute string `json:"compute"`
+	Data    string `json:"data"`
+	Index   string `json:"index"`
+	Recipe  Recipe `json:"recipe"`
 }
 
 // Log collects scores, in a file if it has one: a line with the settings, then a
@@ -27,12 +28,19 @@ type Log struct {
 	file   *os.File // nil: in memory only
 	path   string
 	scores map[logKey]Score
+	names  map[string]Adapter // what rows' adapters are
 }
 
+// logKey has the digest of the row's adapter too: scores of other adapters that had
+// its name stay apart.
 type logKey struct {
-	row    string
-	window int
+	row     string
+	adapter string
+	window  int
 }
+
+// Use says what the adapters are that rows name.
+func (l *Log) Use(adapters map[string]Adapter) { l.names = adapters }
 
 // NewLog returns a log in memory.
 func NewLog() *Log { return &Log{scores: map[logKey]Score{}} }
@@ -108,7 +116,7 @@ func (l *Log) read(data []byte, s Settings, windows []Window) error {
 		if err := score.check(s.Recipe, windows); err != nil {
 			return bad(err)
 		}
-		l.scores[logKey{score.Row, score.Window}] = score
+		l.scores[logKey{score.Row, score.Adapter, score.Window}] = score
 	}
 	return nil
 }
@@ -141,7 +149,7 @@ func (l *Log) Has(r Row, w Window) bool {
 
 // Score returns the score of a window, if it is there.
 func (l *Log) Score(r Row, w Window) (Score, bool) {
-	s, ok := l.scores[logKey{r.String(), w.Index}]
+	s, ok := l.scores[logKey{r.String(), l.names[r.Adapter].Digest, w.Index}]
 	return s, ok
 }
 
@@ -163,7 +171,7 @@ func (l *Log) Complete(rows []Row, windows []Window) []Window {
 
 // Add logs a score.
 func (l *Log) Add(s Score) error {
-	l.scores[logKey{s.Row, s.Window}] = s
+	l.scores[logKey{s.Row, s.Adapter, s.Window}] = s
 	return l.write(s)
 }
 

@@ -16,6 +16,8 @@ type Row struct {
 	Placement placement.Placement // with its echo
 	K         int                 // passages a stride; 0 for none
 	Sink      int32               // token put first in every text, or -1
+	Random    bool                // passages drawn at random instead of the best
+	Adapter   string              // by name; "": none
 }
 
 // ParseRow reads a placement and its options, such as "none", "virtual:k=2",
@@ -38,9 +40,23 @@ func ParseRow(s string, sink int32) (Row, error) {
 		var option string
 		option, rest, more = strings.Cut(rest, ":")
 		key, value, _ := strings.Cut(option, "=")
+		if option == "random" {
+			if r.K == 0 {
+				return bad("%s takes no passages", name)
+			}
+			r.Random = true
+			continue
+		}
+		if key == "adapter" {
+			if !AdapterName(value) {
+				return bad("%q is no name of an adapter: letters, digits, - _ and . make one", value)
+			}
+			r.Adapter = value
+			continue
+		}
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 || n > math.MaxInt32 {
-			return bad("%q is none of echo=N, k=N, sink=ID", option)
+			return bad("%q is none of echo=N, k=N, sink=ID, random, adapter=NAME", option)
 		}
 		switch key {
 		case "echo":
@@ -55,7 +71,7 @@ func ParseRow(s string, sink int32) (Row, error) {
 		case "sink":
 			r.Sink = int32(n)
 		default:
-			return bad("%q is none of echo=N, k=N, sink=ID", option)
+			return bad("%q is none of echo=N, k=N, sink=ID, random, adapter=NAME", option)
 		}
 	}
 	return r, nil
@@ -98,10 +114,23 @@ func (r Row) String() string {
 	if r.K > 1 {
 		name += fmt.Sprintf(":k=%d", r.K)
 	}
+	if r.Random {
+		name += ":random"
+	}
 	if r.Sink >= 0 {
 		name += fmt.Sprintf(":sink=%d", r.Sink)
 	}
+	if r.Adapter != "" {
+		name += ":adapter=" + r.Adapter
+	}
 	return name
+}
+
+// AdapterName reports whether rows can name an adapter so.
+func AdapterName(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(c rune) bool {
+		return !(c == '-' || c == '_' || c == '.' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z')
+	}) < 0
 }
 
 // Pair names two rows to compare.
@@ -125,11 +154,15 @@ func ParsePair(s string, rows []Row, sink int32) (Pair, error) {
 	return Pair{pair[0], pair[1]}, nil
 }
 
-// AgainstNone pairs each row with the row none of the same sink, if there is one.
+// AgainstNone pairs each row with the row none of the same sink and adapter, or else of
+// none, if there is one.
 func AgainstNone(rows []Row) []Pair {
 	var pairs []Pair
 	for _, r := range rows {
-		none := Row{Placement: placement.None, Sink: r.Sink}
+		none := Row{Placement: placement.None, Sink: r.Sink, Adapter: r.Adapter}
+		if !slices.Contains(rows, none) {
+			none.Adapter = ""
+		}
 		if r != none && slices.Contains(rows, none) {
 			pairs = append(pairs, Pair{r, none})
 		}

@@ -1,0 +1,55 @@
+package flashback
+
+import (
+	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/lora"
+)
+
+// Adapter is a trained change of an engine's model, for requests to choose. It
+// needs no closing.
+type Adapter struct {
+	loaded *engine.Adapter
+}
+
+// AdapterInfo is what an adapter was trained for; the zero value is that of one
+// which PEFT wrote.
+type AdapterInfo = lora.Info
+
+// LoadAdapter loads the adapter in the directory dir, which `flashback train` or
+// PEFT wrote. Any number may be loaded. One of another base model is an error.
+func (e *Engine) LoadAdapter(dir string) (*Adapter, error) {
+	loaded, err := e.engine.OpenAdapter(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Adapter{loaded}, nil
+}
+
+// Info returns what the adapter was trained for.
+func (a *Adapter) Info() AdapterInfo { return a.loaded.Source().Info }
+
+// defaults fills what the request leaves open with what its adapter was trained for.
+func (r Request) defaults(retriever bool) Request {
+	if r.Adapter == nil {
+		return r
+	}
+	info := r.Adapter.Info()
+	if r.Placement == "" && retriever {
+		r.Placement = info.Placement
+	}
+	if r.Echo == nil && info.Echo > 0 && r.Placement == info.Placement {
+		r.Echo = &info.Echo
+	}
+	if r.Passages == 0 {
+		r.Passages = info.Passages
+	}
+	return r
+}
+
+// engine returns the adapter of the request as the engine knows it, or nil.
+func (r Request) engine() *engine.Adapter {
+	if r.Adapter == nil {
+		return nil
+	}
+	return r.Adapter.loaded
+}
