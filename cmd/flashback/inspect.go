@@ -11,6 +11,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
 	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 )
 
@@ -18,7 +19,8 @@ import (
 type inspection struct {
 	Name      string         `json:"name"`
 	Path      string         `json:"path"`
-	Size      int64          `json:"size"` // bytes
+	Size      int64          `json:"size"`   // bytes
+	Digest    string         `json:"digest"` // of the weights: what adapters call their base
 	Config    configFacts    `json:"config"`
 	Types     []typeFacts    `json:"types"` // most bytes first
 	Tensors   []tensorFacts  `json:"tensors"`
@@ -87,14 +89,19 @@ the mapped file, which the system shares between processes and may drop; keys an
 values take room for every token of the context.
 
 MODEL is a known name, hf:owner/name[@rev][:file], a .gguf file, or a directory
-with one. Nothing is downloaded.`,
+with one. Nothing is downloaded. Of a directory with an adapter it shows what the
+adapter changes and what it was trained for.`,
 		Example: `  flashback inspect smollm2-135m
   flashback inspect smollm2-135m --context 2048 --json
-  flashback inspect ./model.gguf --tensors`,
+  flashback inspect ./model.gguf --tensors
+  flashback inspect runs/mine/adapter`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("context") && context < 1 {
 				return usagef("--context %d: it must be at least 1", context)
+			}
+			if lora.IsAdapter(args[0]) {
+				return inspectAdapter(cmd.OutOrStdout(), args[0], asJSON)
 			}
 			found, err := hub.Resolve(args[0])
 			if err != nil {
@@ -138,7 +145,7 @@ func inspect(found hub.Model, context int) (inspection, error) {
 	_, noHead := f.Tensor("output.weight")
 	perToken := int64(c.Layers) * 2 * int64(c.KVHeads) * int64(c.HeadDim) * 4
 	in := inspection{
-		Name: found.Name, Path: found.Path, Size: found.Size,
+		Name: found.Name, Path: found.Path, Size: found.Size, Digest: m.Digest(),
 		Config: configFacts{
 			Family: c.Family, Name: c.Name, Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
 			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, NormEps: c.NormEps, TiedHead: noHead != nil,
@@ -206,6 +213,7 @@ func (in inspection) print(out io.Writer, tensors bool) error {
 	fmt.Fprintf(w, "%s\n", in.Name)
 	row("file", "%s (%s)", in.Path, hub.FormatSize(in.Size))
 	row("model", "%s", c.Name)
+	row("digest", "%s", in.Digest)
 	fmt.Fprintln(w, "\nconfig")
 	row("family", "%s", c.Family)
 	row("parameters", "%.1f M", float64(c.Parameters)/1e6)

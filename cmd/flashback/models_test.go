@@ -143,7 +143,7 @@ func TestInspect(t *testing.T) {
 	tensors := got.Tensors
 	got.Tensors = nil
 	want := inspection{
-		Name: path, Path: path, Size: 98362432,
+		Name: path, Path: path, Size: 98362432, Digest: "3769a748d69fe1ad748022ef66b1a7c60a8d3ce646f94b5cedfd281f22caa87c", // adapters on disk name it
 		Config: configFacts{
 			Family: "llama", Name: got.Config.Name, Parameters: 134515008, Layers: 30, Hidden: 576, Heads: 9, KVHeads: 3, HeadDim: 64,
 			FF: 1536, Context: 8192, Vocab: 49152, RopeBase: 1e5, NormEps: 1e-5, TiedHead: true,

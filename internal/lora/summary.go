@@ -1,0 +1,72 @@
+package lora
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+)
+
+// Summary is what an adapter's files say without its base model.
+type Summary struct {
+	Dir     string   `json:"dir"`
+	Base    string   `json:"base_model_name,omitempty"`
+	Rank    int      `json:"rank"`
+	Alpha   float64  `json:"alpha"`
+	RSLoRA  bool     `json:"rslora"`
+	Targets []string `json:"targets"`
+	Numbers int64    `json:"numbers"` // trained
+	Tensors int      `json:"tensors"`
+	Bytes   int64    `json:"bytes"` // of the weights' file
+	Rows    int      `json:"rows"`  // embeddings trained
+	Info    Info     `json:"info"`
+}
+
+// Summarise reads what an adapter's files say. They are checked as far as that goes
+// without a base model.
+func Summarise(dir string) (*Summary, error) {
+	config := filepath.Join(dir, configFile)
+	data, err := readFile(config)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseConfig(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", config, err)
+	}
+	s := &Summary{Dir: dir, Rank: int(c.R), Alpha: c.Alpha, RSLoRA: c.RSLoRA, Targets: c.targets()}
+	if c.Base != nil {
+		s.Base = *c.Base
+	}
+	if s.Targets == nil { // an expression, as it is written
+		var expression string
+		json.Unmarshal(c.Targets, &expression)
+		s.Targets = []string{expression}
+	}
+	slices.Sort(s.Targets)
+	if s.Info, err = ReadInfo(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, weightsFile)
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for _, t := range f.Tensors {
+		s.Tensors++
+		s.Numbers += int64(t.Len())
+		if (t.Name == deltaName || t.Name == savedName) && len(t.Shape) == 2 {
+			s.Rows = t.Shape[0]
+		}
+	}
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	s.Bytes = file.Size()
+	return s, nil
+}
