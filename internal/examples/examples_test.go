@@ -347,3 +347,29 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// TestExportWithoutPassages: a stride that nothing was found for has an empty list,
+// so that readers need no case for it.
+func TestExportWithoutPassages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	w, err := NewWriter(path, Header{Windows: 1, Tokenizer: "letters", Vocab: 256, Corpus: "d", Index: "shelf", Part: Training, Options: small})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if err := w.Add(Window{Document: "d", Tokens: make([]int32, 16), Strides: []Stride{{Context: 4}, {Context: 8}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	set, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	var out bytes.Buffer
+	if err := set.Export(&out); err != nil || !strings.Contains(out.String(), `"passages":[]`) {
+		t.Errorf("%v: the export is\n%s", err, out.String())
+	}
+}
