@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"internal/atomicfile", "internal/lm", "internal/placement", "internal/progress", "internal/sample", "internal/tensor", "internal/tokenizer/jinja"},
 	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
 	{"internal/corpus", "internal/device/cpu", "internal/lora", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
-	{"internal/nn", "internal/oracle", "internal/retrieve/bm25"},
+	{"internal/merge", "internal/nn", "internal/oracle", "internal/retrieve/bm25"},
 	{"internal/engine", "internal/ralm"},
 	{"internal/examples"},
 	{"internal/bench", "internal/eval", "internal/train"},

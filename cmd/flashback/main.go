@@ -81,6 +81,7 @@ func newRoot() *cobra.Command {
 		newCompactCmd(),
 		newBenchCmd(),
 		newTrainCmd(),
+		newMergeCmd(),
 		newEvalCmd(),
 		newVersionCmd(),
 	)

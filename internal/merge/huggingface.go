@@ -1,0 +1,115 @@
+package merge
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/flashback-lm/flashback/internal/atomicfile"
+	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/tensor"
+)
+
+// WriteHuggingFace writes the merged model as a directory that transformers loads,
+// whole or not at all, with all weights as F16 or F32. Nothing may stand at dir.
+func (m *Merger) WriteHuggingFace(dir string, t tensor.Type) error {
+	dir = filepath.Clean(dir)
+	if err := absent(dir); err != nil {
+		return err
+	}
+	files, err := m.jsonFiles(t)
+	if err != nil {
+		return err
+	}
+	tensors, err := m.theirTensors(t)
+	if err != nil {
+		return err
+	}
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)                      // nothing is left there after the rename
+	if err := os.Chmod(fresh, 0o755); err != nil { // MkdirTemp gives 0700
+		return err
+	}
+	for name, data := range files {
+		if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
+			return err
+		}
+	}
+	err = atomicfile.Write(filepath.Join(fresh, "model.safetensors"), func(w io.Writer) error {
+		return safetensors.Encode(w, tensors, map[string]string{"format": "pt"})
+	})
+	if err != nil {
+		return err
+	}
+	return atomicfile.Rename(fresh, dir)
+}
+
+// theirTensors returns the weights under Hugging Face's names and in its order of rows.
+func (m *Merger) theirTensors(t tensor.Type) ([]safetensors.Tensor, error) {
+	shape := lora.Shape{HeadDim: m.base.Config.HeadDim} // all that the order depends on
+	stored, err := m.store(func(part) tensor.Type { return t }, func(p part, w []float32) []float32 {
+		if !p.linear {
+			return w
+		}
+		return shape.ToHuggingFace(p.target, w, p.stored.Cols)
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make([]safetensors.Tensor, len(stored))
+	for i, s := range stored {
+		dims := []int{s.Rows, s.Cols}
+		if s.Rows == 1 {
+			dims = dims[1:]
+		}
+		all[i] = safetensors.Tensor{Name: m.parts[i].theirs, Type: s.Type, Shape: dims, Data: s.Data}
+	}
+	return all, nil
+}
+
+// jsonFiles returns the configuration and the tokenizer by the names of their files.
+func (m *Merger) jsonFiles(t tensor.Type) (map[string][]byte, error) {
+	c := m.base.Config
+	if c.RopeFactors != nil {
+		return nil, fmt.Errorf("%s: its rotary frequencies have factors of their own, which Hugging Face's configuration has no place for: write GGUF", m.base.Path)
+	}
+	files, err := m.base.Tokenizer.HuggingFace(m.added...)
+	if err != nil {
+		return nil, err
+	}
+	config := map[string]any{
+		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama",
+		"vocab_size": m.vocab(), "hidden_size": c.Hidden, "intermediate_size": c.FF, "num_hidden_layers": c.Layers,
+		"num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
+		"max_position_embeddings": c.Context, "rms_norm_eps": c.NormEps, "rope_theta": c.RopeBase,
+		"hidden_act": "silu", "attention_bias": false, "mlp_bias": false, "tie_word_embeddings": m.tied,
+		"torch_dtype": map[tensor.Type]string{tensor.F16: "float16", tensor.F32: "float32"}[t],
+	}
+	generation := map[string]any{}
+	for key, id := range map[string]int32{"bos_token_id": m.base.Tokenizer.BOS(), "eos_token_id": m.base.Tokenizer.EOS()} {
+		if id >= 0 {
+			config[key], generation[key] = id, id
+		}
+	}
+	if len(m.added) > 0 {
+		var marks []int
+		for i := range m.added {
+			marks = append(marks, c.Vocab+i)
+		}
+		generation["suppress_tokens"] = marks // the base's vocabulary alone is sampled
+	}
+	for name, v := range map[string]any{"config.json": config, "generation_config.json": generation} {
+		data, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return nil, err
+		}
+		files[name] = append(data, '\n')
+	}
+	return files, nil
+}
