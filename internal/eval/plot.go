@@ -15,42 +15,44 @@ import (
 // intervals are points with the ends of their intervals, as plotter wants them.
 type intervals struct {
 	plotter.XYs
-	plotter.YErrors
+	plotter.XErrors
 }
 
 // Plot draws the perplexity by token of every row with its interval to a file of
 // the type that its name ends in: .png, .svg or .pdf. The axis is logarithmic, as
-// equal parts of it are then equal relative differences.
+// equal parts of it are then equal relative differences; rows stand one below the
+// other, for their names are long.
 func (r Result) Plot(file, title string) error {
 	p := plot.New()
-	p.Title.Text, p.Y.Label.Text = title, "perplexity by token, 95 % interval"
+	p.Title.Text, p.X.Label.Text = title, "perplexity by token, 95 % interval"
 	p.Title.Padding, p.X.Padding, p.Y.Padding = vg.Points(8), vg.Points(6), vg.Points(6)
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
 	grid := plotter.NewGrid()
-	grid.Vertical.Width, grid.Horizontal.Color = 0, color.Gray{225}
+	grid.Horizontal.Width, grid.Vertical.Color = 0, color.Gray{225}
 	p.Add(grid)
 	var all intervals
 	var names []string
 	for i, row := range r.Rows {
 		e := row.Token
-		all.XYs = append(all.XYs, plotter.XY{X: float64(i), Y: e.Value})
-		all.YErrors = append(all.YErrors, struct{ Low, High float64 }{e.Value - e.Low, e.High - e.Value})
-		names = append(names, row.Row.String())
+		y := float64(len(r.Rows) - 1 - i) // the first on top
+		all.XYs = append(all.XYs, plotter.XY{X: e.Value, Y: y})
+		all.XErrors = append(all.XErrors, struct{ Low, High float64 }{e.Value - e.Low, e.High - e.Value})
+		names = append([]string{row.Row.String()}, names...)
 	}
 	points, err := plotter.NewScatter(all)
 	if err != nil {
 		return err
 	}
 	points.Color, points.Shape, points.Radius = plotutil.Color(2), draw.CircleGlyph{}, vg.Points(3.5)
-	bars, err := plotter.NewYErrorBars(all)
+	bars, err := plotter.NewXErrorBars(all)
 	if err != nil {
 		return err
 	}
 	bars.Color, bars.Width, bars.CapWidth = plotutil.Color(2), vg.Points(1.5), vg.Points(10)
 	p.Add(bars, points)
-	p.NominalX(names...)
-	p.X.Min, p.X.Max = -0.5, float64(len(names))-0.5
-	return p.Save(vg.Length(max(4, 1.2*float64(len(names))))*vg.Inch, 4.5*vg.Inch, file)
+	p.NominalY(names...)
+	p.Y.Min, p.Y.Max = -0.5, float64(len(names))-0.5
+	return p.Save(8*vg.Inch, vg.Length(1.2+0.28*float64(len(names)))*vg.Inch, file)
 }
 
 // logTicks marks 1, 2, 3, 5 and 7 times the powers of ten.
