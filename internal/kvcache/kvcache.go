@@ -41,8 +41,10 @@ func (s Shape) TokenBytes() int {
 }
 
 // page holds the KV of PageTokens tokens: for each layer and head the keys
-// [PageTokens, HeadDim], then the values [PageTokens, HeadDim]. One of full and
-// half is used, as the pool's shape says.
+// [HeadDim, PageTokens], then the values [PageTokens, HeadDim]. Keys lie across,
+// so that scores are sums of their rows as outputs are sums of the values' rows:
+// neither folds the lanes of a vector. One of full and half is used, as the
+// pool's shape says.
 type page struct {
 	full []float32
 	half []uint16

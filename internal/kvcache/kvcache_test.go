@@ -21,8 +21,8 @@ func write(s *Span, i int, v float32) {
 	for l := range shape.Layers {
 		for h := range shape.KVHeads {
 			k, val := s.Entry(l, h, i)
-			for d := range k {
-				k[d], val[d] = v, -v
+			for d := range val {
+				k[d*PageTokens], val[d] = v, -v
 			}
 		}
 	}
@@ -33,9 +33,11 @@ func check(t *testing.T, s *Span, i int, want float32) {
 	for l := range shape.Layers {
 		for h := range shape.KVHeads {
 			k, v := s.Block(l, h, i/PageTokens)
-			at := i % PageTokens * shape.HeadDim
-			if k[at] != want || v[at] != -want {
-				t.Fatalf("layer %d head %d entry %d is %v, %v, want %v", l, h, i, k[at], v[at], want)
+			for d := range shape.HeadDim {
+				key, value := k[d*PageTokens+i%PageTokens], v[i%PageTokens*shape.HeadDim+d]
+				if key != want || value != -want {
+					t.Fatalf("layer %d head %d entry %d is %v, %v at %d, want %v", l, h, i, key, value, d, want)
+				}
 			}
 		}
 	}

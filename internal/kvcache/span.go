@@ -104,9 +104,9 @@ func (s *Span) Release() {
 // Blocks returns the number of blocks that the first n entries take.
 func Blocks(n int) int { return (n + PageTokens - 1) / PageTokens }
 
-// Block returns the keys and values [PageTokens, HeadDim] of a block of the
-// span, for one layer and head of a pool in f32. Rows past the span's end are
-// undefined.
+// Block returns the keys [HeadDim, PageTokens] and the values [PageTokens,
+// HeadDim] of a block of the span, for one layer and head of a pool in f32. What
+// is past the span's end is undefined.
 func (s *Span) Block(layer, head, block int) (k, v []float32) {
 	return pair(s.pages[block].full, s.pool.shape, layer, head)
 }
@@ -116,19 +116,21 @@ func (s *Span) HalfBlock(layer, head, block int) (k, v []uint16) {
 	return pair(s.pages[block].half, s.pool.shape, layer, head)
 }
 
-// Entry returns where the key and value [HeadDim] of entry i are stored, for one
-// layer and head of a pool in f32, to be written once.
+// Entry returns where entry i is stored, for one layer and head of a pool in f32,
+// to be written once: element d of its key at k[d·PageTokens], its value
+// [HeadDim] in v.
 func (s *Span) Entry(layer, head, i int) (k, v []float32) {
 	k, v = s.Block(layer, head, i/PageTokens)
-	return row(k, s.pool.shape, i), row(v, s.pool.shape, i)
+	return k[i%PageTokens:], row(v, s.pool.shape, i)
 }
 
 // HalfEntry is Entry for a pool in f16.
 func (s *Span) HalfEntry(layer, head, i int) (k, v []uint16) {
 	k, v = s.HalfBlock(layer, head, i/PageTokens)
-	return row(k, s.pool.shape, i), row(v, s.pool.shape, i)
+	return k[i%PageTokens:], row(v, s.pool.shape, i)
 }
 
+// row cuts the value of entry i out of those of its block.
 func row[T any](block []T, s Shape, i int) []T {
 	at := i % PageTokens * s.HeadDim
 	return block[at : at+s.HeadDim]

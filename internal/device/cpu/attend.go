@@ -15,6 +15,12 @@ const (
 	blockTokens = kvcache.PageTokens
 	splitBlocks = 8
 	splitTokens = splitBlocks * blockTokens
+	// stripTokens is how many keys share a step of the softmax: each step costs
+	// some reductions, whatever it is long.
+	stripTokens = 4 * blockTokens
+	// directRows is the number of query rows up to which keys and values in f16
+	// are read as they are: more rows share their expansion.
+	directRows = 6
 	// tileTokens is how many tokens share a pass over the keys.
 	tileTokens = 16
 	// spreadTokens is the batch size up to which the splits of one tile are
@@ -50,12 +56,12 @@ func (s *state) reset() {
 
 type attendScratch struct {
 	q      []float32 // [tile rows, headDim]
-	scores []float32 // [tile rows, blockTokens]
-	keys   []float32 // [blockTokens, headDim], where spans are f16
-	values []float32
+	scores []float32 // [tile rows, stripTokens]
 	split  state
 	total  state
 	weight [1]float32 // of a split in combine
+
+	expanded []float32 // keys or values of a block that are stored in f16
 }
 
 // AttendShape says how the heads of a batch are laid out.
@@ -194,8 +200,8 @@ func (t *attendTask) split(s *attendScratch, tl *tile, head, split int, st *stat
 		if split < n {
 			from := split * splitTokens
 			to := min(from+splitTokens, p.Len)
-			for b := from; b < to; b += blockTokens {
-				t.block(s, st, p.Span, head, b/blockTokens, min(blockTokens, to-b), tl.count, nil)
+			for b := from; b < to; b += stripTokens {
+				t.strip(s, st, p.Span, head, b, to, tl.count, nil)
 			}
 			return
 		}
@@ -205,62 +211,107 @@ func (t *attendTask) split(s *attendScratch, tl *tile, head, split int, st *stat
 	seen := func(i int) int { return r.SelfFirst + tl.first + i + 1 }
 	from := split * splitTokens
 	to := min(from+splitTokens, seen(tl.count-1))
-	for b := from; b < to; b += blockTokens {
-		n := min(blockTokens, to-b)
-		if seen(0) >= b+n {
-			t.block(s, st, r.Self, head, b/blockTokens, n, tl.count, nil)
+	for b := from; b < to; b += stripTokens {
+		if seen(0) >= min(b+stripTokens, to) {
+			t.strip(s, st, r.Self, head, b, to, tl.count, nil)
 		} else {
-			t.block(s, st, r.Self, head, b/blockTokens, n, tl.count, func(i int) int { return min(n, seen(i)-b) })
+			t.strip(s, st, r.Self, head, b, to, tl.count, seen)
 		}
 	}
 }
 
-// block adds n keys of a block to st. Where the tokens of the tile see
-// different numbers of them, visible gives the number for token i.
-func (t *attendTask) block(s *attendScratch, st *state, span *kvcache.Span, head, block, n, tokens int, visible func(i int) int) {
+// strip adds a strip's keys to st: those of the span from entry first on, up to
+// entry to at most. Where the tokens of the tile do not all see all of them, seen
+// tells how many of the span's entries token i sees.
+func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head, first, to, tokens int, seen func(i int) int) {
 	k, hd, group := t.d.kernels, t.shape.HeadDim, t.group()
-	rows := tokens * group
-	keys, values := t.blockOf(s, span, head, block, n)
-	scores := grow(&s.scores, rows*blockTokens)
-	k.MatMul(scores, blockTokens, s.q, hd, keys, hd, rows, n, hd)
+	rows, n := tokens*group, min(stripTokens, to-first)
+	direct := rows <= directRows && hd%8 == 0
+	scores := grow(&s.scores, rows*stripTokens)
+	clear(scores)
+	firstKeys, firstValues := t.operands(span, head, first)
+	for b, keys := 0, firstKeys; b < n; b += blockTokens {
+		next := firstValues
+		if b+blockTokens < n {
+			next, _ = t.operands(span, head, first+b+blockTokens)
+		}
+		// All columns of the keys, whole vectors; nobody looks at scores past the end.
+		t.accumulate(scores[b:], stripTokens, s.q, hd, t.expand(s, keys, hd*blockTokens, direct), rows, hd, blockTokens, next)
+		keys = next
+	}
 	scale := float32(1 / math.Sqrt(float64(hd)))
 	for i := range rows {
 		see := n
-		if visible != nil {
-			if see = visible(i / group); see <= 0 {
+		if seen != nil {
+			if see = min(n, seen(i/group)-first); see <= 0 {
 				continue
 			}
 		}
-		row := scores[i*blockTokens : i*blockTokens+see]
-		max, sum := k.Softmax(row, scale, st.max[i])
-		acc := st.acc[i*hd : (i+1)*hd]
+		max, sum := k.Softmax(scores[i*stripTokens:i*stripTokens+see], scale, st.max[i])
 		if max != st.max[i] {
 			a := exp(st.max[i] - max)
 			st.sum[i] *= a
-			k.Scale(acc, a)
+			k.Scale(st.acc[i*hd:(i+1)*hd], a)
 			st.max[i] = max
 		}
 		st.sum[i] += sum
-		if visible != nil {
-			k.Accumulate(acc, hd, row, blockTokens, values, hd, 1, see, hd)
-		}
 	}
-	if visible == nil {
-		k.Accumulate(st.acc, hd, scores, blockTokens, values, hd, rows, n, hd)
+	for b, values := 0, firstValues; b < n; b += blockTokens {
+		var next operand
+		if b+blockTokens < n {
+			_, next = t.operands(span, head, first+b+blockTokens)
+		} else if first+n < to {
+			next, _ = t.operands(span, head, first+n)
+		}
+		block := min(blockTokens, n-b)
+		ready := t.expand(s, values, block*hd, direct)
+		if seen == nil || seen(0)-first >= b+block {
+			t.accumulate(st.acc, hd, scores[b:], stripTokens, ready, rows, block, hd, next)
+		} else {
+			for i := range rows {
+				if see := min(block, seen(i/group)-first-b); see > 0 {
+					t.accumulate(st.acc[i*hd:], hd, scores[i*stripTokens+b:], stripTokens, ready, 1, see, hd, operand{})
+				}
+			}
+		}
+		values = next
 	}
 }
 
-// blockOf returns the first n keys and values of a block in f32.
-func (t *attendTask) blockOf(s *attendScratch, span *kvcache.Span, head, block, n int) (keys, values []float32) {
-	if !span.Half() {
-		return span.Block(t.layer, head, block)
+// operand is the keys or the values of a block, in f32 or f16.
+type operand struct {
+	full []float32
+	half []uint16
+}
+
+// operands returns the keys and the values of the block that begins at an entry.
+func (t *attendTask) operands(span *kvcache.Span, head, entry int) (keys, values operand) {
+	if span.Half() {
+		keys.half, values.half = span.HalfBlock(t.layer, head, entry/blockTokens)
+	} else {
+		keys.full, values.full = span.Block(t.layer, head, entry/blockTokens)
 	}
-	k, v := span.HalfBlock(t.layer, head, block)
-	n *= t.shape.HeadDim
-	keys, values = grow(&s.keys, n), grow(&s.values, n)
-	t.d.kernels.FromHalf(keys, k[:n])
-	t.d.kernels.FromHalf(values, v[:n])
 	return keys, values
+}
+
+// expand returns m in the form that accumulate is to read: f16 stays where the
+// rows are few, else its first n numbers become f32.
+func (t *attendTask) expand(s *attendScratch, m operand, n int, direct bool) operand {
+	if m.half == nil || direct {
+		return m
+	}
+	full := grow(&s.expanded, n)
+	t.d.kernels.FromHalf(full, m.half[:n])
+	return operand{full: full}
+}
+
+// accumulate is the kernels' Accumulate for either form of v [n, dim].
+func (t *attendTask) accumulate(acc []float32, lda int, p []float32, ldp int, v operand, m, n, dim int, next operand) {
+	if v.half == nil {
+		t.d.kernels.Accumulate(acc, lda, p, ldp, v.full, dim, m, n, dim)
+		return
+	}
+	t.d.kernels.AccumulateHalf(acc, lda, p, ldp, v.half, m, n, dim, next.half)
 }
 
 // combine merges the split b into a.

@@ -56,12 +56,13 @@ type scratch struct {
 	panel  []float32 // dequantised weight rows
 	tile   []float32 // products before they are added to a residual
 	low    []float32 // x·Aᵀ of a low-rank update
+	key    []uint16  // in f16, before it is stored across
 	attend attendScratch
 }
 
-func grow(s *[]float32, n int) []float32 {
+func grow[T any](s *[]T, n int) []T {
 	if cap(*s) < n {
-		*s = make([]float32, n)
+		*s = make([]T, n)
 	}
 	return (*s)[:n]
 }

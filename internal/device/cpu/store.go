@@ -10,6 +10,7 @@ type storeTask struct {
 	shape            AttendShape
 	into             *kvcache.Span
 	first, selfFirst int
+	count            int
 }
 
 // Store turns the queries and keys of the batch to their positions and writes
@@ -17,30 +18,58 @@ type storeTask struct {
 // are [tokens, KVHeads, HeadDim], cos and sin [tokens, HeadDim/2].
 func (d *Device) Store(q, k, v, cos, sin []float32, layer int, shape AttendShape, rows []Rows) {
 	for _, r := range rows {
-		d.store = storeTask{d, q, k, v, cos, sin, layer, shape, r.Self, r.First, r.SelfFirst}
-		d.eachRow(&d.store, r.Count)
+		d.store = storeTask{d, q, k, v, cos, sin, layer, shape, r.Self, r.First, r.SelfFirst, r.Count}
+		blocks := kvcache.Blocks(r.SelfFirst+r.Count) - r.SelfFirst/kvcache.PageTokens
+		units := blocks * shape.KVHeads
+		if r.Count > inlineRows {
+			d.pool.run(&d.store, units)
+			continue
+		}
+		for u := range units {
+			d.store.run(0, u)
+		}
 	}
 }
 
-func (t *storeTask) run(_, i int) {
-	hd, half := t.shape.HeadDim, t.shape.HeadDim/2
-	row := t.first + i
-	c, s := t.cos[row*half:(row+1)*half], t.sin[row*half:(row+1)*half]
-	for h := range t.shape.Heads {
-		at := (row*t.shape.Heads + h) * hd
-		t.d.kernels.Rotate(t.q[at:at+hd], c, s)
+// run stores one KV head of the rows that go to one block: keys lie across, so
+// that rows of a block share cache lines.
+func (t *storeTask) run(worker, unit int) {
+	block, head := t.selfFirst/kvcache.PageTokens+unit/t.shape.KVHeads, unit%t.shape.KVHeads
+	from := max(t.selfFirst, block*kvcache.PageTokens)
+	to := min(t.selfFirst+t.count, (block+1)*kvcache.PageTokens)
+	for entry := from; entry < to; entry++ {
+		t.entry(worker, head, entry)
 	}
-	for h := range t.shape.KVHeads {
-		at := (row*t.shape.KVHeads + h) * hd
-		t.d.kernels.Rotate(t.k[at:at+hd], c, s)
-		if t.into.Half() {
-			key, value := t.into.HalfEntry(t.layer, h, t.selfFirst+i)
-			t.d.kernels.ToHalf(key, t.k[at:at+hd])
-			t.d.kernels.ToHalf(value, t.v[at:at+hd])
-			continue
-		}
-		key, value := t.into.Entry(t.layer, h, t.selfFirst+i)
-		copy(key, t.k[at:])
-		copy(value, t.v[at:])
+}
+
+func (t *storeTask) entry(worker, head, entry int) {
+	kernels, hd, half := t.d.kernels, t.shape.HeadDim, t.shape.HeadDim/2
+	group := t.shape.Heads / t.shape.KVHeads
+	row := t.first + entry - t.selfFirst
+	c, s := t.cos[row*half:(row+1)*half], t.sin[row*half:(row+1)*half]
+	for h := head * group; h < (head+1)*group; h++ {
+		at := (row*t.shape.Heads + h) * hd
+		kernels.Rotate(t.q[at:at+hd], c, s)
+	}
+	at := (row*t.shape.KVHeads + head) * hd
+	k, v := t.k[at:at+hd], t.v[at:at+hd]
+	kernels.Rotate(k, c, s)
+	if t.into.Half() {
+		key, value := t.into.HalfEntry(t.layer, head, entry)
+		kernels.ToHalf(value, v)
+		short := grow(&t.d.scratch[worker].key, hd)
+		kernels.ToHalf(short, k)
+		across(key, short)
+		return
+	}
+	key, value := t.into.Entry(t.layer, head, entry)
+	copy(value, v)
+	across(key, k)
+}
+
+// across writes a key to its column of a block.
+func across[T any](column, key []T) {
+	for d, x := range key {
+		column[d*kvcache.PageTokens] = x
 	}
 }

@@ -44,6 +44,26 @@ func tiledAccumulate(tiles ...accumulateTile) func(acc []float32, lda int, p []f
 	}
 }
 
+// accumulateHalfTile is accumulateTile for dense rows of f16.
+type accumulateHalfTile func(acc *float32, lda int, p *float32, ldp int, v *uint16, n, dim int, next *uint16)
+
+// tiledAccumulateHalf makes an AccumulateHalf of tiles for 1, 2 … len(tiles) rows.
+func tiledAccumulateHalf(tiles ...accumulateHalfTile) func(acc []float32, lda int, p []float32, ldp int, v []uint16, m, n, dim int, next []uint16) {
+	return func(acc []float32, lda int, p []float32, ldp int, v []uint16, m, n, dim int, next []uint16) {
+		if m == 0 || n == 0 || dim == 0 {
+			return
+		}
+		acc, p, v = acc[:(m-1)*lda+dim], p[:(m-1)*ldp+n], v[:n*dim]
+		if len(next) == 0 {
+			next = v
+		}
+		for i := 0; i < m; i += len(tiles) {
+			tile := tiles[min(len(tiles), m-i)-1]
+			tile(&acc[i*lda], lda, &p[i*ldp], ldp, &v[0], n, dim, &next[0])
+		}
+	}
+}
+
 // dequantizers expand blocks by storage type. A block of a type whose weights
 // stand alone is a vector of lanes.
 type dequantizers [tensor.Q6_K + 1]func(dst *float32, src *byte, blocks int)

@@ -6187,6 +6187,324 @@ end199:
 	VZEROUPPER
 	RET
 
+// func accumulateHalf1AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·accumulateHalf1AVX2(SB), NOSPLIT, $0-64
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), CX
+	MOVQ ldp+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ v+32(FP), DX
+	MOVQ n+40(FP), BX
+	MOVQ dim+48(FP), SI
+	MOVQ next+56(FP), DI
+	MOVQ SI, R8
+	ADDQ R8, R8
+
+while200:
+	CMPQ    SI, $0x00000020
+	JL      end201
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, R9
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	TESTQ   R11, R11
+	JZ      end203
+
+loop202:
+	PREFETCHT0   (DI)
+	VBROADCASTSS (R9), Y4
+	VCVTPH2PS    (R10), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VCVTPH2PS    16(R10), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VCVTPH2PS    32(R10), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VCVTPH2PS    48(R10), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000004, R9
+	ADDQ         R8, R10
+	DECQ         R11
+	JNZ          loop202
+
+end203:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000020, SI
+	JMP     while200
+
+end201:
+while204:
+	CMPQ    SI, $0x00000008
+	JL      end205
+	VMOVUPS (AX), Y0
+	MOVQ    CX, R9
+	MOVQ    DX, R10
+	MOVQ    BX, R11
+	TESTQ   R11, R11
+	JZ      end207
+
+loop206:
+	PREFETCHT0   (DI)
+	VBROADCASTSS (R9), Y1
+	VCVTPH2PS    (R10), Y2
+	VFMADD231PS  Y1, Y2, Y0
+	ADDQ         $0x00000010, DI
+	ADDQ         $0x00000004, R9
+	ADDQ         R8, R10
+	DECQ         R11
+	JNZ          loop206
+
+end207:
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000010, DX
+	SUBQ    $0x00000008, SI
+	JMP     while204
+
+end205:
+	VZEROUPPER
+	RET
+
+// func accumulateHalf2AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·accumulateHalf2AVX2(SB), NOSPLIT, $0-64
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ v+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ dim+48(FP), R8
+	MOVQ next+56(FP), R9
+	MOVQ R8, R10
+	ADDQ R10, R10
+
+while208:
+	CMPQ    R8, $0x00000020
+	JL      end209
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX)(CX*1), Y4
+	VMOVUPS 32(AX)(CX*1), Y5
+	VMOVUPS 64(AX)(CX*1), Y6
+	VMOVUPS 96(AX)(CX*1), Y7
+	MOVQ    DX, R11
+	MOVQ    SI, R12
+	MOVQ    DI, R13
+	TESTQ   R13, R13
+	JZ      end211
+
+loop210:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (R11), Y8
+	VBROADCASTSS (R11)(BX*1), Y9
+	VCVTPH2PS    (R12), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VCVTPH2PS    16(R12), Y10
+	VFMADD231PS  Y8, Y10, Y1
+	VFMADD231PS  Y9, Y10, Y5
+	VCVTPH2PS    32(R12), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VCVTPH2PS    48(R12), Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         R10, R12
+	DECQ         R13
+	JNZ          loop210
+
+end211:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, (AX)(CX*1)
+	VMOVUPS Y5, 32(AX)(CX*1)
+	VMOVUPS Y6, 64(AX)(CX*1)
+	VMOVUPS Y7, 96(AX)(CX*1)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000020, R8
+	JMP     while208
+
+end209:
+while212:
+	CMPQ    R8, $0x00000008
+	JL      end213
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y1
+	MOVQ    DX, R11
+	MOVQ    SI, R12
+	MOVQ    DI, R13
+	TESTQ   R13, R13
+	JZ      end215
+
+loop214:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (R11), Y2
+	VBROADCASTSS (R11)(BX*1), Y3
+	VCVTPH2PS    (R12), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         R10, R12
+	DECQ         R13
+	JNZ          loop214
+
+end215:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, (AX)(CX*1)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000010, SI
+	SUBQ    $0x00000008, R8
+	JMP     while212
+
+end213:
+	VZEROUPPER
+	RET
+
+// func accumulateHalf3AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
+// Requires: AVX, F16C, FMA3, MMX+
+TEXT ·accumulateHalf3AVX2(SB), NOSPLIT, $0-64
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ v+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ dim+48(FP), R8
+	MOVQ next+56(FP), R9
+	MOVQ R8, R10
+	ADDQ R10, R10
+
+while216:
+	CMPQ    R8, $0x00000020
+	JL      end217
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX)(CX*1), Y4
+	VMOVUPS 32(AX)(CX*1), Y5
+	VMOVUPS 64(AX)(CX*1), Y6
+	VMOVUPS 96(AX)(CX*1), Y7
+	VMOVUPS (AX)(CX*2), Y8
+	VMOVUPS 32(AX)(CX*2), Y9
+	VMOVUPS 64(AX)(CX*2), Y10
+	VMOVUPS 96(AX)(CX*2), Y11
+	MOVQ    DX, R11
+	MOVQ    SI, R12
+	MOVQ    DI, R13
+	TESTQ   R13, R13
+	JZ      end219
+
+loop218:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (R11), Y12
+	VBROADCASTSS (R11)(BX*1), Y13
+	VBROADCASTSS (R11)(BX*2), Y14
+	VCVTPH2PS    (R12), Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VCVTPH2PS    16(R12), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VCVTPH2PS    32(R12), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VCVTPH2PS    48(R12), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         R10, R12
+	DECQ         R13
+	JNZ          loop218
+
+end219:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, (AX)(CX*1)
+	VMOVUPS Y5, 32(AX)(CX*1)
+	VMOVUPS Y6, 64(AX)(CX*1)
+	VMOVUPS Y7, 96(AX)(CX*1)
+	VMOVUPS Y8, (AX)(CX*2)
+	VMOVUPS Y9, 32(AX)(CX*2)
+	VMOVUPS Y10, 64(AX)(CX*2)
+	VMOVUPS Y11, 96(AX)(CX*2)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000020, R8
+	JMP     while216
+
+end217:
+while220:
+	CMPQ    R8, $0x00000008
+	JL      end221
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y1
+	VMOVUPS (AX)(CX*2), Y2
+	MOVQ    DX, R11
+	MOVQ    SI, R12
+	MOVQ    DI, R13
+	TESTQ   R13, R13
+	JZ      end223
+
+loop222:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (R11), Y3
+	VBROADCASTSS (R11)(BX*1), Y4
+	VBROADCASTSS (R11)(BX*2), Y5
+	VCVTPH2PS    (R12), Y6
+	VFMADD231PS  Y3, Y6, Y0
+	VFMADD231PS  Y4, Y6, Y1
+	VFMADD231PS  Y5, Y6, Y2
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         R10, R12
+	DECQ         R13
+	JNZ          loop222
+
+end223:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, (AX)(CX*1)
+	VMOVUPS Y2, (AX)(CX*2)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000010, SI
+	SUBQ    $0x00000008, R8
+	JMP     while220
+
+end221:
+	VZEROUPPER
+	RET
+
 // func matMulInt8Nibbles1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
 // Requires: AVX, AVX2, F16C, MMX+
 TEXT ·matMulInt8Nibbles1AVX2(SB), NOSPLIT, $0-56
@@ -6200,18 +6518,18 @@ TEXT ·matMulInt8Nibbles1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end201
+	JZ      end225
 
-loop200:
+loop224:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end203
+	JZ     end227
 
-loop202:
+loop226:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -6311,9 +6629,9 @@ loop202:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000120, CX
 	DECQ         R8
-	JNZ          loop202
+	JNZ          loop226
 
-end203:
+end227:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -6321,9 +6639,9 @@ end203:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop200
+	JNZ     loop224
 
-end201:
+end225:
 	VZEROUPPER
 	RET
 
@@ -6360,18 +6678,18 @@ TEXT ·matMulInt8Nibbles2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end205
+	JZ      end229
 
-loop204:
+loop228:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end207
+	JZ     end231
 
-loop206:
+loop230:
 	VMOVDQU      (CX), Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
@@ -6458,9 +6776,9 @@ loop206:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R11
-	JNZ          loop206
+	JNZ          loop230
 
-end207:
+end231:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -6469,23 +6787,23 @@ end207:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second208
+	JNZ     second232
 	IMUL3Q  $0x00000120, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done209
+	JMP     done233
 
-second208:
+second232:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done209:
+done233:
 	DECQ DX
-	JNZ  loop204
+	JNZ  loop228
 
-end205:
+end229:
 	VZEROUPPER
 	RET
 
@@ -6504,9 +6822,9 @@ TEXT ·matMulInt8Nibbles3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end211
+	JZ      end235
 
-loop210:
+loop234:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -6514,9 +6832,9 @@ loop210:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end213
+	JZ     end237
 
-loop212:
+loop236:
 	VMOVDQU      (CX), Y7
 	VPSRLW       $0x04, Y7, Y8
 	VPAND        Y1, Y7, Y7
@@ -6635,9 +6953,9 @@ loop212:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R11
-	JNZ          loop212
+	JNZ          loop236
 
-end213:
+end237:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -6648,23 +6966,23 @@ end213:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second214
+	JNZ     second238
 	IMUL3Q  $0x00000120, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done215
+	JMP     done239
 
-second214:
+second238:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done215:
+done239:
 	DECQ DX
-	JNZ  loop210
+	JNZ  loop234
 
-end211:
+end235:
 	VZEROUPPER
 	RET
 
@@ -6685,9 +7003,9 @@ TEXT ·matMulInt8Nibbles4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end217
+	JZ      end241
 
-loop216:
+loop240:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -6696,9 +7014,9 @@ loop216:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end219
+	JZ     end243
 
-loop218:
+loop242:
 	VMOVDQU      (CX), Y9
 	VPSRLW       $0x04, Y9, Y10
 	VPAND        Y1, Y9, Y9
@@ -6849,9 +7167,9 @@ loop218:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R10
 	DECQ         R13
-	JNZ          loop218
+	JNZ          loop242
 
-end219:
+end243:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -6864,23 +7182,23 @@ end219:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second220
+	JNZ     second244
 	IMUL3Q  $0x00000120, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done221
+	JMP     done245
 
-second220:
+second244:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done221:
+done245:
 	DECQ DX
-	JNZ  loop216
+	JNZ  loop240
 
-end217:
+end241:
 	VZEROUPPER
 	RET
 
@@ -6897,18 +7215,18 @@ TEXT ·matMulInt8OffsetNibbles1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end223
+	JZ      end247
 
-loop222:
+loop246:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end225
+	JZ     end249
 
-loop224:
+loop248:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -7010,9 +7328,9 @@ loop224:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000140, CX
 	DECQ         R8
-	JNZ          loop224
+	JNZ          loop248
 
-end225:
+end249:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -7020,9 +7338,9 @@ end225:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop222
+	JNZ     loop246
 
-end223:
+end247:
 	VZEROUPPER
 	RET
 
@@ -7041,18 +7359,18 @@ TEXT ·matMulInt8OffsetNibbles2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end227
+	JZ      end251
 
-loop226:
+loop250:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end229
+	JZ     end253
 
-loop228:
+loop252:
 	VMOVDQU      (CX), Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
@@ -7140,9 +7458,9 @@ loop228:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R8
 	DECQ         R11
-	JNZ          loop228
+	JNZ          loop252
 
-end229:
+end253:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -7151,23 +7469,23 @@ end229:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second230
+	JNZ     second254
 	IMUL3Q  $0x00000140, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done231
+	JMP     done255
 
-second230:
+second254:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done231:
+done255:
 	DECQ DX
-	JNZ  loop226
+	JNZ  loop250
 
-end227:
+end251:
 	VZEROUPPER
 	RET
 
@@ -7186,9 +7504,9 @@ TEXT ·matMulInt8OffsetNibbles3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end233
+	JZ      end257
 
-loop232:
+loop256:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -7196,9 +7514,9 @@ loop232:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end235
+	JZ     end259
 
-loop234:
+loop258:
 	VMOVDQU      (CX), Y7
 	VPSRLW       $0x04, Y7, Y8
 	VPAND        Y1, Y7, Y7
@@ -7318,9 +7636,9 @@ loop234:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R8
 	DECQ         R11
-	JNZ          loop234
+	JNZ          loop258
 
-end235:
+end259:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -7331,23 +7649,23 @@ end235:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second236
+	JNZ     second260
 	IMUL3Q  $0x00000140, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done237
+	JMP     done261
 
-second236:
+second260:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done237:
+done261:
 	DECQ DX
-	JNZ  loop232
+	JNZ  loop256
 
-end233:
+end257:
 	VZEROUPPER
 	RET
 
@@ -7368,9 +7686,9 @@ TEXT ·matMulInt8OffsetNibbles4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end239
+	JZ      end263
 
-loop238:
+loop262:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -7379,9 +7697,9 @@ loop238:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end241
+	JZ     end265
 
-loop240:
+loop264:
 	VMOVDQU      (CX), Y9
 	VPSRLW       $0x04, Y9, Y10
 	VPAND        Y1, Y9, Y9
@@ -7533,9 +7851,9 @@ loop240:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R10
 	DECQ         R13
-	JNZ          loop240
+	JNZ          loop264
 
-end241:
+end265:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -7548,23 +7866,23 @@ end241:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second242
+	JNZ     second266
 	IMUL3Q  $0x00000140, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done243
+	JMP     done267
 
-second242:
+second266:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done243:
+done267:
 	DECQ DX
-	JNZ  loop238
+	JNZ  loop262
 
-end239:
+end263:
 	VZEROUPPER
 	RET
 
@@ -7581,18 +7899,18 @@ TEXT ·matMulInt8Wide1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end245
+	JZ      end269
 
-loop244:
+loop268:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end247
+	JZ     end271
 
-loop246:
+loop270:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -7720,9 +8038,9 @@ loop246:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000220, CX
 	DECQ         R8
-	JNZ          loop246
+	JNZ          loop270
 
-end247:
+end271:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -7730,9 +8048,9 @@ end247:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop244
+	JNZ     loop268
 
-end245:
+end269:
 	VZEROUPPER
 	RET
 
@@ -7769,18 +8087,18 @@ TEXT ·matMulInt8Wide2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end249
+	JZ      end273
 
-loop248:
+loop272:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end251
+	JZ     end275
 
-loop250:
+loop274:
 	VPXOR        (CX), Y1, Y5
 	VPABSB       Y5, Y6
 	VPBROADCASTD (R9), Y4
@@ -7891,9 +8209,9 @@ loop250:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R8
 	DECQ         R11
-	JNZ          loop250
+	JNZ          loop274
 
-end251:
+end275:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -7902,23 +8220,23 @@ end251:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second252
+	JNZ     second276
 	IMUL3Q  $0x00000220, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done253
+	JMP     done277
 
-second252:
+second276:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done253:
+done277:
 	DECQ DX
-	JNZ  loop248
+	JNZ  loop272
 
-end249:
+end273:
 	VZEROUPPER
 	RET
 
@@ -7937,9 +8255,9 @@ TEXT ·matMulInt8Wide3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end255
+	JZ      end279
 
-loop254:
+loop278:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -7947,9 +8265,9 @@ loop254:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end257
+	JZ     end281
 
-loop256:
+loop280:
 	VPXOR        (CX), Y1, Y7
 	VPABSB       Y7, Y8
 	VPBROADCASTD (R9), Y5
@@ -8104,9 +8422,9 @@ loop256:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R8
 	DECQ         R11
-	JNZ          loop256
+	JNZ          loop280
 
-end257:
+end281:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -8117,23 +8435,23 @@ end257:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second258
+	JNZ     second282
 	IMUL3Q  $0x00000220, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done259
+	JMP     done283
 
-second258:
+second282:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done259:
+done283:
 	DECQ DX
-	JNZ  loop254
+	JNZ  loop278
 
-end255:
+end279:
 	VZEROUPPER
 	RET
 
@@ -8154,9 +8472,9 @@ TEXT ·matMulInt8Wide4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end261
+	JZ      end285
 
-loop260:
+loop284:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -8165,9 +8483,9 @@ loop260:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end263
+	JZ     end287
 
-loop262:
+loop286:
 	VPXOR        (CX), Y1, Y9
 	VPABSB       Y9, Y10
 	VPBROADCASTD (R11), Y6
@@ -8366,9 +8684,9 @@ loop262:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R10
 	DECQ         R13
-	JNZ          loop262
+	JNZ          loop286
 
-end263:
+end287:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -8381,23 +8699,23 @@ end263:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second264
+	JNZ     second288
 	IMUL3Q  $0x00000220, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done265
+	JMP     done289
 
-second264:
+second288:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done265:
+done289:
 	DECQ DX
-	JNZ  loop260
+	JNZ  loop284
 
-end261:
+end285:
 	VZEROUPPER
 	RET
 
@@ -8413,9 +8731,9 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-32
 	VMOVSS  c42fe0000<>+0(SB), X2
 	VMOVSS  c3f800000<>+0(SB), X3
 	TESTQ   BX, BX
-	JZ      end267
+	JZ      end291
 
-loop266:
+loop290:
 	VMOVUPS      (DX), Y4
 	VPAND        Y0, Y4, Y8
 	VMOVUPS      32(DX), Y5
@@ -8437,9 +8755,9 @@ loop266:
 	VDIVSS       X2, X9, X10
 	VMOVD        X10, DI
 	CMPL         SI, $0x7f800000
-	JAE          unusual268
+	JAE          unusual292
 	CMPL         DI, $0x00800000
-	JB           unusual268
+	JB           unusual292
 	VDIVSS       X10, X3, X8
 	VBROADCASTSS X8, Y8
 	VMULPS       Y8, Y4, Y4
@@ -8471,29 +8789,29 @@ loop266:
 	VMOVSS       X10, (CX)
 	VMOVSS       X4, 4(CX)
 	MOVL         SI, 8(CX)
-	JMP          done269
+	JMP          done293
 
-unusual268:
+unusual292:
 	VPXOR   Y4, Y4, Y4
 	VMOVDQU Y4, (AX)
 	XORL    DI, DI
 	MOVL    DI, 8(CX)
 	CMPL    SI, $0x7f800000
-	JB      finite270
+	JB      finite294
 	MOVL    $0x7fc00000, DI
 
-finite270:
+finite294:
 	MOVL DI, (CX)
 	MOVL DI, 4(CX)
 
-done269:
+done293:
 	ADDQ $0x00000020, AX
 	ADDQ $0x0000000c, CX
 	ADDQ $0x00000080, DX
 	DECQ BX
-	JNZ  loop266
+	JNZ  loop290
 
-end267:
+end291:
 	VZEROUPPER
 	RET
 

@@ -147,6 +147,21 @@ func toHalfAVX2(dst *uint16, src *float32, vectors int)
 //go:noescape
 func fromHalfAVX2(dst *float32, src *uint16, vectors int)
 
+// accumulateHalf1AVX2 is AccumulateHalf for m = 1.
+//
+//go:noescape
+func accumulateHalf1AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
+
+// accumulateHalf2AVX2 is AccumulateHalf for m = 2.
+//
+//go:noescape
+func accumulateHalf2AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
+
+// accumulateHalf3AVX2 is AccumulateHalf for m = 3.
+//
+//go:noescape
+func accumulateHalf3AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
+
 // matMulInt8Nibbles1AVX2 is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape

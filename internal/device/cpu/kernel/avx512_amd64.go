@@ -33,9 +33,12 @@ var avx512 = &Set{
 	FromHalf:   avx2.FromHalf,
 	Accumulate: tiledAccumulate(accumulate1AVX512, accumulate2AVX512, accumulate3AVX512, accumulate4AVX512),
 	Softmax:    softmaxRow(softmaxAVX512).function(),
-	Scale:      avx2.Scale,
-	Add:        avx2.Add,
-	RMSNorm:    rmsNormRow(rmsNormAVX512).function(),
-	SwiGLU:     swiGLURow(swiGLUAVX512).function(),
-	Rotate:     avx2.Rotate,
+
+	AccumulateHalf: avx2.AccumulateHalf,
+
+	Scale:   avx2.Scale,
+	Add:     avx2.Add,
+	RMSNorm: rmsNormRow(rmsNormAVX512).function(),
+	SwiGLU:  swiGLURow(swiGLUAVX512).function(),
+	Rotate:  avx2.Rotate,
 }

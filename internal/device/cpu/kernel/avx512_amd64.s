@@ -1180,9 +1180,10 @@ end53:
 
 end51:
 while54:
-	CMPQ    DI, $0x00000010
+	CMPQ    DI, $0x00000020
 	JL      end55
 	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
 	MOVQ    CX, R8
 	MOVQ    DX, R9
 	MOVQ    SI, R10
@@ -1190,8 +1191,9 @@ while54:
 	JZ      end57
 
 loop56:
-	VBROADCASTSS (R8), Z1
-	VFMADD231PS  (R9), Z1, Z0
+	VBROADCASTSS (R8), Z2
+	VFMADD231PS  (R9), Z2, Z0
+	VFMADD231PS  64(R9), Z2, Z1
 	ADDQ         $0x00000004, R8
 	ADDQ         BX, R9
 	DECQ         R10
@@ -1199,14 +1201,41 @@ loop56:
 
 end57:
 	VMOVUPS Z0, (AX)
-	ADDQ    $0x00000040, AX
-	ADDQ    $0x00000040, DX
-	SUBQ    $0x00000010, DI
+	VMOVUPS Z1, 64(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000020, DI
 	JMP     while54
 
 end55:
+while58:
+	CMPQ    DI, $0x00000010
+	JL      end59
+	VMOVUPS (AX), Z0
+	MOVQ    CX, R8
+	MOVQ    DX, R9
+	MOVQ    SI, R10
+	TESTQ   R10, R10
+	JZ      end61
+
+loop60:
+	VBROADCASTSS (R8), Z1
+	VFMADD231PS  (R9), Z1, Z0
+	ADDQ         $0x00000004, R8
+	ADDQ         BX, R9
+	DECQ         R10
+	JNZ          loop60
+
+end61:
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000010, DI
+	JMP     while58
+
+end59:
 	TESTQ     DI, DI
-	JZ        end58
+	JZ        end62
 	ANDL      $0x0000000f, DI
 	MOVL      $0x0000ffff, R8
 	BZHIL     DI, R8, R8
@@ -1214,23 +1243,23 @@ end55:
 	VMOVUPS.Z (AX), K1, Z0
 	MOVQ      DX, DI
 	TESTQ     SI, SI
-	JZ        end60
+	JZ        end64
 
-loop59:
+loop63:
 	VBROADCASTSS (CX), Z1
 	VMOVUPS.Z    (DI), K1, Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x00000004, CX
 	ADDQ         BX, DI
 	DECQ         SI
-	JNZ          loop59
+	JNZ          loop63
 
-end60:
+end64:
 	VMOVUPS Z0, K1, (AX)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, DX
 
-end58:
+end62:
 	VZEROUPPER
 	RET
 
@@ -1249,9 +1278,9 @@ TEXT ·accumulate2AVX512(SB), NOSPLIT, $0-64
 	MOVQ n+48(FP), R8
 	MOVQ dim+56(FP), R9
 
-while61:
+while65:
 	CMPQ    R9, $0x00000040
-	JL      end62
+	JL      end66
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -1264,9 +1293,9 @@ while61:
 	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end64
+	JZ      end68
 
-loop63:
+loop67:
 	VBROADCASTSS (R10), Z8
 	VBROADCASTSS (R10)(BX*1), Z9
 	VMOVUPS      (R11), Z10
@@ -1284,9 +1313,9 @@ loop63:
 	ADDQ         $0x00000004, R10
 	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop63
+	JNZ          loop67
 
-end64:
+end68:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -1298,21 +1327,59 @@ end64:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, R9
-	JMP     while61
+	JMP     while65
 
-end62:
-while65:
+end66:
+while69:
+	CMPQ    R9, $0x00000020
+	JL      end70
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS 64(AX)(CX*1), Z3
+	MOVQ    DX, R10
+	MOVQ    SI, R11
+	MOVQ    R8, R12
+	TESTQ   R12, R12
+	JZ      end72
+
+loop71:
+	VBROADCASTSS (R10), Z4
+	VBROADCASTSS (R10)(BX*1), Z5
+	VMOVUPS      (R11), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z2
+	VMOVUPS      64(R11), Z6
+	VFMADD231PS  Z4, Z6, Z1
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         $0x00000004, R10
+	ADDQ         DI, R11
+	DECQ         R12
+	JNZ          loop71
+
+end72:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z3, 64(AX)(CX*1)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000020, R9
+	JMP     while69
+
+end70:
+while73:
 	CMPQ    R9, $0x00000010
-	JL      end66
+	JL      end74
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(CX*1), Z1
 	MOVQ    DX, R10
 	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end68
+	JZ      end76
 
-loop67:
+loop75:
 	VBROADCASTSS (R10), Z2
 	VBROADCASTSS (R10)(BX*1), Z3
 	VMOVUPS      (R11), Z4
@@ -1321,19 +1388,19 @@ loop67:
 	ADDQ         $0x00000004, R10
 	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop67
+	JNZ          loop75
 
-end68:
+end76:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(CX*1)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, R9
-	JMP     while65
+	JMP     while73
 
-end66:
+end74:
 	TESTQ     R9, R9
-	JZ        end69
+	JZ        end77
 	ANDL      $0x0000000f, R9
 	MOVL      $0x0000ffff, R10
 	BZHIL     R9, R10, R10
@@ -1342,9 +1409,9 @@ end66:
 	VMOVUPS.Z (AX)(CX*1), K1, Z1
 	MOVQ      SI, R9
 	TESTQ     R8, R8
-	JZ        end71
+	JZ        end79
 
-loop70:
+loop78:
 	VBROADCASTSS (DX), Z2
 	VBROADCASTSS (DX)(BX*1), Z3
 	VMOVUPS.Z    (R9), K1, Z4
@@ -1353,15 +1420,15 @@ loop70:
 	ADDQ         $0x00000004, DX
 	ADDQ         DI, R9
 	DECQ         R8
-	JNZ          loop70
+	JNZ          loop78
 
-end71:
+end79:
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K1, (AX)(CX*1)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 
-end69:
+end77:
 	VZEROUPPER
 	RET
 
@@ -1380,9 +1447,9 @@ TEXT ·accumulate3AVX512(SB), NOSPLIT, $0-64
 	MOVQ n+48(FP), R8
 	MOVQ dim+56(FP), R9
 
-while72:
+while80:
 	CMPQ    R9, $0x00000040
-	JL      end73
+	JL      end81
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -1399,9 +1466,9 @@ while72:
 	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end75
+	JZ      end83
 
-loop74:
+loop82:
 	VBROADCASTSS (R10), Z12
 	VBROADCASTSS (R10)(BX*1), Z13
 	VBROADCASTSS (R10)(BX*2), Z14
@@ -1424,9 +1491,9 @@ loop74:
 	ADDQ         $0x00000004, R10
 	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop74
+	JNZ          loop82
 
-end75:
+end83:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -1442,12 +1509,57 @@ end75:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, R9
-	JMP     while72
+	JMP     while80
 
-end73:
-while76:
+end81:
+while84:
+	CMPQ    R9, $0x00000020
+	JL      end85
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS 64(AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z4
+	VMOVUPS 64(AX)(CX*2), Z5
+	MOVQ    DX, R10
+	MOVQ    SI, R11
+	MOVQ    R8, R12
+	TESTQ   R12, R12
+	JZ      end87
+
+loop86:
+	VBROADCASTSS (R10), Z6
+	VBROADCASTSS (R10)(BX*1), Z7
+	VBROADCASTSS (R10)(BX*2), Z8
+	VMOVUPS      (R11), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z2
+	VFMADD231PS  Z8, Z9, Z4
+	VMOVUPS      64(R11), Z9
+	VFMADD231PS  Z6, Z9, Z1
+	VFMADD231PS  Z7, Z9, Z3
+	VFMADD231PS  Z8, Z9, Z5
+	ADDQ         $0x00000004, R10
+	ADDQ         DI, R11
+	DECQ         R12
+	JNZ          loop86
+
+end87:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z3, 64(AX)(CX*1)
+	VMOVUPS Z4, (AX)(CX*2)
+	VMOVUPS Z5, 64(AX)(CX*2)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000020, R9
+	JMP     while84
+
+end85:
+while88:
 	CMPQ    R9, $0x00000010
-	JL      end77
+	JL      end89
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(CX*1), Z1
 	VMOVUPS (AX)(CX*2), Z2
@@ -1455,9 +1567,9 @@ while76:
 	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end79
+	JZ      end91
 
-loop78:
+loop90:
 	VBROADCASTSS (R10), Z3
 	VBROADCASTSS (R10)(BX*1), Z4
 	VBROADCASTSS (R10)(BX*2), Z5
@@ -1468,20 +1580,20 @@ loop78:
 	ADDQ         $0x00000004, R10
 	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop78
+	JNZ          loop90
 
-end79:
+end91:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(CX*1)
 	VMOVUPS Z2, (AX)(CX*2)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, R9
-	JMP     while76
+	JMP     while88
 
-end77:
+end89:
 	TESTQ     R9, R9
-	JZ        end80
+	JZ        end92
 	ANDL      $0x0000000f, R9
 	MOVL      $0x0000ffff, R10
 	BZHIL     R9, R10, R10
@@ -1491,9 +1603,9 @@ end77:
 	VMOVUPS.Z (AX)(CX*2), K1, Z2
 	MOVQ      SI, R9
 	TESTQ     R8, R8
-	JZ        end82
+	JZ        end94
 
-loop81:
+loop93:
 	VBROADCASTSS (DX), Z3
 	VBROADCASTSS (DX)(BX*1), Z4
 	VBROADCASTSS (DX)(BX*2), Z5
@@ -1504,16 +1616,16 @@ loop81:
 	ADDQ         $0x00000004, DX
 	ADDQ         DI, R9
 	DECQ         R8
-	JNZ          loop81
+	JNZ          loop93
 
-end82:
+end94:
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K1, (AX)(CX*1)
 	VMOVUPS Z2, K1, (AX)(CX*2)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 
-end80:
+end92:
 	VZEROUPPER
 	RET
 
@@ -1534,9 +1646,9 @@ TEXT ·accumulate4AVX512(SB), NOSPLIT, $0-64
 	LEAQ (CX)(CX*2), R10
 	LEAQ (BX)(BX*2), R11
 
-while83:
+while95:
 	CMPQ    R9, $0x00000040
-	JL      end84
+	JL      end96
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -1557,9 +1669,9 @@ while83:
 	MOVQ    SI, R13
 	MOVQ    R8, R14
 	TESTQ   R14, R14
-	JZ      end86
+	JZ      end98
 
-loop85:
+loop97:
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS (R12)(BX*1), Z17
 	VBROADCASTSS (R12)(BX*2), Z18
@@ -1587,9 +1699,9 @@ loop85:
 	ADDQ         $0x00000004, R12
 	ADDQ         DI, R13
 	DECQ         R14
-	JNZ          loop85
+	JNZ          loop97
 
-end86:
+end98:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -1609,12 +1721,64 @@ end86:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, R9
-	JMP     while83
+	JMP     while95
 
-end84:
-while87:
+end96:
+while99:
+	CMPQ    R9, $0x00000020
+	JL      end100
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS (AX)(CX*1), Z2
+	VMOVUPS 64(AX)(CX*1), Z3
+	VMOVUPS (AX)(CX*2), Z4
+	VMOVUPS 64(AX)(CX*2), Z5
+	VMOVUPS (AX)(R10*1), Z6
+	VMOVUPS 64(AX)(R10*1), Z7
+	MOVQ    DX, R12
+	MOVQ    SI, R13
+	MOVQ    R8, R14
+	TESTQ   R14, R14
+	JZ      end102
+
+loop101:
+	VBROADCASTSS (R12), Z8
+	VBROADCASTSS (R12)(BX*1), Z9
+	VBROADCASTSS (R12)(BX*2), Z10
+	VBROADCASTSS (R12)(R11*1), Z11
+	VMOVUPS      (R13), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z2
+	VFMADD231PS  Z10, Z12, Z4
+	VFMADD231PS  Z11, Z12, Z6
+	VMOVUPS      64(R13), Z12
+	VFMADD231PS  Z8, Z12, Z1
+	VFMADD231PS  Z9, Z12, Z3
+	VFMADD231PS  Z10, Z12, Z5
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $0x00000004, R12
+	ADDQ         DI, R13
+	DECQ         R14
+	JNZ          loop101
+
+end102:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, (AX)(CX*1)
+	VMOVUPS Z3, 64(AX)(CX*1)
+	VMOVUPS Z4, (AX)(CX*2)
+	VMOVUPS Z5, 64(AX)(CX*2)
+	VMOVUPS Z6, (AX)(R10*1)
+	VMOVUPS Z7, 64(AX)(R10*1)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000020, R9
+	JMP     while99
+
+end100:
+while103:
 	CMPQ    R9, $0x00000010
-	JL      end88
+	JL      end104
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(CX*1), Z1
 	VMOVUPS (AX)(CX*2), Z2
@@ -1623,9 +1787,9 @@ while87:
 	MOVQ    SI, R13
 	MOVQ    R8, R14
 	TESTQ   R14, R14
-	JZ      end90
+	JZ      end106
 
-loop89:
+loop105:
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS (R12)(BX*1), Z5
 	VBROADCASTSS (R12)(BX*2), Z6
@@ -1638,9 +1802,9 @@ loop89:
 	ADDQ         $0x00000004, R12
 	ADDQ         DI, R13
 	DECQ         R14
-	JNZ          loop89
+	JNZ          loop105
 
-end90:
+end106:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(CX*1)
 	VMOVUPS Z2, (AX)(CX*2)
@@ -1648,11 +1812,11 @@ end90:
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, R9
-	JMP     while87
+	JMP     while103
 
-end88:
+end104:
 	TESTQ     R9, R9
-	JZ        end91
+	JZ        end107
 	ANDL      $0x0000000f, R9
 	MOVL      $0x0000ffff, R12
 	BZHIL     R9, R12, R12
@@ -1663,9 +1827,9 @@ end88:
 	VMOVUPS.Z (AX)(R10*1), K1, Z3
 	MOVQ      SI, R9
 	TESTQ     R8, R8
-	JZ        end93
+	JZ        end109
 
-loop92:
+loop108:
 	VBROADCASTSS (DX), Z4
 	VBROADCASTSS (DX)(BX*1), Z5
 	VBROADCASTSS (DX)(BX*2), Z6
@@ -1678,9 +1842,9 @@ loop92:
 	ADDQ         $0x00000004, DX
 	ADDQ         DI, R9
 	DECQ         R8
-	JNZ          loop92
+	JNZ          loop108
 
-end93:
+end109:
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K1, (AX)(CX*1)
 	VMOVUPS Z2, K1, (AX)(CX*2)
@@ -1688,7 +1852,7 @@ end93:
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 
-end91:
+end107:
 	VZEROUPPER
 	RET
 
@@ -1699,17 +1863,17 @@ TEXT ·dequantizeF16AVX512(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end95
+	JZ    end111
 
-loop94:
+loop110:
 	VCVTPH2PS (CX), Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	DECQ      DX
-	JNZ       loop94
+	JNZ       loop110
 
-end95:
+end111:
 	VZEROUPPER
 	RET
 
@@ -1727,9 +1891,9 @@ TEXT ·matVecF16AVX512(SB), NOSPLIT, $32-40
 	SHLQ $0x01, R8
 	LEAQ (R8)(R8*2), R9
 
-while96:
+while112:
 	CMPQ   DX, $0x00000004
-	JL     end97
+	JL     end113
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1739,9 +1903,9 @@ while96:
 	MOVQ   SI, R12
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end99
+	JZ     end115
 
-loop98:
+loop114:
 	PREFETCHT0  2048(R12)
 	PREFETCHT0  2112(R12)
 	ADDQ        $0x00000080, R12
@@ -1756,11 +1920,11 @@ loop98:
 	ADDQ        $0x00000020, R11
 	ADDQ        $0x00000040, R10
 	DECQ        R13
-	JNZ         loop98
+	JNZ         loop114
 
-end99:
+end115:
 	TESTQ     $0x0000000f, BX
-	JZ        done100
+	JZ        done116
 	MOVL      BX, R12
 	ANDL      $0x0000000f, R12
 	MOVL      $0x0000ffff, R13
@@ -1774,64 +1938,64 @@ end99:
 	LEAQ      (R11), R10
 	ANDQ      $0x0000000f, R12
 	TESTQ     R12, R12
-	JZ        end102
+	JZ        end118
 
-loop101:
+loop117:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop101
+	JNZ     loop117
 
-end102:
+end118:
 	VCVTPH2PS   (SP), Z5
 	VFMADD231PS Z4, Z5, Z0
 	MOVQ        BX, R12
 	LEAQ        (R11)(R8*1), R10
 	ANDQ        $0x0000000f, R12
 	TESTQ       R12, R12
-	JZ          end104
+	JZ          end120
 
-loop103:
+loop119:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop103
+	JNZ     loop119
 
-end104:
+end120:
 	VCVTPH2PS   (SP), Z5
 	VFMADD231PS Z4, Z5, Z1
 	MOVQ        BX, R12
 	LEAQ        (R11)(R8*2), R10
 	ANDQ        $0x0000000f, R12
 	TESTQ       R12, R12
-	JZ          end106
+	JZ          end122
 
-loop105:
+loop121:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop105
+	JNZ     loop121
 
-end106:
+end122:
 	VCVTPH2PS   (SP), Z5
 	VFMADD231PS Z4, Z5, Z2
 	MOVQ        BX, R10
 	LEAQ        (R11)(R9*1), R11
 	ANDQ        $0x0000000f, R10
 	TESTQ       R10, R10
-	JZ          end108
+	JZ          end124
 
-loop107:
+loop123:
 	MOVWLZX -2(R11)(R10*2), R12
 	MOVW    R12, -2(SP)(R10*2)
 	DECQ    R10
-	JNZ     loop107
+	JNZ     loop123
 
-end108:
+end124:
 	VCVTPH2PS   (SP), Z5
 	VFMADD231PS Z4, Z5, Z3
 
-done100:
+done116:
 	VUNPCKHPS  Z1, Z0, Z4
 	VUNPCKLPS  Z1, Z0, Z0
 	VADDPS     Z4, Z0, Z0
@@ -1851,21 +2015,21 @@ done100:
 	LEAQ       (SI)(R8*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while96
+	JMP        while112
 
-end97:
-while109:
+end113:
+while125:
 	CMPQ   DX, $0x00000001
-	JL     end110
+	JL     end126
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R9
 	MOVQ   SI, R10
 	MOVQ   SI, R11
 	MOVQ   DI, R12
 	TESTQ  R12, R12
-	JZ     end112
+	JZ     end128
 
-loop111:
+loop127:
 	PREFETCHT0  2048(R11)
 	ADDQ        $0x00000020, R11
 	VCVTPH2PS   (R10), Z1
@@ -1873,11 +2037,11 @@ loop111:
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000040, R9
 	DECQ        R12
-	JNZ         loop111
+	JNZ         loop127
 
-end112:
+end128:
 	TESTQ     $0x0000000f, BX
-	JZ        done113
+	JZ        done129
 	MOVL      BX, R11
 	ANDL      $0x0000000f, R11
 	MOVL      $0x0000ffff, R12
@@ -1891,19 +2055,19 @@ end112:
 	LEAQ      (R10), R10
 	ANDQ      $0x0000000f, R9
 	TESTQ     R9, R9
-	JZ        end115
+	JZ        end131
 
-loop114:
+loop130:
 	MOVWLZX -2(R10)(R9*2), R11
 	MOVW    R11, -2(SP)(R9*2)
 	DECQ    R9
-	JNZ     loop114
+	JNZ     loop130
 
-end115:
+end131:
 	VCVTPH2PS   (SP), Z2
 	VFMADD231PS Z1, Z2, Z0
 
-done113:
+done129:
 	VUNPCKHPD     Z0, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVSHDUP     Z0, Z1
@@ -1916,9 +2080,9 @@ done113:
 	ADDQ          R8, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while109
+	JMP           while125
 
-end110:
+end126:
 	VZEROUPPER
 	RET
 
@@ -1929,18 +2093,18 @@ TEXT ·dequantizeBF16AVX512(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end117
+	JZ    end133
 
-loop116:
+loop132:
 	VPMOVZXWD (CX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	DECQ      DX
-	JNZ       loop116
+	JNZ       loop132
 
-end117:
+end133:
 	VZEROUPPER
 	RET
 
@@ -1958,9 +2122,9 @@ TEXT ·matVecBF16AVX512(SB), NOSPLIT, $32-40
 	SHLQ $0x01, R8
 	LEAQ (R8)(R8*2), R9
 
-while118:
+while134:
 	CMPQ   DX, $0x00000004
-	JL     end119
+	JL     end135
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1970,9 +2134,9 @@ while118:
 	MOVQ   SI, R12
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end121
+	JZ     end137
 
-loop120:
+loop136:
 	PREFETCHT0  2048(R12)
 	PREFETCHT0  2112(R12)
 	ADDQ        $0x00000080, R12
@@ -1991,11 +2155,11 @@ loop120:
 	ADDQ        $0x00000020, R11
 	ADDQ        $0x00000040, R10
 	DECQ        R13
-	JNZ         loop120
+	JNZ         loop136
 
-end121:
+end137:
 	TESTQ     $0x0000000f, BX
-	JZ        done122
+	JZ        done138
 	MOVL      BX, R12
 	ANDL      $0x0000000f, R12
 	MOVL      $0x0000ffff, R13
@@ -2009,15 +2173,15 @@ end121:
 	LEAQ      (R11), R10
 	ANDQ      $0x0000000f, R12
 	TESTQ     R12, R12
-	JZ        end124
+	JZ        end140
 
-loop123:
+loop139:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop123
+	JNZ     loop139
 
-end124:
+end140:
 	VPMOVZXWD   (SP), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z0
@@ -2025,15 +2189,15 @@ end124:
 	LEAQ        (R11)(R8*1), R10
 	ANDQ        $0x0000000f, R12
 	TESTQ       R12, R12
-	JZ          end126
+	JZ          end142
 
-loop125:
+loop141:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop125
+	JNZ     loop141
 
-end126:
+end142:
 	VPMOVZXWD   (SP), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z1
@@ -2041,15 +2205,15 @@ end126:
 	LEAQ        (R11)(R8*2), R10
 	ANDQ        $0x0000000f, R12
 	TESTQ       R12, R12
-	JZ          end128
+	JZ          end144
 
-loop127:
+loop143:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop127
+	JNZ     loop143
 
-end128:
+end144:
 	VPMOVZXWD   (SP), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z2
@@ -2057,20 +2221,20 @@ end128:
 	LEAQ        (R11)(R9*1), R11
 	ANDQ        $0x0000000f, R10
 	TESTQ       R10, R10
-	JZ          end130
+	JZ          end146
 
-loop129:
+loop145:
 	MOVWLZX -2(R11)(R10*2), R12
 	MOVW    R12, -2(SP)(R10*2)
 	DECQ    R10
-	JNZ     loop129
+	JNZ     loop145
 
-end130:
+end146:
 	VPMOVZXWD   (SP), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z3
 
-done122:
+done138:
 	VUNPCKHPS  Z1, Z0, Z4
 	VUNPCKLPS  Z1, Z0, Z0
 	VADDPS     Z4, Z0, Z0
@@ -2090,21 +2254,21 @@ done122:
 	LEAQ       (SI)(R8*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while118
+	JMP        while134
 
-end119:
-while131:
+end135:
+while147:
 	CMPQ   DX, $0x00000001
-	JL     end132
+	JL     end148
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R9
 	MOVQ   SI, R10
 	MOVQ   SI, R11
 	MOVQ   DI, R12
 	TESTQ  R12, R12
-	JZ     end134
+	JZ     end150
 
-loop133:
+loop149:
 	PREFETCHT0  2048(R11)
 	ADDQ        $0x00000020, R11
 	VPMOVZXWD   (R10), Z1
@@ -2113,11 +2277,11 @@ loop133:
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000040, R9
 	DECQ        R12
-	JNZ         loop133
+	JNZ         loop149
 
-end134:
+end150:
 	TESTQ     $0x0000000f, BX
-	JZ        done135
+	JZ        done151
 	MOVL      BX, R11
 	ANDL      $0x0000000f, R11
 	MOVL      $0x0000ffff, R12
@@ -2131,20 +2295,20 @@ end134:
 	LEAQ      (R10), R10
 	ANDQ      $0x0000000f, R9
 	TESTQ     R9, R9
-	JZ        end137
+	JZ        end153
 
-loop136:
+loop152:
 	MOVWLZX -2(R10)(R9*2), R11
 	MOVW    R11, -2(SP)(R9*2)
 	DECQ    R9
-	JNZ     loop136
+	JNZ     loop152
 
-end137:
+end153:
 	VPMOVZXWD   (SP), Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z1, Z2, Z0
 
-done135:
+done151:
 	VUNPCKHPD     Z0, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVSHDUP     Z0, Z1
@@ -2157,9 +2321,9 @@ done135:
 	ADDQ          R8, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while131
+	JMP           while147
 
-end132:
+end148:
 	VZEROUPPER
 	RET
 
@@ -2171,9 +2335,9 @@ TEXT ·dequantizeQ4_0AVX512(SB), NOSPLIT, $0-24
 	MOVQ    blocks+16(FP), DX
 	VMOVUPS centred<>+0(SB), Z0
 	TESTQ   DX, DX
-	JZ      end139
+	JZ      end155
 
-loop138:
+loop154:
 	VPBROADCASTW (CX), Y1
 	VCVTPH2PS    Y1, Z1
 	VMULPS       Z0, Z1, Z1
@@ -2186,9 +2350,9 @@ loop138:
 	ADDQ         $0x00000012, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          loop138
+	JNZ          loop154
 
-end139:
+end155:
 	VZEROUPPER
 	RET
 
@@ -2223,9 +2387,9 @@ TEXT ·matVecQ4_0AVX512(SB), NOSPLIT, $0-40
 	LEAQ    (DI)(DI*2), R8
 	VMOVUPS centred<>+0(SB), Z0
 
-while140:
+while156:
 	CMPQ   DX, $0x00000004
-	JL     end141
+	JL     end157
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -2235,9 +2399,9 @@ while140:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end143
+	JZ     end159
 
-loop142:
+loop158:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	ADDQ         $0x00000048, R11
@@ -2280,9 +2444,9 @@ loop142:
 	ADDQ         $0x00000012, R10
 	ADDQ         $0x00000080, R9
 	DECQ         R12
-	JNZ          loop142
+	JNZ          loop158
 
-end143:
+end159:
 	VUNPCKHPS  Z2, Z1, Z5
 	VUNPCKLPS  Z2, Z1, Z1
 	VADDPS     Z5, Z1, Z1
@@ -2302,23 +2466,23 @@ end143:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while140
+	JMP        while156
 
-end141:
+end157:
 	VMOVUPS centred<>+0(SB), Z0
 
-while144:
+while160:
 	CMPQ   DX, $0x00000001
-	JL     end145
+	JL     end161
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end147
+	JZ     end163
 
-loop146:
+loop162:
 	PREFETCHT0   2048(R10)
 	ADDQ         $0x00000012, R10
 	VPBROADCASTW (R9), Y2
@@ -2333,9 +2497,9 @@ loop146:
 	ADDQ         $0x00000012, R9
 	ADDQ         $0x00000080, R8
 	DECQ         R11
-	JNZ          loop146
+	JNZ          loop162
 
-end147:
+end163:
 	VUNPCKHPD     Z1, Z1, Z2
 	VADDPS        Z2, Z1, Z1
 	VMOVSHDUP     Z1, Z2
@@ -2348,9 +2512,9 @@ end147:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while144
+	JMP           while160
 
-end145:
+end161:
 	VZEROUPPER
 	RET
 
@@ -2362,9 +2526,9 @@ TEXT ·dequantizeQ4_1AVX512(SB), NOSPLIT, $0-24
 	MOVQ    blocks+16(FP), DX
 	VMOVUPS counting<>+0(SB), Z0
 	TESTQ   DX, DX
-	JZ      end149
+	JZ      end165
 
-loop148:
+loop164:
 	VPBROADCASTD (CX), Y1
 	VCVTPH2PS    Y1, Z1
 	VMOVSLDUP    Z1, Z2
@@ -2379,9 +2543,9 @@ loop148:
 	ADDQ         $0x00000014, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          loop148
+	JNZ          loop164
 
-end149:
+end165:
 	VZEROUPPER
 	RET
 
@@ -2416,9 +2580,9 @@ TEXT ·matVecQ4_1AVX512(SB), NOSPLIT, $0-40
 	LEAQ    (DI)(DI*2), R8
 	VMOVUPS counting<>+0(SB), Z0
 
-while150:
+while166:
 	CMPQ   DX, $0x00000004
-	JL     end151
+	JL     end167
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -2428,9 +2592,9 @@ while150:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end153
+	JZ     end169
 
-loop152:
+loop168:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	ADDQ         $0x00000050, R11
@@ -2481,9 +2645,9 @@ loop152:
 	ADDQ         $0x00000014, R10
 	ADDQ         $0x00000080, R9
 	DECQ         R12
-	JNZ          loop152
+	JNZ          loop168
 
-end153:
+end169:
 	VUNPCKHPS  Z2, Z1, Z5
 	VUNPCKLPS  Z2, Z1, Z1
 	VADDPS     Z5, Z1, Z1
@@ -2503,23 +2667,23 @@ end153:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while150
+	JMP        while166
 
-end151:
+end167:
 	VMOVUPS counting<>+0(SB), Z0
 
-while154:
+while170:
 	CMPQ   DX, $0x00000001
-	JL     end155
+	JL     end171
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end157
+	JZ     end173
 
-loop156:
+loop172:
 	PREFETCHT0   2048(R10)
 	ADDQ         $0x00000014, R10
 	VPBROADCASTD (R9), Y2
@@ -2536,9 +2700,9 @@ loop156:
 	ADDQ         $0x00000014, R9
 	ADDQ         $0x00000080, R8
 	DECQ         R11
-	JNZ          loop156
+	JNZ          loop172
 
-end157:
+end173:
 	VUNPCKHPD     Z1, Z1, Z2
 	VADDPS        Z2, Z1, Z1
 	VMOVSHDUP     Z1, Z2
@@ -2551,9 +2715,9 @@ end157:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while154
+	JMP           while170
 
-end155:
+end171:
 	VZEROUPPER
 	RET
 
@@ -2564,9 +2728,9 @@ TEXT ·dequantizeQ8_0AVX512(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end159
+	JZ    end175
 
-loop158:
+loop174:
 	VPBROADCASTW (CX), Y0
 	VCVTPH2PS    Y0, Z0
 	VPMOVSXBD    2(CX), Z1
@@ -2580,9 +2744,9 @@ loop158:
 	ADDQ         $0x00000022, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          loop158
+	JNZ          loop174
 
-end159:
+end175:
 	VZEROUPPER
 	RET
 
@@ -2598,9 +2762,9 @@ TEXT ·matVecQ8_0AVX512(SB), NOSPLIT, $0-40
 	IMUL3Q $0x00000022, BX, DI
 	LEAQ   (DI)(DI*2), R8
 
-while160:
+while176:
 	CMPQ   DX, $0x00000004
-	JL     end161
+	JL     end177
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -2610,9 +2774,9 @@ while160:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end163
+	JZ     end179
 
-loop162:
+loop178:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	PREFETCHT0   2176(R11)
@@ -2660,9 +2824,9 @@ loop162:
 	ADDQ         $0x00000022, R10
 	ADDQ         $0x00000080, R9
 	DECQ         R12
-	JNZ          loop162
+	JNZ          loop178
 
-end163:
+end179:
 	VUNPCKHPS  Z1, Z0, Z4
 	VUNPCKLPS  Z1, Z0, Z0
 	VADDPS     Z4, Z0, Z0
@@ -2682,21 +2846,21 @@ end163:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while160
+	JMP        while176
 
-end161:
-while164:
+end177:
+while180:
 	CMPQ   DX, $0x00000001
-	JL     end165
+	JL     end181
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end167
+	JZ     end183
 
-loop166:
+loop182:
 	PREFETCHT0   2048(R10)
 	ADDQ         $0x00000022, R10
 	VPBROADCASTW (R9), Y1
@@ -2712,9 +2876,9 @@ loop166:
 	ADDQ         $0x00000022, R9
 	ADDQ         $0x00000080, R8
 	DECQ         R11
-	JNZ          loop166
+	JNZ          loop182
 
-end167:
+end183:
 	VUNPCKHPD     Z0, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVSHDUP     Z0, Z1
@@ -2727,9 +2891,9 @@ end167:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while164
+	JMP           while180
 
-end165:
+end181:
 	VZEROUPPER
 	RET
 
@@ -2741,9 +2905,9 @@ TEXT ·dequantizeQ4_KAVX512(SB), NOSPLIT, $64-24
 	MOVQ    blocks+16(FP), DX
 	VMOVUPS counting<>+0(SB), Z0
 	TESTQ   DX, DX
-	JZ      end169
+	JZ      end185
 
-loop168:
+loop184:
 	VPBROADCASTD (CX), X1
 	VCVTPH2PS    X1, Y1
 	VMOVSLDUP    Y1, Y2
@@ -2856,9 +3020,9 @@ loop168:
 	ADDQ         $0x00000090, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
-	JNZ          loop168
+	JNZ          loop184
 
-end169:
+end185:
 	VZEROUPPER
 	RET
 
@@ -2875,9 +3039,9 @@ TEXT ·matVecQ4_KAVX512(SB), NOSPLIT, $256-40
 	LEAQ    (DI)(DI*2), R8
 	VMOVUPS counting<>+0(SB), Z0
 
-while170:
+while186:
 	CMPQ   DX, $0x00000004
-	JL     end171
+	JL     end187
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -2887,9 +3051,9 @@ while170:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end173
+	JZ     end189
 
-loop172:
+loop188:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	PREFETCHT0   2176(R11)
@@ -3339,9 +3503,9 @@ loop172:
 	ADDQ         $0x00000090, R10
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          loop172
+	JNZ          loop188
 
-end173:
+end189:
 	VUNPCKHPS  Z2, Z1, Z5
 	VUNPCKLPS  Z2, Z1, Z1
 	VADDPS     Z5, Z1, Z1
@@ -3361,23 +3525,23 @@ end173:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while170
+	JMP        while186
 
-end171:
+end187:
 	VMOVUPS counting<>+0(SB), Z0
 
-while174:
+while190:
 	CMPQ   DX, $0x00000001
-	JL     end175
+	JL     end191
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end177
+	JZ     end193
 
-loop176:
+loop192:
 	PREFETCHT0   2048(R10)
 	PREFETCHT0   2112(R10)
 	PREFETCHT0   2176(R10)
@@ -3494,9 +3658,9 @@ loop176:
 	ADDQ         $0x00000090, R9
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          loop176
+	JNZ          loop192
 
-end177:
+end193:
 	VUNPCKHPD     Z1, Z1, Z2
 	VADDPS        Z2, Z1, Z1
 	VMOVSHDUP     Z1, Z2
@@ -3509,9 +3673,9 @@ end177:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while174
+	JMP           while190
 
-end175:
+end191:
 	VZEROUPPER
 	RET
 
@@ -3525,9 +3689,9 @@ TEXT ·dequantizeQ6_KAVX512(SB), NOSPLIT, $96-24
 	VMOVUPS c30303030<>+0(SB), Z1
 	VMOVUPS c20202020<>+0(SB), Z2
 	TESTQ   DX, DX
-	JZ      end179
+	JZ      end195
 
-loop178:
+loop194:
 	VPBROADCASTW 208(CX), X3
 	VCVTPH2PS    X3, Y3
 	VPMOVSXBD    192(CX), Y4
@@ -3687,9 +3851,9 @@ loop178:
 	ADDQ         $0x000000d2, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
-	JNZ          loop178
+	JNZ          loop194
 
-end179:
+end195:
 	VZEROUPPER
 	RET
 
@@ -3762,9 +3926,9 @@ TEXT ·matVecQ6_KAVX512(SB), NOSPLIT, $384-40
 	VMOVUPS c30303030<>+0(SB), Z1
 	VMOVUPS c20202020<>+0(SB), Z2
 
-while180:
+while196:
 	CMPQ   DX, $0x00000004
-	JL     end181
+	JL     end197
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -3774,9 +3938,9 @@ while180:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end183
+	JZ     end199
 
-loop182:
+loop198:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	PREFETCHT0   2176(R11)
@@ -4419,9 +4583,9 @@ loop182:
 	ADDQ         $0x000000d2, R10
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          loop182
+	JNZ          loop198
 
-end183:
+end199:
 	VUNPCKHPS  Z4, Z3, Z7
 	VUNPCKLPS  Z4, Z3, Z3
 	VADDPS     Z7, Z3, Z3
@@ -4441,25 +4605,25 @@ end183:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while180
+	JMP        while196
 
-end181:
+end197:
 	VMOVUPS c0f0f0f0f<>+0(SB), Z0
 	VMOVUPS c30303030<>+0(SB), Z1
 	VMOVUPS c20202020<>+0(SB), Z2
 
-while184:
+while200:
 	CMPQ   DX, $0x00000001
-	JL     end185
+	JL     end201
 	VXORPS Z3, Z3, Z3
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end187
+	JZ     end203
 
-loop186:
+loop202:
 	PREFETCHT0   2048(R10)
 	PREFETCHT0   2112(R10)
 	PREFETCHT0   2176(R10)
@@ -4624,9 +4788,9 @@ loop186:
 	ADDQ         $0x000000d2, R9
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          loop186
+	JNZ          loop202
 
-end187:
+end203:
 	VUNPCKHPD     Z3, Z3, Z4
 	VADDPS        Z4, Z3, Z3
 	VMOVSHDUP     Z3, Z4
@@ -4639,9 +4803,9 @@ end187:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while184
+	JMP           while200
 
-end185:
+end201:
 	VZEROUPPER
 	RET
 
@@ -4658,18 +4822,18 @@ TEXT ·softmaxAVX512(SB), NOSPLIT, $0-32
 	MOVQ         CX, BX
 	SHRQ         $0x04, BX
 	TESTQ        BX, BX
-	JZ           end189
+	JZ           end205
 
-loop188:
+loop204:
 	VMOVUPS (AX)(DX*1), Z4
 	VMAXPS  Z4, Z3, Z3
 	ADDQ    $0x00000040, DX
 	DECQ    BX
-	JNZ     loop188
+	JNZ     loop204
 
-end189:
+end205:
 	TESTQ     $0x0000000f, CX
-	JZ        end190
+	JZ        end206
 	MOVL      CX, BX
 	ANDL      $0x0000000f, BX
 	MOVL      $0x0000ffff, SI
@@ -4679,7 +4843,7 @@ end189:
 	VBLENDMPS Z4, Z2, K1, Z4
 	VMAXPS    Z4, Z3, Z3
 
-end190:
+end206:
 	VEXTRACTF64X4 $0x01, Z3, Y2
 	VMAXPS        Y2, Y3, Y2
 	VEXTRACTF128  $0x01, Y2, X3
@@ -4693,16 +4857,16 @@ end190:
 	VMOVSS        X1, newMax+24(FP)
 	VMOVD         X1, DX
 	CMPL          DX, $0xff800000
-	JEQ           none191
+	JEQ           none207
 	VBROADCASTSS  X1, Z1
 	VXORPS        Z2, Z2, Z2
 	XORQ          DX, DX
 	MOVQ          CX, BX
 	SHRQ          $0x04, BX
 	TESTQ         BX, BX
-	JZ            end193
+	JZ            end209
 
-loop192:
+loop208:
 	VMOVUPS      (AX)(DX*1), Z3
 	VMULPS       Z0, Z3, Z3
 	VSUBPS       Z1, Z3, Z3
@@ -4736,11 +4900,11 @@ loop192:
 	VADDPS       Z3, Z2, Z2
 	ADDQ         $0x00000040, DX
 	DECQ         BX
-	JNZ          loop192
+	JNZ          loop208
 
-end193:
+end209:
 	TESTQ        $0x0000000f, CX
-	JZ           end194
+	JZ           end210
 	ANDL         $0x0000000f, CX
 	MOVL         $0x0000ffff, BX
 	BZHIL        CX, BX, BX
@@ -4778,7 +4942,7 @@ end193:
 	VMOVAPS.Z    Z3, K1, Z3
 	VADDPS       Z3, Z2, Z2
 
-end194:
+end210:
 	VUNPCKHPD     Z2, Z2, Z0
 	VADDPS        Z0, Z2, Z2
 	VMOVSHDUP     Z2, Z0
@@ -4791,30 +4955,30 @@ end194:
 	VZEROUPPER
 	RET
 
-none191:
+none207:
 	VXORPS Z0, Z0, Z0
 	XORQ   DX, DX
 	MOVQ   CX, BX
 	SHRQ   $0x04, BX
 	TESTQ  BX, BX
-	JZ     end196
+	JZ     end212
 
-loop195:
+loop211:
 	VMOVUPS Z0, (AX)(DX*1)
 	ADDQ    $0x00000040, DX
 	DECQ    BX
-	JNZ     loop195
+	JNZ     loop211
 
-end196:
+end212:
 	TESTQ   $0x0000000f, CX
-	JZ      end197
+	JZ      end213
 	ANDL    $0x0000000f, CX
 	MOVL    $0x0000ffff, BX
 	BZHIL   CX, BX, BX
 	KMOVW   BX, K1
 	VMOVUPS Z0, K1, (AX)(DX*1)
 
-end197:
+end213:
 	VMOVSS X0, sum+28(FP)
 	VZEROUPPER
 	RET
@@ -5083,9 +5247,9 @@ TEXT ·swiGLUAVX512(SB), NOSPLIT, $0-24
 	MOVQ    DX, SI
 	SHRQ    $0x04, SI
 	TESTQ   SI, SI
-	JZ      end199
+	JZ      end215
 
-loop198:
+loop214:
 	VMOVUPS      (AX)(BX*1), Z2
 	VXORPS       Z1, Z2, Z3
 	VMOVUPS      c42b20000<>+0(SB), Z4
@@ -5121,11 +5285,11 @@ loop198:
 	VMOVUPS      Z2, (AX)(BX*1)
 	ADDQ         $0x00000040, BX
 	DECQ         SI
-	JNZ          loop198
+	JNZ          loop214
 
-end199:
+end215:
 	TESTQ        $0x0000000f, DX
-	JZ           end200
+	JZ           end216
 	ANDL         $0x0000000f, DX
 	MOVL         $0x0000ffff, SI
 	BZHIL        DX, SI, SI
@@ -5164,7 +5328,7 @@ end199:
 	VMULPS       Z0, Z2, Z2
 	VMOVUPS      Z2, K1, (AX)(BX*1)
 
-end200:
+end216:
 	VZEROUPPER
 	RET
 
@@ -5202,9 +5366,9 @@ TEXT ·rmsNormAVX512(SB), NOSPLIT, $0-36
 	MOVQ   BX, R8
 	SHRQ   $0x06, DI
 	TESTQ  DI, DI
-	JZ     end202
+	JZ     end218
 
-loop201:
+loop217:
 	VMOVUPS     (SI), Z4
 	VFMADD231PS Z4, Z4, Z0
 	VMOVUPS     64(SI), Z4
@@ -5215,26 +5379,26 @@ loop201:
 	VFMADD231PS Z4, Z4, Z3
 	ADDQ        $0x00000100, SI
 	DECQ        DI
-	JNZ         loop201
+	JNZ         loop217
 
-end202:
+end218:
 	ANDQ  $0x0000003f, R8
 	XORQ  DI, DI
 	MOVQ  R8, R9
 	SHRQ  $0x04, R9
 	TESTQ R9, R9
-	JZ    end204
+	JZ    end220
 
-loop203:
+loop219:
 	VMOVUPS     (SI)(DI*1), Z4
 	VFMADD231PS Z4, Z4, Z0
 	ADDQ        $0x00000040, DI
 	DECQ        R9
-	JNZ         loop203
+	JNZ         loop219
 
-end204:
+end220:
 	TESTQ       $0x0000000f, R8
-	JZ          end205
+	JZ          end221
 	ANDL        $0x0000000f, R8
 	MOVL        $0x0000ffff, R9
 	BZHIL       R8, R9, R9
@@ -5242,7 +5406,7 @@ end204:
 	VMOVUPS.Z   (SI)(DI*1), K1, Z4
 	VFMADD231PS Z4, Z4, Z0
 
-end205:
+end221:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z3, Z2, Z2
 	VADDPS        Z2, Z0, Z0
@@ -5266,9 +5430,9 @@ end205:
 	MOVQ          BX, DI
 	SHRQ          $0x04, DI
 	TESTQ         DI, DI
-	JZ            end207
+	JZ            end223
 
-loop206:
+loop222:
 	VMOVUPS (CX)(SI*1), Z4
 	VMULPS  Z0, Z4, Z4
 	VMOVUPS (DX)(SI*1), Z1
@@ -5276,11 +5440,11 @@ loop206:
 	VMOVUPS Z4, (AX)(SI*1)
 	ADDQ    $0x00000040, SI
 	DECQ    DI
-	JNZ     loop206
+	JNZ     loop222
 
-end207:
+end223:
 	TESTQ     $0x0000000f, BX
-	JZ        end208
+	JZ        end224
 	ANDL      $0x0000000f, BX
 	MOVL      $0x0000ffff, DI
 	BZHIL     BX, DI, DI
@@ -5291,7 +5455,7 @@ end207:
 	VMULPS    Z1, Z4, Z4
 	VMOVUPS   Z4, K1, (AX)(SI*1)
 
-end208:
+end224:
 	VZEROUPPER
 	RET
 
@@ -5313,9 +5477,9 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VXORPS Z11, Z11, Z11
 	VXORPS Z12, Z12, Z12
 	TESTQ  AX, AX
-	JZ     end210
+	JZ     end226
 
-loop209:
+loop225:
 	VFMADD231PS Z12, Z12, Z0
 	VFMADD231PS Z12, Z12, Z1
 	VFMADD231PS Z12, Z12, Z2
@@ -5329,8 +5493,8 @@ loop209:
 	VFMADD231PS Z12, Z12, Z10
 	VFMADD231PS Z12, Z12, Z11
 	DECQ        AX
-	JNZ         loop209
+	JNZ         loop225
 
-end210:
+end226:
 	VZEROUPPER
 	RET

@@ -46,7 +46,7 @@ func random(n int) []float32 {
 }
 
 // The shapes of BenchmarkMatMul are those of a 135M model: prefill against a
-// panel of weights, one row, and the scores of a block of keys.
+// panel of weights, and one row.
 func BenchmarkMatMul(b *testing.B) {
 	for _, s := range []struct{ m, n, k, ldx, ldw int }{
 		{128, 16, 576, 576, 576},
@@ -55,9 +55,6 @@ func BenchmarkMatMul(b *testing.B) {
 		{128, 64, 1536, 1536, 1536},
 		{512, 32, 576, 576, 576},
 		{1, 64, 576, 576, 576},
-		{128, 32, 64, 576, 64},
-		{3, 32, 64, 64, 64},
-		{1, 32, 64, 64, 64},
 	} {
 		b.Run(fmt.Sprintf("%dx%dx%d", s.m, s.n, s.k), func(b *testing.B) {
 			each(b, func(b *testing.B, set *Set) {
@@ -119,15 +116,28 @@ func BenchmarkRepack(b *testing.B) {
 	}
 }
 
+// BenchmarkAccumulate has the shapes of attention over a block with heads of 64:
+// scores (64 rows of keys) and outputs (32 rows of values), from f32 and f16.
 func BenchmarkAccumulate(b *testing.B) {
-	for _, m := range []int{128, 3, 1} {
-		b.Run(fmt.Sprintf("%dx32x64", m), func(b *testing.B) {
+	for _, s := range []struct{ m, n, dim int }{{48, 64, 32}, {3, 64, 32}, {1, 64, 32}, {48, 32, 64}, {3, 32, 64}, {1, 32, 64}} {
+		p, v, acc := random(s.m*s.n), random(s.n*s.dim), make([]float32, s.m*s.dim)
+		half := make([]uint16, len(v))
+		toHalf(half, v)
+		work := 2 * float64(s.m*s.n*s.dim)
+		b.Run(fmt.Sprintf("f32/%dx%dx%d", s.m, s.n, s.dim), func(b *testing.B) {
 			each(b, func(b *testing.B, set *Set) {
-				p, v, acc := random(m*32), random(32*64), make([]float32, m*64)
 				for b.Loop() {
-					set.Accumulate(acc, 64, p, 32, v, 64, m, 32, 64)
+					set.Accumulate(acc, s.dim, p, s.n, v, s.dim, s.m, s.n, s.dim)
 				}
-				flops(b, set, 2*float64(m*32*64))
+				flops(b, set, work)
+			})
+		})
+		b.Run(fmt.Sprintf("f16/%dx%dx%d", s.m, s.n, s.dim), func(b *testing.B) {
+			each(b, func(b *testing.B, set *Set) {
+				for b.Loop() {
+					set.AccumulateHalf(acc, s.dim, p, s.n, half, s.m, s.n, s.dim, nil)
+				}
+				flops(b, set, work)
 			})
 		})
 	}

@@ -56,6 +56,12 @@ type Set struct {
 	// p[i·ldp+j] · v[j·ldv+d], for i < m, d < dim.
 	Accumulate func(acc []float32, lda int, p []float32, ldp int, v []float32, ldv int, m, n, dim int)
 
+	// AccumulateHalf is Accumulate for v [n, dim] of half precision without gaps
+	// between its rows, where dim is a multiple of 8: the bits of FromHalf and then
+	// Accumulate. Meanwhile it may fetch next, which is as large as v or empty, to
+	// the cache.
+	AccumulateHalf func(acc []float32, lda int, p []float32, ldp int, v []uint16, m, n, dim int, next []uint16)
+
 	// Softmax is one step of an online softmax over the n = len(s) scores of a
 	// block. With M = max(max, scale · max s) it sets s[j] = exp(scale·s[j] - M)
 	// and returns M and Σ s[j]; scale is positive. max is -Inf at first. While M

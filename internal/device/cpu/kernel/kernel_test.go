@@ -22,6 +22,7 @@ var checks = []struct {
 	{"MatMul", checkMatMul},
 	{"MatVec", checkMatVec},
 	{"Accumulate", checkAccumulate},
+	{"AccumulateHalf", checkAccumulateHalf},
 	{"Softmax", checkSoftmax},
 	{"Exp", checkExp},
 	{"SwiGLU", checkSwiGLU},
@@ -107,6 +108,11 @@ func TestFaults(t *testing.T) {
 						accumulate(acc[i*lda:], lda, p[i*ldp+j:], ldp, v[j*ldv:], ldv, 1, 1, dim)
 					}
 				}
+			}
+		}},
+		{"last row of halves dropped", "AccumulateHalf", func(s *Set) {
+			s.AccumulateHalf = func(acc []float32, lda int, p []float32, ldp int, v []uint16, m, n, dim int, next []uint16) {
+				accumulateHalf(acc, lda, p, ldp, v, m, max(0, n-1), dim, next)
 			}
 		}},
 		{"running maximum ignored", "Softmax", func(s *Set) {
@@ -407,6 +413,32 @@ func checkAccumulate(set *Set, rng *rand.Rand) error {
 			if bits(got) != bits(alone[d]) && !(got != got && alone[d] != alone[d]) {
 				return fmt.Errorf("m=%d n=%d dim=%d: [%d, %d] = %v among others, %v alone", m, n, dim, i, d, got, alone[d])
 			}
+		}
+	}
+	return nil
+}
+
+// checkAccumulateHalf holds it to the bits of FromHalf and Accumulate.
+func checkAccumulateHalf(set *Set, rng *rand.Rand) error {
+	m, n, dim := rng.IntN(8), rng.IntN(70), 8*rng.IntN(18)
+	p, ldp := matrix(rng, &mem[0], m, n, magnitude(rng))
+	acc, lda := matrix(rng, &mem[1], m, dim, 1)
+	v, values := asUint16(mem[2].bytes(2*n*dim)), make([]float32, n*dim)
+	scale := []float64{1, 1, 1e-6, 1e4}[rng.IntN(4)] // 1e-6: subnormal halves
+	for i := range v {
+		v[i] = halfOf(float32(rng.NormFloat64() * scale))
+	}
+	set.FromHalf(values, v)
+	want := slices.Clone(acc)
+	set.Accumulate(want, lda, p, ldp, values, dim, m, n, dim)
+	var next []uint16
+	if rng.IntN(2) == 0 {
+		next = make([]uint16, n*dim)
+	}
+	set.AccumulateHalf(acc, lda, p, ldp, v, m, n, dim, next)
+	for at, got := range acc {
+		if !sameBit(got, want[at]) {
+			return fmt.Errorf("m=%d n=%d dim=%d: [%d] = %v, want %v as of Accumulate", m, n, dim, at, got, want[at])
 		}
 	}
 	return nil

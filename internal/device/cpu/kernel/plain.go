@@ -19,12 +19,15 @@ var plain = &Set{
 	ToHalf:     toHalf,
 	FromHalf:   fromHalf,
 	Accumulate: accumulate,
-	Softmax:    softmax,
-	Scale:      scale,
-	Add:        add,
-	RMSNorm:    rmsNorm,
-	SwiGLU:     swiGLU,
-	Rotate:     rotate,
+
+	AccumulateHalf: accumulateHalf,
+
+	Softmax: softmax,
+	Scale:   scale,
+	Add:     add,
+	RMSNorm: rmsNorm,
+	SwiGLU:  swiGLU,
+	Rotate:  rotate,
 }
 
 // lanes is the number of partial sums of a dot product: element k goes to sum
@@ -95,6 +98,17 @@ func accumulate(acc []float32, lda int, p []float32, ldp int, v []float32, ldv i
 			value := v[j*ldv:][:dim]
 			for d := range row {
 				row[d] += float32(weight * value[d])
+			}
+		}
+	}
+}
+
+func accumulateHalf(acc []float32, lda int, p []float32, ldp int, v []uint16, m, n, dim int, _ []uint16) {
+	for i := range m {
+		row := acc[i*lda:][:dim]
+		for j, weight := range p[i*ldp:][:n] {
+			for d, h := range v[j*dim:][:dim] {
+				row[d] += float32(weight * halfValue(h))
 			}
 		}
 	}

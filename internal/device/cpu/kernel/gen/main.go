@@ -18,6 +18,9 @@ func main() {
 		addAVX2()
 		rotateAVX2()
 		halvesAVX2()
+		for m := 1; m <= avx2.tall; m++ {
+			avx2.accumulateHalf(m)
+		}
 		int8AVX2()
 	case "avx512":
 		generate(avx512, formatsAVX512())

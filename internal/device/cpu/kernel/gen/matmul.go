@@ -135,8 +135,11 @@ func (s *isa) accumulate(m int) {
 		ADDQ(imm(s.bytes()*width), v)
 	}
 	widths := []int{4, 1}
+	if s.lanes == 16 {
+		widths = []int{4, 2, 1} // the scores of a block of keys are two vectors
+	}
 	if m == 1 {
-		widths = []int{8, 4, 1} // as many sums in flight
+		widths = append([]int{8}, widths...) // as many sums in flight
 	}
 	for _, width := range widths {
 		while(dim, width*s.lanes, func() { columns(width, nil) })
@@ -146,5 +149,51 @@ func (s *isa) accumulate(m int) {
 	JZ(LabelRef(end))
 	columns(1, s.mask(dim))
 	Label(end)
+	finish()
+}
+
+// accumulateHalf is accumulate for dense rows of f16, a multiple of 8 of them
+// wide. For each line of v it prefetches one of next.
+func (s *isa) accumulateHalf(m int) {
+	function(fmt.Sprintf("accumulateHalf%d%s", m, s.name),
+		"acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)",
+		fmt.Sprintf("is AccumulateHalf for m = %d.", m))
+	acc := rows{base: param("acc"), stride: bytes(param("lda"))}
+	p := rows{base: param("p"), stride: bytes(param("ldp"))}
+	v, n, dim, next := param("v"), param("n"), param("dim"), param("next")
+	ldv := copyOf(dim)
+	ADDQ(ldv, ldv)
+
+	columns := func(width int) {
+		sums := s.vectors(m * width)
+		for i, sum := range sums {
+			VMOVUPS(acc.at(i/width, i%width*s.bytes()), sum)
+		}
+		ps, vs := p.copy(), copyOf(v)
+		weights, values := s.vectors(m), s.vec()
+		loop(copyOf(n), func() {
+			PREFETCHT0(Mem{Base: next})
+			for i, weight := range weights {
+				VBROADCASTSS(ps.at(i, 0), weight)
+			}
+			for c := range width {
+				VCVTPH2PS(Mem{Base: vs, Disp: c * s.bytes() / 2}, values)
+				for i, weight := range weights {
+					VFMADD231PS(weight, values, sums[i*width+c])
+				}
+			}
+			ADDQ(imm(width*s.bytes()/2), next)
+			ps.right(4)
+			ADDQ(ldv, vs)
+		})
+		for i, sum := range sums {
+			VMOVUPS(sum, acc.at(i/width, i%width*s.bytes()))
+		}
+		acc.right(s.bytes() * width)
+		ADDQ(imm(s.bytes()/2*width), v)
+	}
+	for _, width := range []int{4, 1} {
+		while(dim, width*s.lanes, func() { columns(width) })
+	}
 	finish()
 }
