@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,35 @@ func TestGenerateRefusesAdapter(t *testing.T) {
 		_, _, err := execute("generate", "--model", path, "--index", tinyIndex(t), "--adapter", c.adapter, "--prompt", "ab", "--tokens", "1")
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", c.name, err, c.want)
+		}
+	}
+}
+
+// TestBenchLoopWithAdapter measures once with an adapter, and refuses what it does not
+// go with.
+func TestBenchLoopWithAdapter(t *testing.T) {
+	path := tinyModel(t, 1)
+	adapter, other := tinyAdapter(t, path, nil), tinyAdapter(t, tinyModel(t, 2), nil)
+	text := filepath.Join(t.TempDir(), "text.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("one more line of a text that says little\n", 20)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	loop := func(more ...string) (string, error) {
+		return output(t, append([]string{"bench", "loop", "--model", path, "--text", text, "--contexts", "24", "--stride", "4",
+			"--evidence", "8", "--rounds", "1", "--json"}, more...)...)
+	}
+	raw, err := loop("--adapter", adapter)
+	var rows []map[string]any
+	if err != nil || json.Unmarshal([]byte(raw), &rows) != nil || len(rows) != 5 {
+		t.Errorf("%v\n%s", err, raw)
+	}
+	if _, err := loop("--adapter", other); err == nil || !strings.Contains(err.Error(), "trained on a base model") {
+		t.Errorf("an adapter of another base: %v", err)
+	}
+	for _, flag := range []string{"--shape=llama-2-7b", "--against=http://localhost:1"} {
+		_, err := loop("--adapter", adapter, flag)
+		if _, usage := errors.AsType[usageError](err); !usage {
+			t.Errorf("with %s: %v, want a usage error", flag, err)
 		}
 	}
 }

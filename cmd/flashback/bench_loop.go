@@ -57,6 +57,7 @@ of that shape, and measures nothing.`,
   flashback bench loop --contexts 512,2048 --json
   flashback bench loop --contexts 1024 --passages 1,2,4 --echo 16
   flashback bench loop --contexts 512,1024,2048,4096,8000 --plot loop.png
+  flashback bench loop --adapter notes.adapter --echo 16
   flashback bench loop --against http://localhost:8080 --rounds 5
   flashback bench loop --shape llama-2-7b --contexts 1024,3072`,
 		Args: usageArgs(cobra.NoArgs),
@@ -72,6 +73,7 @@ of that shape, and measures nothing.`,
 	fs.StringSliceVar(&f.placements, "placements", names(placement.All), "placements to measure")
 	fs.StringVar(&f.plot, "plot", "", "draw ms a token against context to this `FILE`.png (or .svg, .pdf)")
 	fs.StringVar(&f.against, "against", "", "compare with the server at this `URL`")
+	fs.StringVar(&f.loop.Adapter, "adapter", "", "measure with the adapter in this `DIR`; placements and echo stay those of the flags")
 	fs.StringVar(&f.shape, "shape", "", "compute the cost for a `MODEL` of this shape: "+strings.Join(shapeNames(), ", "))
 	return cmd
 }
@@ -100,6 +102,9 @@ func (f *benchLoopFlags) options() (bench.LoopOptions, error) {
 			}
 			o.Placements = append(o.Placements, p)
 		}
+	}
+	if o.Adapter != "" && (f.shape != "" || f.against != "") {
+		return o, usagef("--adapter goes with neither --shape nor --against: they know the base model alone")
 	}
 	if f.shape != "" && (f.plot != "" || f.against != "") {
 		return o, usagef("--shape measures nothing: it goes with neither --plot nor --against")

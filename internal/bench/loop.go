@@ -23,6 +23,8 @@ type LoopOptions struct {
 	Step       func() // if not nil, called after each measurement
 	// Peer, if not nil, is sent the same strides in turn with ours.
 	Peer *Peer
+	// Adapter, if not empty, is the directory of an adapter that all rows have.
+	Adapter string
 }
 
 // Check says what is wrong with the options for a model whose sequences have up
@@ -163,7 +165,10 @@ type loop struct {
 // without evidence.
 func (l *loop) share(ctx context.Context, tokens []int32) (*engine.Sequence, error) {
 	shared := l.e.NewSequence()
-	err := shared.Append(tokens[:len(tokens)-l.o.Stride]...)
+	err := l.adapt(shared)
+	if err == nil {
+		err = shared.Append(tokens[:len(tokens)-l.o.Stride]...)
+	}
 	if err == nil {
 		_, err = shared.Continue(ctx, placement.None, nil, l.o.Stride, greedy())
 	}
@@ -172,6 +177,18 @@ func (l *loop) share(ctx context.Context, tokens []int32) (*engine.Sequence, err
 		return nil, err
 	}
 	return shared, nil
+}
+
+// adapt gives the sequence the options' adapter, if there is one.
+func (l *loop) adapt(s *engine.Sequence) error {
+	if l.o.Adapter == "" {
+		return nil
+	}
+	a, err := l.e.OpenAdapter(l.o.Adapter)
+	if err != nil {
+		return err
+	}
+	return s.SetAdapter(a)
 }
 
 func (l *loop) measure(ctx context.Context, tokens []int32) ([]Row, error) {
