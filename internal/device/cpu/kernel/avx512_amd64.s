@@ -1180,10 +1180,9 @@ end53:
 
 end51:
 while54:
-	CMPQ    DI, $0x00000020
+	CMPQ    DI, $0x00000010
 	JL      end55
 	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
 	MOVQ    CX, R8
 	MOVQ    DX, R9
 	MOVQ    SI, R10
@@ -1191,9 +1190,8 @@ while54:
 	JZ      end57
 
 loop56:
-	VBROADCASTSS (R8), Z2
-	VFMADD231PS  (R9), Z2, Z0
-	VFMADD231PS  64(R9), Z2, Z1
+	VBROADCASTSS (R8), Z1
+	VFMADD231PS  (R9), Z1, Z0
 	ADDQ         $0x00000004, R8
 	ADDQ         BX, R9
 	DECQ         R10
@@ -1201,41 +1199,14 @@ loop56:
 
 end57:
 	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, DX
-	SUBQ    $0x00000020, DI
-	JMP     while54
-
-end55:
-while58:
-	CMPQ    DI, $0x00000010
-	JL      end59
-	VMOVUPS (AX), Z0
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    SI, R10
-	TESTQ   R10, R10
-	JZ      end61
-
-loop60:
-	VBROADCASTSS (R8), Z1
-	VFMADD231PS  (R9), Z1, Z0
-	ADDQ         $0x00000004, R8
-	ADDQ         BX, R9
-	DECQ         R10
-	JNZ          loop60
-
-end61:
-	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, DI
-	JMP     while58
+	JMP     while54
 
-end59:
+end55:
 	TESTQ     DI, DI
-	JZ        end62
+	JZ        end58
 	ANDL      $0x0000000f, DI
 	MOVL      $0x0000ffff, R8
 	BZHIL     DI, R8, R8
@@ -1243,23 +1214,23 @@ end59:
 	VMOVUPS.Z (AX), K1, Z0
 	MOVQ      DX, DI
 	TESTQ     SI, SI
-	JZ        end64
+	JZ        end60
 
-loop63:
+loop59:
 	VBROADCASTSS (CX), Z1
 	VMOVUPS.Z    (DI), K1, Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x00000004, CX
 	ADDQ         BX, DI
 	DECQ         SI
-	JNZ          loop63
+	JNZ          loop59
 
-end64:
+end60:
 	VMOVUPS Z0, K1, (AX)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, DX
 
-end62:
+end58:
 	VZEROUPPER
 	RET
 
@@ -1278,9 +1249,9 @@ TEXT ·accumulate2AVX512(SB), NOSPLIT, $0-64
 	MOVQ n+48(FP), R8
 	MOVQ dim+56(FP), R9
 
-while65:
+while61:
 	CMPQ    R9, $0x00000040
-	JL      end66
+	JL      end62
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -1293,9 +1264,9 @@ while65:
 	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end68
+	JZ      end64
 
-loop67:
+loop63:
 	VBROADCASTSS (R10), Z8
 	VBROADCASTSS (R10)(BX*1), Z9
 	VMOVUPS      (R11), Z10
@@ -1313,9 +1284,9 @@ loop67:
 	ADDQ         $0x00000004, R10
 	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop67
+	JNZ          loop63
 
-end68:
+end64:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -1327,59 +1298,21 @@ end68:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, R9
-	JMP     while65
+	JMP     while61
 
-end66:
-while69:
-	CMPQ    R9, $0x00000020
-	JL      end70
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS 64(AX)(CX*1), Z3
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
-	TESTQ   R12, R12
-	JZ      end72
-
-loop71:
-	VBROADCASTSS (R10), Z4
-	VBROADCASTSS (R10)(BX*1), Z5
-	VMOVUPS      (R11), Z6
-	VFMADD231PS  Z4, Z6, Z0
-	VFMADD231PS  Z5, Z6, Z2
-	VMOVUPS      64(R11), Z6
-	VFMADD231PS  Z4, Z6, Z1
-	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x00000004, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          loop71
-
-end72:
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	VMOVUPS Z3, 64(AX)(CX*1)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000020, R9
-	JMP     while69
-
-end70:
-while73:
+end62:
+while65:
 	CMPQ    R9, $0x00000010
-	JL      end74
+	JL      end66
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(CX*1), Z1
 	MOVQ    DX, R10
 	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end76
+	JZ      end68
 
-loop75:
+loop67:
 	VBROADCASTSS (R10), Z2
 	VBROADCASTSS (R10)(BX*1), Z3
 	VMOVUPS      (R11), Z4
@@ -1388,19 +1321,19 @@ loop75:
 	ADDQ         $0x00000004, R10
 	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop75
+	JNZ          loop67
 
-end76:
+end68:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(CX*1)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, R9
-	JMP     while73
+	JMP     while65
 
-end74:
+end66:
 	TESTQ     R9, R9
-	JZ        end77
+	JZ        end69
 	ANDL      $0x0000000f, R9
 	MOVL      $0x0000ffff, R10
 	BZHIL     R9, R10, R10
@@ -1409,9 +1342,9 @@ end74:
 	VMOVUPS.Z (AX)(CX*1), K1, Z1
 	MOVQ      SI, R9
 	TESTQ     R8, R8
-	JZ        end79
+	JZ        end71
 
-loop78:
+loop70:
 	VBROADCASTSS (DX), Z2
 	VBROADCASTSS (DX)(BX*1), Z3
 	VMOVUPS.Z    (R9), K1, Z4
@@ -1420,15 +1353,15 @@ loop78:
 	ADDQ         $0x00000004, DX
 	ADDQ         DI, R9
 	DECQ         R8
-	JNZ          loop78
+	JNZ          loop70
 
-end79:
+end71:
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K1, (AX)(CX*1)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 
-end77:
+end69:
 	VZEROUPPER
 	RET
 
@@ -1447,9 +1380,9 @@ TEXT ·accumulate3AVX512(SB), NOSPLIT, $0-64
 	MOVQ n+48(FP), R8
 	MOVQ dim+56(FP), R9
 
-while80:
+while72:
 	CMPQ    R9, $0x00000040
-	JL      end81
+	JL      end73
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -1466,9 +1399,9 @@ while80:
 	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end83
+	JZ      end75
 
-loop82:
+loop74:
 	VBROADCASTSS (R10), Z12
 	VBROADCASTSS (R10)(BX*1), Z13
 	VBROADCASTSS (R10)(BX*2), Z14
@@ -1491,9 +1424,9 @@ loop82:
 	ADDQ         $0x00000004, R10
 	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop82
+	JNZ          loop74
 
-end83:
+end75:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -1509,57 +1442,12 @@ end83:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, R9
-	JMP     while80
+	JMP     while72
 
-end81:
-while84:
-	CMPQ    R9, $0x00000020
-	JL      end85
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS 64(AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z4
-	VMOVUPS 64(AX)(CX*2), Z5
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
-	TESTQ   R12, R12
-	JZ      end87
-
-loop86:
-	VBROADCASTSS (R10), Z6
-	VBROADCASTSS (R10)(BX*1), Z7
-	VBROADCASTSS (R10)(BX*2), Z8
-	VMOVUPS      (R11), Z9
-	VFMADD231PS  Z6, Z9, Z0
-	VFMADD231PS  Z7, Z9, Z2
-	VFMADD231PS  Z8, Z9, Z4
-	VMOVUPS      64(R11), Z9
-	VFMADD231PS  Z6, Z9, Z1
-	VFMADD231PS  Z7, Z9, Z3
-	VFMADD231PS  Z8, Z9, Z5
-	ADDQ         $0x00000004, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          loop86
-
-end87:
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	VMOVUPS Z3, 64(AX)(CX*1)
-	VMOVUPS Z4, (AX)(CX*2)
-	VMOVUPS Z5, 64(AX)(CX*2)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000020, R9
-	JMP     while84
-
-end85:
-while88:
+end73:
+while76:
 	CMPQ    R9, $0x00000010
-	JL      end89
+	JL      end77
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(CX*1), Z1
 	VMOVUPS (AX)(CX*2), Z2
@@ -1567,9 +1455,9 @@ while88:
 	MOVQ    SI, R11
 	MOVQ    R8, R12
 	TESTQ   R12, R12
-	JZ      end91
+	JZ      end79
 
-loop90:
+loop78:
 	VBROADCASTSS (R10), Z3
 	VBROADCASTSS (R10)(BX*1), Z4
 	VBROADCASTSS (R10)(BX*2), Z5
@@ -1580,20 +1468,20 @@ loop90:
 	ADDQ         $0x00000004, R10
 	ADDQ         DI, R11
 	DECQ         R12
-	JNZ          loop90
+	JNZ          loop78
 
-end91:
+end79:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(CX*1)
 	VMOVUPS Z2, (AX)(CX*2)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, R9
-	JMP     while88
+	JMP     while76
 
-end89:
+end77:
 	TESTQ     R9, R9
-	JZ        end92
+	JZ        end80
 	ANDL      $0x0000000f, R9
 	MOVL      $0x0000ffff, R10
 	BZHIL     R9, R10, R10
@@ -1603,9 +1491,9 @@ end89:
 	VMOVUPS.Z (AX)(CX*2), K1, Z2
 	MOVQ      SI, R9
 	TESTQ     R8, R8
-	JZ        end94
+	JZ        end82
 
-loop93:
+loop81:
 	VBROADCASTSS (DX), Z3
 	VBROADCASTSS (DX)(BX*1), Z4
 	VBROADCASTSS (DX)(BX*2), Z5
@@ -1616,16 +1504,16 @@ loop93:
 	ADDQ         $0x00000004, DX
 	ADDQ         DI, R9
 	DECQ         R8
-	JNZ          loop93
+	JNZ          loop81
 
-end94:
+end82:
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K1, (AX)(CX*1)
 	VMOVUPS Z2, K1, (AX)(CX*2)
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 
-end92:
+end80:
 	VZEROUPPER
 	RET
 
@@ -1646,9 +1534,9 @@ TEXT ·accumulate4AVX512(SB), NOSPLIT, $0-64
 	LEAQ (CX)(CX*2), R10
 	LEAQ (BX)(BX*2), R11
 
-while95:
+while83:
 	CMPQ    R9, $0x00000040
-	JL      end96
+	JL      end84
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	VMOVUPS 128(AX), Z2
@@ -1669,9 +1557,9 @@ while95:
 	MOVQ    SI, R13
 	MOVQ    R8, R14
 	TESTQ   R14, R14
-	JZ      end98
+	JZ      end86
 
-loop97:
+loop85:
 	VBROADCASTSS (R12), Z16
 	VBROADCASTSS (R12)(BX*1), Z17
 	VBROADCASTSS (R12)(BX*2), Z18
@@ -1699,9 +1587,9 @@ loop97:
 	ADDQ         $0x00000004, R12
 	ADDQ         DI, R13
 	DECQ         R14
-	JNZ          loop97
+	JNZ          loop85
 
-end98:
+end86:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
@@ -1721,64 +1609,12 @@ end98:
 	ADDQ    $0x00000100, AX
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, R9
-	JMP     while95
+	JMP     while83
 
-end96:
-while99:
-	CMPQ    R9, $0x00000020
-	JL      end100
-	VMOVUPS (AX), Z0
-	VMOVUPS 64(AX), Z1
-	VMOVUPS (AX)(CX*1), Z2
-	VMOVUPS 64(AX)(CX*1), Z3
-	VMOVUPS (AX)(CX*2), Z4
-	VMOVUPS 64(AX)(CX*2), Z5
-	VMOVUPS (AX)(R10*1), Z6
-	VMOVUPS 64(AX)(R10*1), Z7
-	MOVQ    DX, R12
-	MOVQ    SI, R13
-	MOVQ    R8, R14
-	TESTQ   R14, R14
-	JZ      end102
-
-loop101:
-	VBROADCASTSS (R12), Z8
-	VBROADCASTSS (R12)(BX*1), Z9
-	VBROADCASTSS (R12)(BX*2), Z10
-	VBROADCASTSS (R12)(R11*1), Z11
-	VMOVUPS      (R13), Z12
-	VFMADD231PS  Z8, Z12, Z0
-	VFMADD231PS  Z9, Z12, Z2
-	VFMADD231PS  Z10, Z12, Z4
-	VFMADD231PS  Z11, Z12, Z6
-	VMOVUPS      64(R13), Z12
-	VFMADD231PS  Z8, Z12, Z1
-	VFMADD231PS  Z9, Z12, Z3
-	VFMADD231PS  Z10, Z12, Z5
-	VFMADD231PS  Z11, Z12, Z7
-	ADDQ         $0x00000004, R12
-	ADDQ         DI, R13
-	DECQ         R14
-	JNZ          loop101
-
-end102:
-	VMOVUPS Z0, (AX)
-	VMOVUPS Z1, 64(AX)
-	VMOVUPS Z2, (AX)(CX*1)
-	VMOVUPS Z3, 64(AX)(CX*1)
-	VMOVUPS Z4, (AX)(CX*2)
-	VMOVUPS Z5, 64(AX)(CX*2)
-	VMOVUPS Z6, (AX)(R10*1)
-	VMOVUPS Z7, 64(AX)(R10*1)
-	ADDQ    $0x00000080, AX
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000020, R9
-	JMP     while99
-
-end100:
-while103:
+end84:
+while87:
 	CMPQ    R9, $0x00000010
-	JL      end104
+	JL      end88
 	VMOVUPS (AX), Z0
 	VMOVUPS (AX)(CX*1), Z1
 	VMOVUPS (AX)(CX*2), Z2
@@ -1787,9 +1623,9 @@ while103:
 	MOVQ    SI, R13
 	MOVQ    R8, R14
 	TESTQ   R14, R14
-	JZ      end106
+	JZ      end90
 
-loop105:
+loop89:
 	VBROADCASTSS (R12), Z4
 	VBROADCASTSS (R12)(BX*1), Z5
 	VBROADCASTSS (R12)(BX*2), Z6
@@ -1802,9 +1638,9 @@ loop105:
 	ADDQ         $0x00000004, R12
 	ADDQ         DI, R13
 	DECQ         R14
-	JNZ          loop105
+	JNZ          loop89
 
-end106:
+end90:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, (AX)(CX*1)
 	VMOVUPS Z2, (AX)(CX*2)
@@ -1812,11 +1648,11 @@ end106:
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, R9
-	JMP     while103
+	JMP     while87
 
-end104:
+end88:
 	TESTQ     R9, R9
-	JZ        end107
+	JZ        end91
 	ANDL      $0x0000000f, R9
 	MOVL      $0x0000ffff, R12
 	BZHIL     R9, R12, R12
@@ -1827,9 +1663,9 @@ end104:
 	VMOVUPS.Z (AX)(R10*1), K1, Z3
 	MOVQ      SI, R9
 	TESTQ     R8, R8
-	JZ        end109
+	JZ        end93
 
-loop108:
+loop92:
 	VBROADCASTSS (DX), Z4
 	VBROADCASTSS (DX)(BX*1), Z5
 	VBROADCASTSS (DX)(BX*2), Z6
@@ -1842,9 +1678,9 @@ loop108:
 	ADDQ         $0x00000004, DX
 	ADDQ         DI, R9
 	DECQ         R8
-	JNZ          loop108
+	JNZ          loop92
 
-end109:
+end93:
 	VMOVUPS Z0, K1, (AX)
 	VMOVUPS Z1, K1, (AX)(CX*1)
 	VMOVUPS Z2, K1, (AX)(CX*2)
@@ -1852,7 +1688,7 @@ end109:
 	ADDQ    $0x00000040, AX
 	ADDQ    $0x00000040, SI
 
-end107:
+end91:
 	VZEROUPPER
 	RET
 
@@ -1863,17 +1699,17 @@ TEXT ·dequantizeF16AVX512(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end111
+	JZ    end95
 
-loop110:
+loop94:
 	VCVTPH2PS (CX), Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	DECQ      DX
-	JNZ       loop110
+	JNZ       loop94
 
-end111:
+end95:
 	VZEROUPPER
 	RET
 
@@ -1891,9 +1727,9 @@ TEXT ·matVecF16AVX512(SB), NOSPLIT, $32-40
 	SHLQ $0x01, R8
 	LEAQ (R8)(R8*2), R9
 
-while112:
+while96:
 	CMPQ   DX, $0x00000004
-	JL     end113
+	JL     end97
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -1903,9 +1739,9 @@ while112:
 	MOVQ   SI, R12
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end115
+	JZ     end99
 
-loop114:
+loop98:
 	PREFETCHT0  2048(R12)
 	PREFETCHT0  2112(R12)
 	ADDQ        $0x00000080, R12
@@ -1920,11 +1756,11 @@ loop114:
 	ADDQ        $0x00000020, R11
 	ADDQ        $0x00000040, R10
 	DECQ        R13
-	JNZ         loop114
+	JNZ         loop98
 
-end115:
+end99:
 	TESTQ     $0x0000000f, BX
-	JZ        done116
+	JZ        done100
 	MOVL      BX, R12
 	ANDL      $0x0000000f, R12
 	MOVL      $0x0000ffff, R13
@@ -1938,64 +1774,64 @@ end115:
 	LEAQ      (R11), R10
 	ANDQ      $0x0000000f, R12
 	TESTQ     R12, R12
-	JZ        end118
+	JZ        end102
 
-loop117:
+loop101:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop117
+	JNZ     loop101
 
-end118:
+end102:
 	VCVTPH2PS   (SP), Z5
 	VFMADD231PS Z4, Z5, Z0
 	MOVQ        BX, R12
 	LEAQ        (R11)(R8*1), R10
 	ANDQ        $0x0000000f, R12
 	TESTQ       R12, R12
-	JZ          end120
+	JZ          end104
 
-loop119:
+loop103:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop119
+	JNZ     loop103
 
-end120:
+end104:
 	VCVTPH2PS   (SP), Z5
 	VFMADD231PS Z4, Z5, Z1
 	MOVQ        BX, R12
 	LEAQ        (R11)(R8*2), R10
 	ANDQ        $0x0000000f, R12
 	TESTQ       R12, R12
-	JZ          end122
+	JZ          end106
 
-loop121:
+loop105:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop121
+	JNZ     loop105
 
-end122:
+end106:
 	VCVTPH2PS   (SP), Z5
 	VFMADD231PS Z4, Z5, Z2
 	MOVQ        BX, R10
 	LEAQ        (R11)(R9*1), R11
 	ANDQ        $0x0000000f, R10
 	TESTQ       R10, R10
-	JZ          end124
+	JZ          end108
 
-loop123:
+loop107:
 	MOVWLZX -2(R11)(R10*2), R12
 	MOVW    R12, -2(SP)(R10*2)
 	DECQ    R10
-	JNZ     loop123
+	JNZ     loop107
 
-end124:
+end108:
 	VCVTPH2PS   (SP), Z5
 	VFMADD231PS Z4, Z5, Z3
 
-done116:
+done100:
 	VUNPCKHPS  Z1, Z0, Z4
 	VUNPCKLPS  Z1, Z0, Z0
 	VADDPS     Z4, Z0, Z0
@@ -2015,21 +1851,21 @@ done116:
 	LEAQ       (SI)(R8*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while112
+	JMP        while96
 
-end113:
-while125:
+end97:
+while109:
 	CMPQ   DX, $0x00000001
-	JL     end126
+	JL     end110
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R9
 	MOVQ   SI, R10
 	MOVQ   SI, R11
 	MOVQ   DI, R12
 	TESTQ  R12, R12
-	JZ     end128
+	JZ     end112
 
-loop127:
+loop111:
 	PREFETCHT0  2048(R11)
 	ADDQ        $0x00000020, R11
 	VCVTPH2PS   (R10), Z1
@@ -2037,11 +1873,11 @@ loop127:
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000040, R9
 	DECQ        R12
-	JNZ         loop127
+	JNZ         loop111
 
-end128:
+end112:
 	TESTQ     $0x0000000f, BX
-	JZ        done129
+	JZ        done113
 	MOVL      BX, R11
 	ANDL      $0x0000000f, R11
 	MOVL      $0x0000ffff, R12
@@ -2055,19 +1891,19 @@ end128:
 	LEAQ      (R10), R10
 	ANDQ      $0x0000000f, R9
 	TESTQ     R9, R9
-	JZ        end131
+	JZ        end115
 
-loop130:
+loop114:
 	MOVWLZX -2(R10)(R9*2), R11
 	MOVW    R11, -2(SP)(R9*2)
 	DECQ    R9
-	JNZ     loop130
+	JNZ     loop114
 
-end131:
+end115:
 	VCVTPH2PS   (SP), Z2
 	VFMADD231PS Z1, Z2, Z0
 
-done129:
+done113:
 	VUNPCKHPD     Z0, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVSHDUP     Z0, Z1
@@ -2080,9 +1916,9 @@ done129:
 	ADDQ          R8, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while125
+	JMP           while109
 
-end126:
+end110:
 	VZEROUPPER
 	RET
 
@@ -2093,18 +1929,18 @@ TEXT ·dequantizeBF16AVX512(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end133
+	JZ    end117
 
-loop132:
+loop116:
 	VPMOVZXWD (CX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000040, AX
 	DECQ      DX
-	JNZ       loop132
+	JNZ       loop116
 
-end133:
+end117:
 	VZEROUPPER
 	RET
 
@@ -2122,9 +1958,9 @@ TEXT ·matVecBF16AVX512(SB), NOSPLIT, $32-40
 	SHLQ $0x01, R8
 	LEAQ (R8)(R8*2), R9
 
-while134:
+while118:
 	CMPQ   DX, $0x00000004
-	JL     end135
+	JL     end119
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -2134,9 +1970,9 @@ while134:
 	MOVQ   SI, R12
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end137
+	JZ     end121
 
-loop136:
+loop120:
 	PREFETCHT0  2048(R12)
 	PREFETCHT0  2112(R12)
 	ADDQ        $0x00000080, R12
@@ -2155,11 +1991,11 @@ loop136:
 	ADDQ        $0x00000020, R11
 	ADDQ        $0x00000040, R10
 	DECQ        R13
-	JNZ         loop136
+	JNZ         loop120
 
-end137:
+end121:
 	TESTQ     $0x0000000f, BX
-	JZ        done138
+	JZ        done122
 	MOVL      BX, R12
 	ANDL      $0x0000000f, R12
 	MOVL      $0x0000ffff, R13
@@ -2173,15 +2009,15 @@ end137:
 	LEAQ      (R11), R10
 	ANDQ      $0x0000000f, R12
 	TESTQ     R12, R12
-	JZ        end140
+	JZ        end124
 
-loop139:
+loop123:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop139
+	JNZ     loop123
 
-end140:
+end124:
 	VPMOVZXWD   (SP), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z0
@@ -2189,15 +2025,15 @@ end140:
 	LEAQ        (R11)(R8*1), R10
 	ANDQ        $0x0000000f, R12
 	TESTQ       R12, R12
-	JZ          end142
+	JZ          end126
 
-loop141:
+loop125:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop141
+	JNZ     loop125
 
-end142:
+end126:
 	VPMOVZXWD   (SP), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z1
@@ -2205,15 +2041,15 @@ end142:
 	LEAQ        (R11)(R8*2), R10
 	ANDQ        $0x0000000f, R12
 	TESTQ       R12, R12
-	JZ          end144
+	JZ          end128
 
-loop143:
+loop127:
 	MOVWLZX -2(R10)(R12*2), R13
 	MOVW    R13, -2(SP)(R12*2)
 	DECQ    R12
-	JNZ     loop143
+	JNZ     loop127
 
-end144:
+end128:
 	VPMOVZXWD   (SP), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z2
@@ -2221,20 +2057,20 @@ end144:
 	LEAQ        (R11)(R9*1), R11
 	ANDQ        $0x0000000f, R10
 	TESTQ       R10, R10
-	JZ          end146
+	JZ          end130
 
-loop145:
+loop129:
 	MOVWLZX -2(R11)(R10*2), R12
 	MOVW    R12, -2(SP)(R10*2)
 	DECQ    R10
-	JNZ     loop145
+	JNZ     loop129
 
-end146:
+end130:
 	VPMOVZXWD   (SP), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z3
 
-done138:
+done122:
 	VUNPCKHPS  Z1, Z0, Z4
 	VUNPCKLPS  Z1, Z0, Z0
 	VADDPS     Z4, Z0, Z0
@@ -2254,21 +2090,21 @@ done138:
 	LEAQ       (SI)(R8*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while134
+	JMP        while118
 
-end135:
-while147:
+end119:
+while131:
 	CMPQ   DX, $0x00000001
-	JL     end148
+	JL     end132
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R9
 	MOVQ   SI, R10
 	MOVQ   SI, R11
 	MOVQ   DI, R12
 	TESTQ  R12, R12
-	JZ     end150
+	JZ     end134
 
-loop149:
+loop133:
 	PREFETCHT0  2048(R11)
 	ADDQ        $0x00000020, R11
 	VPMOVZXWD   (R10), Z1
@@ -2277,11 +2113,11 @@ loop149:
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000040, R9
 	DECQ        R12
-	JNZ         loop149
+	JNZ         loop133
 
-end150:
+end134:
 	TESTQ     $0x0000000f, BX
-	JZ        done151
+	JZ        done135
 	MOVL      BX, R11
 	ANDL      $0x0000000f, R11
 	MOVL      $0x0000ffff, R12
@@ -2295,20 +2131,20 @@ end150:
 	LEAQ      (R10), R10
 	ANDQ      $0x0000000f, R9
 	TESTQ     R9, R9
-	JZ        end153
+	JZ        end137
 
-loop152:
+loop136:
 	MOVWLZX -2(R10)(R9*2), R11
 	MOVW    R11, -2(SP)(R9*2)
 	DECQ    R9
-	JNZ     loop152
+	JNZ     loop136
 
-end153:
+end137:
 	VPMOVZXWD   (SP), Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z1, Z2, Z0
 
-done151:
+done135:
 	VUNPCKHPD     Z0, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVSHDUP     Z0, Z1
@@ -2321,9 +2157,9 @@ done151:
 	ADDQ          R8, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while147
+	JMP           while131
 
-end148:
+end132:
 	VZEROUPPER
 	RET
 
@@ -2335,9 +2171,9 @@ TEXT ·dequantizeQ4_0AVX512(SB), NOSPLIT, $0-24
 	MOVQ    blocks+16(FP), DX
 	VMOVUPS centred<>+0(SB), Z0
 	TESTQ   DX, DX
-	JZ      end155
+	JZ      end139
 
-loop154:
+loop138:
 	VPBROADCASTW (CX), Y1
 	VCVTPH2PS    Y1, Z1
 	VMULPS       Z0, Z1, Z1
@@ -2350,9 +2186,9 @@ loop154:
 	ADDQ         $0x00000012, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          loop154
+	JNZ          loop138
 
-end155:
+end139:
 	VZEROUPPER
 	RET
 
@@ -2387,9 +2223,9 @@ TEXT ·matVecQ4_0AVX512(SB), NOSPLIT, $0-40
 	LEAQ    (DI)(DI*2), R8
 	VMOVUPS centred<>+0(SB), Z0
 
-while156:
+while140:
 	CMPQ   DX, $0x00000004
-	JL     end157
+	JL     end141
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -2399,9 +2235,9 @@ while156:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end159
+	JZ     end143
 
-loop158:
+loop142:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	ADDQ         $0x00000048, R11
@@ -2444,9 +2280,9 @@ loop158:
 	ADDQ         $0x00000012, R10
 	ADDQ         $0x00000080, R9
 	DECQ         R12
-	JNZ          loop158
+	JNZ          loop142
 
-end159:
+end143:
 	VUNPCKHPS  Z2, Z1, Z5
 	VUNPCKLPS  Z2, Z1, Z1
 	VADDPS     Z5, Z1, Z1
@@ -2466,23 +2302,23 @@ end159:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while156
+	JMP        while140
 
-end157:
+end141:
 	VMOVUPS centred<>+0(SB), Z0
 
-while160:
+while144:
 	CMPQ   DX, $0x00000001
-	JL     end161
+	JL     end145
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end163
+	JZ     end147
 
-loop162:
+loop146:
 	PREFETCHT0   2048(R10)
 	ADDQ         $0x00000012, R10
 	VPBROADCASTW (R9), Y2
@@ -2497,9 +2333,9 @@ loop162:
 	ADDQ         $0x00000012, R9
 	ADDQ         $0x00000080, R8
 	DECQ         R11
-	JNZ          loop162
+	JNZ          loop146
 
-end163:
+end147:
 	VUNPCKHPD     Z1, Z1, Z2
 	VADDPS        Z2, Z1, Z1
 	VMOVSHDUP     Z1, Z2
@@ -2512,9 +2348,9 @@ end163:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while160
+	JMP           while144
 
-end161:
+end145:
 	VZEROUPPER
 	RET
 
@@ -2526,9 +2362,9 @@ TEXT ·dequantizeQ4_1AVX512(SB), NOSPLIT, $0-24
 	MOVQ    blocks+16(FP), DX
 	VMOVUPS counting<>+0(SB), Z0
 	TESTQ   DX, DX
-	JZ      end165
+	JZ      end149
 
-loop164:
+loop148:
 	VPBROADCASTD (CX), Y1
 	VCVTPH2PS    Y1, Z1
 	VMOVSLDUP    Z1, Z2
@@ -2543,9 +2379,9 @@ loop164:
 	ADDQ         $0x00000014, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          loop164
+	JNZ          loop148
 
-end165:
+end149:
 	VZEROUPPER
 	RET
 
@@ -2580,9 +2416,9 @@ TEXT ·matVecQ4_1AVX512(SB), NOSPLIT, $0-40
 	LEAQ    (DI)(DI*2), R8
 	VMOVUPS counting<>+0(SB), Z0
 
-while166:
+while150:
 	CMPQ   DX, $0x00000004
-	JL     end167
+	JL     end151
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -2592,9 +2428,9 @@ while166:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end169
+	JZ     end153
 
-loop168:
+loop152:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	ADDQ         $0x00000050, R11
@@ -2645,9 +2481,9 @@ loop168:
 	ADDQ         $0x00000014, R10
 	ADDQ         $0x00000080, R9
 	DECQ         R12
-	JNZ          loop168
+	JNZ          loop152
 
-end169:
+end153:
 	VUNPCKHPS  Z2, Z1, Z5
 	VUNPCKLPS  Z2, Z1, Z1
 	VADDPS     Z5, Z1, Z1
@@ -2667,23 +2503,23 @@ end169:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while166
+	JMP        while150
 
-end167:
+end151:
 	VMOVUPS counting<>+0(SB), Z0
 
-while170:
+while154:
 	CMPQ   DX, $0x00000001
-	JL     end171
+	JL     end155
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end173
+	JZ     end157
 
-loop172:
+loop156:
 	PREFETCHT0   2048(R10)
 	ADDQ         $0x00000014, R10
 	VPBROADCASTD (R9), Y2
@@ -2700,9 +2536,9 @@ loop172:
 	ADDQ         $0x00000014, R9
 	ADDQ         $0x00000080, R8
 	DECQ         R11
-	JNZ          loop172
+	JNZ          loop156
 
-end173:
+end157:
 	VUNPCKHPD     Z1, Z1, Z2
 	VADDPS        Z2, Z1, Z1
 	VMOVSHDUP     Z1, Z2
@@ -2715,9 +2551,9 @@ end173:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while170
+	JMP           while154
 
-end171:
+end155:
 	VZEROUPPER
 	RET
 
@@ -2728,9 +2564,9 @@ TEXT ·dequantizeQ8_0AVX512(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  blocks+16(FP), DX
 	TESTQ DX, DX
-	JZ    end175
+	JZ    end159
 
-loop174:
+loop158:
 	VPBROADCASTW (CX), Y0
 	VCVTPH2PS    Y0, Z0
 	VPMOVSXBD    2(CX), Z1
@@ -2744,9 +2580,9 @@ loop174:
 	ADDQ         $0x00000022, CX
 	ADDQ         $0x00000080, AX
 	DECQ         DX
-	JNZ          loop174
+	JNZ          loop158
 
-end175:
+end159:
 	VZEROUPPER
 	RET
 
@@ -2762,9 +2598,9 @@ TEXT ·matVecQ8_0AVX512(SB), NOSPLIT, $0-40
 	IMUL3Q $0x00000022, BX, DI
 	LEAQ   (DI)(DI*2), R8
 
-while176:
+while160:
 	CMPQ   DX, $0x00000004
-	JL     end177
+	JL     end161
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -2774,9 +2610,9 @@ while176:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end179
+	JZ     end163
 
-loop178:
+loop162:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	PREFETCHT0   2176(R11)
@@ -2824,9 +2660,9 @@ loop178:
 	ADDQ         $0x00000022, R10
 	ADDQ         $0x00000080, R9
 	DECQ         R12
-	JNZ          loop178
+	JNZ          loop162
 
-end179:
+end163:
 	VUNPCKHPS  Z1, Z0, Z4
 	VUNPCKLPS  Z1, Z0, Z0
 	VADDPS     Z4, Z0, Z0
@@ -2846,21 +2682,21 @@ end179:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while176
+	JMP        while160
 
-end177:
-while180:
+end161:
+while164:
 	CMPQ   DX, $0x00000001
-	JL     end181
+	JL     end165
 	VXORPS Z0, Z0, Z0
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end183
+	JZ     end167
 
-loop182:
+loop166:
 	PREFETCHT0   2048(R10)
 	ADDQ         $0x00000022, R10
 	VPBROADCASTW (R9), Y1
@@ -2876,9 +2712,9 @@ loop182:
 	ADDQ         $0x00000022, R9
 	ADDQ         $0x00000080, R8
 	DECQ         R11
-	JNZ          loop182
+	JNZ          loop166
 
-end183:
+end167:
 	VUNPCKHPD     Z0, Z0, Z1
 	VADDPS        Z1, Z0, Z0
 	VMOVSHDUP     Z0, Z1
@@ -2891,9 +2727,9 @@ end183:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while180
+	JMP           while164
 
-end181:
+end165:
 	VZEROUPPER
 	RET
 
@@ -2905,9 +2741,9 @@ TEXT ·dequantizeQ4_KAVX512(SB), NOSPLIT, $64-24
 	MOVQ    blocks+16(FP), DX
 	VMOVUPS counting<>+0(SB), Z0
 	TESTQ   DX, DX
-	JZ      end185
+	JZ      end169
 
-loop184:
+loop168:
 	VPBROADCASTD (CX), X1
 	VCVTPH2PS    X1, Y1
 	VMOVSLDUP    Y1, Y2
@@ -3020,9 +2856,9 @@ loop184:
 	ADDQ         $0x00000090, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
-	JNZ          loop184
+	JNZ          loop168
 
-end185:
+end169:
 	VZEROUPPER
 	RET
 
@@ -3039,9 +2875,9 @@ TEXT ·matVecQ4_KAVX512(SB), NOSPLIT, $256-40
 	LEAQ    (DI)(DI*2), R8
 	VMOVUPS counting<>+0(SB), Z0
 
-while186:
+while170:
 	CMPQ   DX, $0x00000004
-	JL     end187
+	JL     end171
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -3051,9 +2887,9 @@ while186:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end189
+	JZ     end173
 
-loop188:
+loop172:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	PREFETCHT0   2176(R11)
@@ -3503,9 +3339,9 @@ loop188:
 	ADDQ         $0x00000090, R10
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          loop188
+	JNZ          loop172
 
-end189:
+end173:
 	VUNPCKHPS  Z2, Z1, Z5
 	VUNPCKLPS  Z2, Z1, Z1
 	VADDPS     Z5, Z1, Z1
@@ -3525,23 +3361,23 @@ end189:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while186
+	JMP        while170
 
-end187:
+end171:
 	VMOVUPS counting<>+0(SB), Z0
 
-while190:
+while174:
 	CMPQ   DX, $0x00000001
-	JL     end191
+	JL     end175
 	VXORPS Z1, Z1, Z1
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end193
+	JZ     end177
 
-loop192:
+loop176:
 	PREFETCHT0   2048(R10)
 	PREFETCHT0   2112(R10)
 	PREFETCHT0   2176(R10)
@@ -3658,9 +3494,9 @@ loop192:
 	ADDQ         $0x00000090, R9
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          loop192
+	JNZ          loop176
 
-end193:
+end177:
 	VUNPCKHPD     Z1, Z1, Z2
 	VADDPS        Z2, Z1, Z1
 	VMOVSHDUP     Z1, Z2
@@ -3673,9 +3509,9 @@ end193:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while190
+	JMP           while174
 
-end191:
+end175:
 	VZEROUPPER
 	RET
 
@@ -3689,9 +3525,9 @@ TEXT ·dequantizeQ6_KAVX512(SB), NOSPLIT, $96-24
 	VMOVUPS c30303030<>+0(SB), Z1
 	VMOVUPS c20202020<>+0(SB), Z2
 	TESTQ   DX, DX
-	JZ      end195
+	JZ      end179
 
-loop194:
+loop178:
 	VPBROADCASTW 208(CX), X3
 	VCVTPH2PS    X3, Y3
 	VPMOVSXBD    192(CX), Y4
@@ -3851,9 +3687,9 @@ loop194:
 	ADDQ         $0x000000d2, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
-	JNZ          loop194
+	JNZ          loop178
 
-end195:
+end179:
 	VZEROUPPER
 	RET
 
@@ -3926,9 +3762,9 @@ TEXT ·matVecQ6_KAVX512(SB), NOSPLIT, $384-40
 	VMOVUPS c30303030<>+0(SB), Z1
 	VMOVUPS c20202020<>+0(SB), Z2
 
-while196:
+while180:
 	CMPQ   DX, $0x00000004
-	JL     end197
+	JL     end181
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -3938,9 +3774,9 @@ while196:
 	MOVQ   SI, R11
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     end199
+	JZ     end183
 
-loop198:
+loop182:
 	PREFETCHT0   2048(R11)
 	PREFETCHT0   2112(R11)
 	PREFETCHT0   2176(R11)
@@ -4583,9 +4419,9 @@ loop198:
 	ADDQ         $0x000000d2, R10
 	ADDQ         $0x00000400, R9
 	DECQ         R12
-	JNZ          loop198
+	JNZ          loop182
 
-end199:
+end183:
 	VUNPCKHPS  Z4, Z3, Z7
 	VUNPCKLPS  Z4, Z3, Z3
 	VADDPS     Z7, Z3, Z3
@@ -4605,25 +4441,25 @@ end199:
 	LEAQ       (SI)(DI*4), SI
 	ADDQ       $0x00000010, AX
 	SUBQ       $0x00000004, DX
-	JMP        while196
+	JMP        while180
 
-end197:
+end181:
 	VMOVUPS c0f0f0f0f<>+0(SB), Z0
 	VMOVUPS c30303030<>+0(SB), Z1
 	VMOVUPS c20202020<>+0(SB), Z2
 
-while200:
+while184:
 	CMPQ   DX, $0x00000001
-	JL     end201
+	JL     end185
 	VXORPS Z3, Z3, Z3
 	MOVQ   CX, R8
 	MOVQ   SI, R9
 	MOVQ   SI, R10
 	MOVQ   BX, R11
 	TESTQ  R11, R11
-	JZ     end203
+	JZ     end187
 
-loop202:
+loop186:
 	PREFETCHT0   2048(R10)
 	PREFETCHT0   2112(R10)
 	PREFETCHT0   2176(R10)
@@ -4788,9 +4624,9 @@ loop202:
 	ADDQ         $0x000000d2, R9
 	ADDQ         $0x00000400, R8
 	DECQ         R11
-	JNZ          loop202
+	JNZ          loop186
 
-end203:
+end187:
 	VUNPCKHPD     Z3, Z3, Z4
 	VADDPS        Z4, Z3, Z3
 	VMOVSHDUP     Z3, Z4
@@ -4803,9 +4639,9 @@ end203:
 	ADDQ          DI, SI
 	ADDQ          $0x00000004, AX
 	SUBQ          $0x00000001, DX
-	JMP           while200
+	JMP           while184
 
-end201:
+end185:
 	VZEROUPPER
 	RET
 
@@ -4822,18 +4658,18 @@ TEXT ·softmaxAVX512(SB), NOSPLIT, $0-32
 	MOVQ         CX, BX
 	SHRQ         $0x04, BX
 	TESTQ        BX, BX
-	JZ           end205
+	JZ           end189
 
-loop204:
+loop188:
 	VMOVUPS (AX)(DX*1), Z4
 	VMAXPS  Z4, Z3, Z3
 	ADDQ    $0x00000040, DX
 	DECQ    BX
-	JNZ     loop204
+	JNZ     loop188
 
-end205:
+end189:
 	TESTQ     $0x0000000f, CX
-	JZ        end206
+	JZ        end190
 	MOVL      CX, BX
 	ANDL      $0x0000000f, BX
 	MOVL      $0x0000ffff, SI
@@ -4843,7 +4679,7 @@ end205:
 	VBLENDMPS Z4, Z2, K1, Z4
 	VMAXPS    Z4, Z3, Z3
 
-end206:
+end190:
 	VEXTRACTF64X4 $0x01, Z3, Y2
 	VMAXPS        Y2, Y3, Y2
 	VEXTRACTF128  $0x01, Y2, X3
@@ -4857,16 +4693,16 @@ end206:
 	VMOVSS        X1, newMax+24(FP)
 	VMOVD         X1, DX
 	CMPL          DX, $0xff800000
-	JEQ           none207
+	JEQ           none191
 	VBROADCASTSS  X1, Z1
 	VXORPS        Z2, Z2, Z2
 	XORQ          DX, DX
 	MOVQ          CX, BX
 	SHRQ          $0x04, BX
 	TESTQ         BX, BX
-	JZ            end209
+	JZ            end193
 
-loop208:
+loop192:
 	VMOVUPS      (AX)(DX*1), Z3
 	VMULPS       Z0, Z3, Z3
 	VSUBPS       Z1, Z3, Z3
@@ -4900,11 +4736,11 @@ loop208:
 	VADDPS       Z3, Z2, Z2
 	ADDQ         $0x00000040, DX
 	DECQ         BX
-	JNZ          loop208
+	JNZ          loop192
 
-end209:
+end193:
 	TESTQ        $0x0000000f, CX
-	JZ           end210
+	JZ           end194
 	ANDL         $0x0000000f, CX
 	MOVL         $0x0000ffff, BX
 	BZHIL        CX, BX, BX
@@ -4942,7 +4778,7 @@ end209:
 	VMOVAPS.Z    Z3, K1, Z3
 	VADDPS       Z3, Z2, Z2
 
-end210:
+end194:
 	VUNPCKHPD     Z2, Z2, Z0
 	VADDPS        Z0, Z2, Z2
 	VMOVSHDUP     Z2, Z0
@@ -4955,30 +4791,30 @@ end210:
 	VZEROUPPER
 	RET
 
-none207:
+none191:
 	VXORPS Z0, Z0, Z0
 	XORQ   DX, DX
 	MOVQ   CX, BX
 	SHRQ   $0x04, BX
 	TESTQ  BX, BX
-	JZ     end212
+	JZ     end196
 
-loop211:
+loop195:
 	VMOVUPS Z0, (AX)(DX*1)
 	ADDQ    $0x00000040, DX
 	DECQ    BX
-	JNZ     loop211
+	JNZ     loop195
 
-end212:
+end196:
 	TESTQ   $0x0000000f, CX
-	JZ      end213
+	JZ      end197
 	ANDL    $0x0000000f, CX
 	MOVL    $0x0000ffff, BX
 	BZHIL   CX, BX, BX
 	KMOVW   BX, K1
 	VMOVUPS Z0, K1, (AX)(DX*1)
 
-end213:
+end197:
 	VMOVSS X0, sum+28(FP)
 	VZEROUPPER
 	RET
@@ -5247,9 +5083,9 @@ TEXT ·swiGLUAVX512(SB), NOSPLIT, $0-24
 	MOVQ    DX, SI
 	SHRQ    $0x04, SI
 	TESTQ   SI, SI
-	JZ      end215
+	JZ      end199
 
-loop214:
+loop198:
 	VMOVUPS      (AX)(BX*1), Z2
 	VXORPS       Z1, Z2, Z3
 	VMOVUPS      c42b20000<>+0(SB), Z4
@@ -5285,11 +5121,11 @@ loop214:
 	VMOVUPS      Z2, (AX)(BX*1)
 	ADDQ         $0x00000040, BX
 	DECQ         SI
-	JNZ          loop214
+	JNZ          loop198
 
-end215:
+end199:
 	TESTQ        $0x0000000f, DX
-	JZ           end216
+	JZ           end200
 	ANDL         $0x0000000f, DX
 	MOVL         $0x0000ffff, SI
 	BZHIL        DX, SI, SI
@@ -5328,7 +5164,7 @@ end215:
 	VMULPS       Z0, Z2, Z2
 	VMOVUPS      Z2, K1, (AX)(BX*1)
 
-end216:
+end200:
 	VZEROUPPER
 	RET
 
@@ -5366,9 +5202,9 @@ TEXT ·rmsNormAVX512(SB), NOSPLIT, $0-36
 	MOVQ   BX, R8
 	SHRQ   $0x06, DI
 	TESTQ  DI, DI
-	JZ     end218
+	JZ     end202
 
-loop217:
+loop201:
 	VMOVUPS     (SI), Z4
 	VFMADD231PS Z4, Z4, Z0
 	VMOVUPS     64(SI), Z4
@@ -5379,26 +5215,26 @@ loop217:
 	VFMADD231PS Z4, Z4, Z3
 	ADDQ        $0x00000100, SI
 	DECQ        DI
-	JNZ         loop217
+	JNZ         loop201
 
-end218:
+end202:
 	ANDQ  $0x0000003f, R8
 	XORQ  DI, DI
 	MOVQ  R8, R9
 	SHRQ  $0x04, R9
 	TESTQ R9, R9
-	JZ    end220
+	JZ    end204
 
-loop219:
+loop203:
 	VMOVUPS     (SI)(DI*1), Z4
 	VFMADD231PS Z4, Z4, Z0
 	ADDQ        $0x00000040, DI
 	DECQ        R9
-	JNZ         loop219
+	JNZ         loop203
 
-end220:
+end204:
 	TESTQ       $0x0000000f, R8
-	JZ          end221
+	JZ          end205
 	ANDL        $0x0000000f, R8
 	MOVL        $0x0000ffff, R9
 	BZHIL       R8, R9, R9
@@ -5406,7 +5242,7 @@ end220:
 	VMOVUPS.Z   (SI)(DI*1), K1, Z4
 	VFMADD231PS Z4, Z4, Z0
 
-end221:
+end205:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z3, Z2, Z2
 	VADDPS        Z2, Z0, Z0
@@ -5430,9 +5266,9 @@ end221:
 	MOVQ          BX, DI
 	SHRQ          $0x04, DI
 	TESTQ         DI, DI
-	JZ            end223
+	JZ            end207
 
-loop222:
+loop206:
 	VMOVUPS (CX)(SI*1), Z4
 	VMULPS  Z0, Z4, Z4
 	VMOVUPS (DX)(SI*1), Z1
@@ -5440,11 +5276,11 @@ loop222:
 	VMOVUPS Z4, (AX)(SI*1)
 	ADDQ    $0x00000040, SI
 	DECQ    DI
-	JNZ     loop222
+	JNZ     loop206
 
-end223:
+end207:
 	TESTQ     $0x0000000f, BX
-	JZ        end224
+	JZ        end208
 	ANDL      $0x0000000f, BX
 	MOVL      $0x0000ffff, DI
 	BZHIL     BX, DI, DI
@@ -5455,7 +5291,7 @@ end223:
 	VMULPS    Z1, Z4, Z4
 	VMOVUPS   Z4, K1, (AX)(SI*1)
 
-end224:
+end208:
 	VZEROUPPER
 	RET
 
@@ -5477,9 +5313,9 @@ TEXT ·peakAVX512(SB), NOSPLIT, $0-8
 	VXORPS Z11, Z11, Z11
 	VXORPS Z12, Z12, Z12
 	TESTQ  AX, AX
-	JZ     end226
+	JZ     end210
 
-loop225:
+loop209:
 	VFMADD231PS Z12, Z12, Z0
 	VFMADD231PS Z12, Z12, Z1
 	VFMADD231PS Z12, Z12, Z2
@@ -5493,8 +5329,8 @@ loop225:
 	VFMADD231PS Z12, Z12, Z10
 	VFMADD231PS Z12, Z12, Z11
 	DECQ        AX
-	JNZ         loop225
+	JNZ         loop209
 
-end226:
+end210:
 	VZEROUPPER
 	RET

@@ -135,11 +135,8 @@ func (s *isa) accumulate(m int) {
 		ADDQ(imm(s.bytes()*width), v)
 	}
 	widths := []int{4, 1}
-	if s.lanes == 16 {
-		widths = []int{4, 2, 1} // the scores of a block of keys are two vectors
-	}
 	if m == 1 {
-		widths = append([]int{8}, widths...) // as many sums in flight
+		widths = []int{8, 4, 1} // as many sums in flight
 	}
 	for _, width := range widths {
 		while(dim, width*s.lanes, func() { columns(width, nil) })
