@@ -44,23 +44,10 @@ func (t Tensor) Floats() []float32 {
 		case tensor.BF16:
 			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.Data[2*i:])) << 16)
 		case tensor.F16:
-			out[i] = fromHalf(binary.LittleEndian.Uint16(t.Data[2*i:]))
+			out[i] = tensor.FromHalf(binary.LittleEndian.Uint16(t.Data[2*i:]))
 		}
 	}
 	return out
-}
-
-// fromHalf expands a number of half precision.
-func fromHalf(h uint16) float32 {
-	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
-	switch exponent {
-	case 0: // zero, or a number below the normal ones
-		v := float32(fraction) / (1 << 24)
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 31: // infinite, or none
-		return math.Float32frombits(sign | 255<<23 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
 }
 
 // File is an open file, mapped into memory and checked whole.

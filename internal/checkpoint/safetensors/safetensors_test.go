@@ -75,7 +75,7 @@ func TestHalf(t *testing.T) {
 		if h>>15 == 1 {
 			want = -want
 		}
-		got := float64(fromHalf(uint16(h)))
+		got := float64(tensor.FromHalf(uint16(h)))
 		if got != want && !(math.IsNaN(got) && math.IsNaN(want)) || math.Signbit(got) != math.Signbit(want) && got == 0 {
 			t.Fatalf("%04x: %v, want %v", h, got, want)
 		}

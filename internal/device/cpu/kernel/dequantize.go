@@ -48,7 +48,7 @@ func eachBlock(t tensor.Type, dst []float32, src []byte, block func(dst []float3
 }
 
 // half reads one IEEE 754 half-precision number.
-func half(b []byte) float32 { return halfValue(binary.LittleEndian.Uint16(b)) }
+func half(b []byte) float32 { return tensor.FromHalf(binary.LittleEndian.Uint16(b)) }
 
 // The low nibbles of a block of 32 are its first 16 weights, the high ones the
 // last 16.

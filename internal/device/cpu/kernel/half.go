@@ -1,6 +1,10 @@
 package kernel
 
-import "math"
+import (
+	"math"
+
+	"github.com/flashback-lm/flashback/internal/tensor"
+)
 
 // halfOf rounds to the nearest number of half precision, ties to even, as
 // VCVTPS2PH does. What is too big becomes infinite.
@@ -22,17 +26,6 @@ func halfOf(x float32) uint16 {
 	return sign | uint16(b>>13)
 }
 
-// halfValue is the number of half precision with those bits.
-func halfValue(h uint16) float32 {
-	bits := uint32(h)
-	sign, rest := bits&0x8000<<16, bits&0x7fff<<13
-	if rest >= 0x7c00<<13 { // infinite or not a number
-		return math.Float32frombits(sign | infinite | rest)
-	}
-	// The exponents' biases differ by 112; the product is exact, subnormals too.
-	return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(rest)*0x1p112))
-}
-
 func toHalf(dst []uint16, src []float32) {
 	dst = dst[:len(src)]
 	for i, v := range src {
@@ -43,6 +36,6 @@ func toHalf(dst []uint16, src []float32) {
 func fromHalf(dst []float32, src []uint16) {
 	dst = dst[:len(src)]
 	for i, h := range src {
-		dst[i] = halfValue(h)
+		dst[i] = tensor.FromHalf(h)
 	}
 }

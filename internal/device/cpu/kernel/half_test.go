@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 // TestHalves holds the plain conversions to the definition: every half, and
@@ -25,7 +27,7 @@ func TestHalves(t *testing.T) {
 		for _, sign := range []uint16{0, 0x8000} {
 			h := sign | uint16(i)
 			v := float32(value(h))
-			if got := halfValue(h); bits(got) != bits(v) {
+			if got := tensor.FromHalf(h); bits(got) != bits(v) {
 				t.Fatalf("%04x = %v, want %v", h, got, v)
 			}
 			if got := halfOf(v); got != h {
@@ -49,11 +51,11 @@ func TestHalves(t *testing.T) {
 	}
 	for _, inf := range []int{1, -1} {
 		x := float32(math.Inf(inf))
-		if got := halfValue(halfOf(x)); got != x {
+		if got := tensor.FromHalf(halfOf(x)); got != x {
 			t.Errorf("%v becomes %v", x, got)
 		}
 	}
-	if got := halfValue(halfOf(float32(math.NaN()))); got == got {
+	if got := tensor.FromHalf(halfOf(float32(math.NaN()))); got == got {
 		t.Errorf("NaN becomes %v", got)
 	}
 }
@@ -68,7 +70,7 @@ func checkHalves(set *Set, rng *rand.Rand) error {
 		case 0:
 			x[i] = math.Float32frombits(rng.Uint32()) // anything
 		case 1:
-			x[i] = halfValue(uint16(rng.Uint32())) + float32(rng.IntN(3)-1)*0x1p-25
+			x[i] = tensor.FromHalf(uint16(rng.Uint32())) + float32(rng.IntN(3)-1)*0x1p-25
 		default:
 			x[i] = float32(rng.NormFloat64() * 10)
 		}
@@ -76,7 +78,7 @@ func checkHalves(set *Set, rng *rand.Rand) error {
 	halves := asUint16(mem[1].bytes(2 * n))
 	set.ToHalf(halves, x)
 	for i, v := range x {
-		if want := halfOf(v); halves[i] != want && (v == v || halfValue(halves[i]) == halfValue(halves[i])) {
+		if want := halfOf(v); halves[i] != want && (v == v || tensor.FromHalf(halves[i]) == tensor.FromHalf(halves[i])) {
 			return fmt.Errorf("n=%d: %v becomes %04x, want %04x", n, v, halves[i], want)
 		}
 	}
@@ -85,7 +87,7 @@ func checkHalves(set *Set, rng *rand.Rand) error {
 	}
 	set.FromHalf(x, halves)
 	for i, h := range halves {
-		if want := halfValue(h); !sameBit(x[i], want) {
+		if want := tensor.FromHalf(h); !sameBit(x[i], want) {
 			return fmt.Errorf("n=%d: %04x = %v, want %v", n, h, x[i], want)
 		}
 	}

@@ -1,5 +1,7 @@
 package kernel
 
+import "github.com/flashback-lm/flashback/internal/tensor"
+
 // matMulInt8 keeps the sums in out: an f32 is the same in memory.
 func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
 	if rows == 0 {
@@ -17,7 +19,7 @@ func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Pan
 			}
 			for b := range w.Cols / blockColumns {
 				w.coding.get(group[b*size:], r, &blk)
-				scale, offset := halfValue(blk.scale), halfValue(blk.offset)
+				scale, offset := tensor.FromHalf(blk.scale), tensor.FromHalf(blk.offset)
 				for i := range rows {
 					codes, blocks := q.rows(firstRow+i, 1)
 					sum := dotInt8(&blk.codes, codes[b*blockColumns:]) - zero*blocks[b].Sum

@@ -55,13 +55,13 @@ func TestRepack(t *testing.T) {
 				switch m.Type {
 				case tensor.Q4_0, tensor.Q4_1, tensor.Q8_0:
 				case tensor.Q4_K: // scale · 15 and minimum to 11 bits each
-					step := math.Abs(float64(halfValue(blk.scale)))
-					tolerance = 0x1p-11*(15*step+math.Abs(float64(halfValue(blk.offset)))) + 16*0x1p-25
+					step := math.Abs(float64(tensor.FromHalf(blk.scale)))
+					tolerance = 0x1p-11*(15*step+math.Abs(float64(tensor.FromHalf(blk.offset)))) + 16*0x1p-25
 				default: // half a code, and where a scale rounded down cuts the greatest off
 					tolerance = most/254*1.001 + 127*math.Max(0x1p-25, most/127*0x1p-11)
 				}
 				for j, w := range part {
-					got := float64(float32(float64(halfValue(blk.scale))*float64(int32(blk.codes[j])-p.coding.zero()) + float64(halfValue(blk.offset))))
+					got := float64(float32(float64(tensor.FromHalf(blk.scale))*float64(int32(blk.codes[j])-p.coding.zero()) + float64(tensor.FromHalf(blk.offset))))
 					if math.Abs(got-float64(w)) > tolerance {
 						t.Fatalf("%v: [%d, %d] = %v, want %v ± %v", m.Type, i, b*blockColumns+j, got, w, tolerance)
 					}
@@ -247,7 +247,7 @@ func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
 		var blk rowBlock
 		n := p.coding.blockBytes()
 		p.coding.get(p.groups(j/GroupRows, j/GroupRows+1)[b*n:], j%GroupRows, &blk)
-		scale, offset := float64(halfValue(blk.scale)), float64(halfValue(blk.offset))
+		scale, offset := float64(tensor.FromHalf(blk.scale)), float64(tensor.FromHalf(blk.offset))
 		for c, u := range blk.codes {
 			x := float64(blocks[b].Scale) * float64(codes[b*blockColumns+c])
 			want += x * (scale*float64(int32(u)-p.coding.zero()) + offset)

@@ -229,7 +229,7 @@ func (b *rowBlock) round(w []float32) {
 		}
 	}
 	b.scale = halfOf(most / 127)
-	scale := halfValue(b.scale)
+	scale := tensor.FromHalf(b.scale)
 	for i, v := range w {
 		code := 0.0
 		if scale > 0 {

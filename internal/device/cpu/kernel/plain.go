@@ -108,7 +108,7 @@ func accumulateHalf(acc []float32, lda int, p []float32, ldp int, v []uint16, m,
 		row := acc[i*lda:][:dim]
 		for j, weight := range p[i*ldp:][:n] {
 			for d, h := range v[j*dim:][:dim] {
-				row[d] += float32(weight * halfValue(h))
+				row[d] += float32(weight * tensor.FromHalf(h))
 			}
 		}
 	}
