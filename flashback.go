@@ -176,9 +176,7 @@ func (e *Engine) options(r Request) (ralm.Options, error) {
 		o.Sink = *r.Sink
 	}
 	if r.Adapter != nil {
-		if m := r.Adapter.Info().Marks; m != nil {
-			o.Marks = &ralm.Marks{Left: m.Left, Right: m.Right}
-		}
+		o.Marks = (*ralm.Marks)(r.Adapter.Info().Marks)
 	}
 	o.ExcludeIDs, o.ExcludeTitles = r.ExcludeIDs, r.ExcludeTitles
 	o.Stop = r.Stop

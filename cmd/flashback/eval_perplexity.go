@@ -207,10 +207,7 @@ func (f *evalPerplexityFlags) loadAdapters(e *engine.Engine, rows []eval.Row) (m
 			return nil, nil, err
 		}
 		loaded[name] = a
-		known[name] = eval.Adapter{Digest: a.Digest()}
-		if m := a.Marks(); m != nil {
-			known[name] = eval.Adapter{Digest: a.Digest(), Marks: &ralm.Marks{Left: m.Left, Right: m.Right}}
-		}
+		known[name] = eval.Adapter{Digest: a.Digest(), Marks: (*ralm.Marks)(a.Marks())}
 	}
 	for _, r := range rows {
 		if r.Adapter != "" && loaded[r.Adapter] == nil {

@@ -53,6 +53,23 @@ func Rename(from, path string) error {
 	return nil
 }
 
+// NewDir makes the directory dir with the files that fill puts into the one that it
+// is given, whole or not at all. What stands at dir, unless it is empty, is an error.
+func NewDir(dir string, fill func(fresh string) error) error {
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)                      // nothing is left there after the rename
+	if err := os.Chmod(fresh, 0o755); err != nil { // MkdirTemp gives 0700
+		return err
+	}
+	if err := fill(fresh); err != nil {
+		return err
+	}
+	return Rename(fresh, dir)
+}
+
 // WriteBytes writes b to path.
 func WriteBytes(path string, b []byte) error {
 	return Write(path, func(w io.Writer) error {

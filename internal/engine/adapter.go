@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,11 +152,8 @@ func (e *Engine) OpenAdapter(dir string) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	if base := a.Info.Base; base != "" {
-		if digest := e.weights.Digest(); digest != base {
-			return nil, fmt.Errorf("%s: trained on a base model with the digest %.12s…, and this model's is %.12s…: use the model it was trained on (%s)",
-				dir, base, digest, cmp.Or(a.Config.Base, "its recipe may name it"))
-		}
+	if err := a.CheckBase(e.weights.Digest); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return e.LoadAdapter(a)
 }

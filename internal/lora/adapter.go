@@ -1,9 +1,11 @@
 package lora
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"math"
 	"math/rand/v2"
@@ -126,6 +128,21 @@ func (w *Weights) Row(token int32) []float32 {
 		return nil
 	}
 	return w.Rows[i].Embedding
+}
+
+// CheckBase returns an error where the adapter was trained on another base model than
+// the one with the digest, which is only computed if the adapter knows its own: PEFT's
+// files do not say.
+func (a *Adapter) CheckBase(digest func() string) error {
+	want := a.Info.Base
+	if want == "" {
+		return nil
+	}
+	if is := digest(); is != want {
+		return fmt.Errorf("trained on a base model with the digest %.12s…, and this model's is %.12s…: use the model it was trained on (%s)",
+			want, is, cmp.Or(a.Config.Base, "its recipe may name it"))
+	}
+	return nil
 }
 
 // Digest is a hash of all that an adapter does to a model: two adapters with the

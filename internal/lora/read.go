@@ -157,11 +157,11 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, m []string, c *peftConfig) er
 	if target < 0 {
 		return fmt.Errorf("the base model has no projection %q", clip(m[2]))
 	}
-	rank, err := c.rankOf(module(layer, target))
+	rank, err := c.rankOf(Module(layer, target))
 	if err != nil {
 		return err
 	}
-	alpha, err := c.alphaOf(module(layer, target))
+	alpha, err := c.alphaOf(Module(layer, target))
 	if err != nil {
 		return err
 	}
@@ -258,7 +258,7 @@ func (a *Adapter) complete(c *peftConfig) error {
 			}
 			has[t] = true
 			if f.A == nil || f.B == nil {
-				return fmt.Errorf("%s has one of lora_A and lora_B only", module(i, Target(t)))
+				return fmt.Errorf("%s has one of lora_A and lora_B only", Module(i, Target(t)))
 			}
 		}
 	}
@@ -274,7 +274,7 @@ func (a *Adapter) complete(c *peftConfig) error {
 		}
 		for i := range a.Layers {
 			if a.Layers[i][t] == nil {
-				return fmt.Errorf("%s is a target of %s and has no factors", module(i, t), configFile)
+				return fmt.Errorf("%s is a target of %s and has no factors", Module(i, t), configFile)
 			}
 		}
 	}

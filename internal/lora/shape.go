@@ -1,6 +1,9 @@
 package lora
 
-import "fmt"
+import (
+	"fmt"
+	"iter"
+)
 
 // Shape is what an adapter must know of its base model.
 type Shape struct {
@@ -32,8 +35,8 @@ var modules = [Targets]string{
 	"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
 }
 
-// module returns PEFT's name of a projection within the base model.
-func module(layer int, t Target) string {
+// Module returns Hugging Face's name of a projection, model.layers.N.….
+func Module(layer int, t Target) string {
 	return fmt.Sprintf("model.layers.%d.%s", layer, modules[t])
 }
 
@@ -52,22 +55,29 @@ func ParseTarget(name string) (Target, error) {
 // (2i, 2i+1), Hugging Face rows half a head apart, (i, i+d/2).
 func rotated(t Target) bool { return t == Q || t == K }
 
-// theirRow returns the row of Hugging Face's order that stands at our row.
-func theirRow(row, headDim int) int {
-	head, at := row/headDim*headDim, row%headDim
-	return head + at%2*(headDim/2) + at/2
+// order goes through the rows of a projection: each in the model's order, with its
+// place in Hugging Face's.
+func (s Shape) order(t Target, rows int) iter.Seq2[int, int] {
+	return func(yield func(ours, theirs int) bool) {
+		for row := range rows {
+			theirs := row
+			if rotated(t) {
+				head, at := row/s.HeadDim*s.HeadDim, row%s.HeadDim
+				theirs = head + at%2*(s.HeadDim/2) + at/2
+			}
+			if !yield(row, theirs) {
+				return
+			}
+		}
+	}
 }
 
 // FromHuggingFace returns the rows [rows, width] of a projection in the model's
 // order, from Hugging Face's.
 func (s Shape) FromHuggingFace(t Target, rows []float32, width int) []float32 {
 	out := make([]float32, len(rows))
-	for i := range len(rows) / width {
-		from := i
-		if rotated(t) {
-			from = theirRow(i, s.HeadDim)
-		}
-		copy(out[i*width:(i+1)*width], rows[from*width:])
+	for ours, theirs := range s.order(t, len(rows)/width) {
+		copy(out[ours*width:(ours+1)*width], rows[theirs*width:])
 	}
 	return out
 }
@@ -75,12 +85,8 @@ func (s Shape) FromHuggingFace(t Target, rows []float32, width int) []float32 {
 // ToHuggingFace is the reverse of FromHuggingFace.
 func (s Shape) ToHuggingFace(t Target, rows []float32, width int) []float32 {
 	out := make([]float32, len(rows))
-	for i := range len(rows) / width {
-		to := i
-		if rotated(t) {
-			to = theirRow(i, s.HeadDim)
-		}
-		copy(out[to*width:(to+1)*width], rows[i*width:])
+	for ours, theirs := range s.order(t, len(rows)/width) {
+		copy(out[theirs*width:(theirs+1)*width], rows[ours*width:])
 	}
 	return out
 }

@@ -33,29 +33,22 @@ func Write(dir string, a *Adapter) (err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(fresh)                      // nothing is left there after the rename
-	if err := os.Chmod(fresh, 0o755); err != nil { // MkdirTemp gives 0700
-		return err
-	}
-	for name, data := range files {
-		if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
-			return err
+	old := ""
+	defer func() { os.RemoveAll(old) }() // nothing where none was there
+	return atomicfile.NewDir(dir, func(fresh string) error {
+		for name, data := range files {
+			if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
+				return err
+			}
 		}
-	}
-	if entries != nil {
+		if entries == nil {
+			return nil
+		}
 		// A directory cannot be renamed over another that is not empty. Where the
 		// program dies between the two renames, the old one stands beside it.
-		old := fresh + ".old"
-		if err := os.Rename(dir, old); err != nil {
-			return err
-		}
-		defer os.RemoveAll(old)
-	}
-	return atomicfile.Rename(fresh, dir)
+		old = fresh + ".old"
+		return os.Rename(dir, old)
+	})
 }
 
 // files returns the adapter's files by name.
@@ -101,7 +94,7 @@ func (a *Adapter) tensors() []safetensors.Tensor {
 			if f == nil {
 				continue
 			}
-			name := prefix + module(i, Target(t))
+			name := prefix + Module(i, Target(t))
 			all = append(all,
 				safetensors.F32(name+".lora_A.weight", f.A, f.Rank, f.In),
 				safetensors.F32(name+".lora_B.weight", a.Shape.ToHuggingFace(Target(t), f.B, f.Rank), f.Out, f.Rank))
@@ -125,14 +118,14 @@ func (a *Adapter) config() map[string]any {
 				continue
 			}
 			if f.Rank != c.Rank {
-				ranks[module(i, Target(t))] = f.Rank
+				ranks[Module(i, Target(t))] = f.Rank
 			}
 			if f.Scale != c.Scale(f.Rank, c.Alpha) {
 				alpha := float64(f.Scale) * float64(f.Rank)
 				if c.RSLoRA {
 					alpha = float64(f.Scale) * math.Sqrt(float64(f.Rank))
 				}
-				alphas[module(i, Target(t))] = alpha
+				alphas[Module(i, Target(t))] = alpha
 			}
 		}
 	}

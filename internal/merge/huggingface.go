@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/flashback-lm/flashback/internal/atomicfile"
@@ -28,26 +27,16 @@ func (m *Merger) WriteHuggingFace(dir string, t tensor.Type) error {
 	if err != nil {
 		return err
 	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(fresh)                      // nothing is left there after the rename
-	if err := os.Chmod(fresh, 0o755); err != nil { // MkdirTemp gives 0700
-		return err
-	}
-	for name, data := range files {
-		if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
-			return err
+	return atomicfile.NewDir(dir, func(fresh string) error {
+		for name, data := range files {
+			if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
+				return err
+			}
 		}
-	}
-	err = atomicfile.Write(filepath.Join(fresh, "model.safetensors"), func(w io.Writer) error {
-		return safetensors.Encode(w, tensors, map[string]string{"format": "pt"})
+		return atomicfile.Write(filepath.Join(fresh, "model.safetensors"), func(w io.Writer) error {
+			return safetensors.Encode(w, tensors, map[string]string{"format": "pt"})
+		})
 	})
-	if err != nil {
-		return err
-	}
-	return atomicfile.Rename(fresh, dir)
 }
 
 // theirTensors returns the weights under Hugging Face's names and in its order of rows.

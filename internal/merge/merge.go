@@ -29,11 +29,8 @@ func New(base *model.Model, a *lora.Adapter) (*Merger, error) {
 	if a.Info.Activated {
 		return nil, errors.New("the adapter is activated: it leaves the context as the base model computes it, so it cannot be merged; use it with --adapter")
 	}
-	if want := a.Info.Base; want != "" {
-		if digest := base.Digest(); digest != want {
-			return nil, fmt.Errorf("the adapter was trained on a base model with the digest %.12s…, and %s has %.12s…: name the model it was trained on (%s)",
-				want, base.Path, digest, cmp.Or(a.Config.Base, "its recipe may name it"))
-		}
+	if err := a.CheckBase(base.Digest); err != nil {
+		return nil, err
 	}
 	m := &Merger{base: base, adapter: a, tied: base.Head.Name == base.Embedding.Name}
 	if err := m.nameTokens(); err != nil {

@@ -48,11 +48,7 @@ func (m *Merger) list() error {
 			if f != nil && (f.In != stored.Cols || f.Out != stored.Rows) {
 				return fmt.Errorf("the adapter changes %s by [%d, %d], and the model's is [%d, %d]", stored.Name, f.Out, f.In, stored.Rows, stored.Cols)
 			}
-			module := "self_attn."
-			if lora.Target(t) >= lora.Gate {
-				module = "mlp."
-			}
-			theirs := block + module + lora.Target(t).String() + ".weight"
+			theirs := lora.Module(i, lora.Target(t)) + ".weight"
 			m.parts = append(m.parts, part{stored: stored, theirs: theirs, target: lora.Target(t), linear: true, factor: f})
 		}
 	}

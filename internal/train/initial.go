@@ -27,8 +27,8 @@ func (m *Model) Continue(dir, base string, r Recipe) (*lora.Adapter, Recipe, err
 	if err != nil {
 		return nil, r, err
 	}
-	if a.Info.Base != "" && a.Info.Base != base {
-		return nil, r, fmt.Errorf("%s: is an adapter of another model than this one", dir)
+	if err := a.CheckBase(func() string { return base }); err != nil {
+		return nil, r, fmt.Errorf("%s: %w", dir, err)
 	}
 	r.Rank, r.Alpha, r.RSLoRA, r.Targets = a.Config.Rank, a.Config.Alpha, a.Config.RSLoRA, a.Config.Targets
 	r.Marks = a.Info.Marks != nil

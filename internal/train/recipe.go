@@ -120,6 +120,9 @@ func (r Recipe) Check() error {
 	return nil
 }
 
+// suffix is what names of projections may end in.
+const suffix = "_proj"
+
 // Targets are projections, written as q,k,v,o,gate,up,down.
 type Targets []lora.Target
 
@@ -127,8 +130,8 @@ type Targets []lora.Target
 func ParseTargets(s string) (Targets, error) {
 	var chosen [lora.Targets]bool
 	for name := range strings.SplitSeq(s, ",") {
-		t, ok := parseTarget(strings.TrimSpace(name))
-		if !ok {
+		t, err := lora.ParseTarget(strings.TrimSuffix(strings.TrimSpace(name), suffix) + suffix)
+		if err != nil {
 			return nil, fmt.Errorf("unknown projection %q: use some of q,k,v,o,gate,up,down", name)
 		}
 		chosen[t] = true
@@ -142,20 +145,11 @@ func ParseTargets(s string) (Targets, error) {
 	return targets, nil
 }
 
-func parseTarget(name string) (lora.Target, bool) {
-	for t := range lora.Targets {
-		if name == t.String() || name+"_proj" == t.String() {
-			return t, true
-		}
-	}
-	return 0, false
-}
-
 // String returns the names, comma separated.
 func (t Targets) String() string {
 	var names []string
 	for _, target := range t {
-		names = append(names, strings.TrimSuffix(target.String(), "_proj"))
+		names = append(names, strings.TrimSuffix(target.String(), suffix))
 	}
 	return strings.Join(names, ",")
 }
