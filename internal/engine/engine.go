@@ -106,12 +106,9 @@ func KVShape(c model.Config, compute Compute) kvcache.Shape {
 
 // New returns an engine for the weights, which it reads but does not own.
 func New(w *model.Weights, opt Options) (*Engine, error) {
-	set := kernel.Best()
-	if opt.Kernels != "" {
-		var err error
-		if set, err = kernel.Named(opt.Kernels); err != nil {
-			return nil, err
-		}
+	set, err := kernel.Choose(opt.Kernels)
+	if err != nil {
+		return nil, err
 	}
 	if opt.Threads <= 0 {
 		opt.Threads = runtime.GOMAXPROCS(0)
@@ -165,11 +162,7 @@ func newCore(w *model.Weights, set *kernel.Set, compute Compute, threads, batch 
 		mu:      new(sync.Mutex),
 		headIn:  make([]float32, headRows*c.Hidden),
 	}
-	norm := func(m tensor.Matrix) nn.Norm {
-		scale := make([]float32, m.Cols)
-		set.Dequantize(m.Type, scale, m.Data)
-		return nn.Norm{Scale: scale, Eps: c.NormEps}
-	}
+	norm := func(m tensor.Matrix) nn.Norm { return nn.NewNorm(set, m, c.NormEps) }
 	var work errgroup.Group
 	work.SetLimit(threads)
 	linear := func(to *nn.Linear, m tensor.Matrix) {

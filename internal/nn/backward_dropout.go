@@ -19,10 +19,10 @@ type Dropout struct {
 func (p Dropout) factors(dst []float32, layer int, t lora.Target, row int) {
 	keep := float32(1 / (1 - p.P))
 	limit := uint64(math.Round(p.P * (1 << 16)))
-	state := mix(mix(p.Seed+uint64(layer)) + uint64(t)<<32 + uint64(row))
+	state := Mix(Mix(p.Seed+uint64(layer)) + uint64(t)<<32 + uint64(row))
 	for len(dst) > 0 {
 		state += 0x9e3779b97f4a7c15 // SplitMix64 (Steele, Lea and Flood 2014)
-		bits := mix(state)
+		bits := Mix(state)
 		n := min(4, len(dst))
 		for i := range dst[:n] {
 			dst[i] = keep
@@ -34,8 +34,8 @@ func (p Dropout) factors(dst []float32, layer int, t lora.Target, row int) {
 	}
 }
 
-// mix is the finaliser of SplitMix64.
-func mix(z uint64) uint64 {
+// Mix is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
+func Mix(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31

@@ -32,6 +32,13 @@ type Norm struct {
 	Eps   float32
 }
 
+// NewNorm returns the norm whose scale [1, width] is stored.
+func NewNorm(set *kernel.Set, stored tensor.Matrix, eps float32) Norm {
+	scale := make([]float32, stored.Cols)
+	set.Dequantize(stored.Type, scale, stored.Data)
+	return Norm{Scale: scale, Eps: eps}
+}
+
 // Block is one block of the llama family: attention with rotary positions and
 // grouped queries, then a SwiGLU feed-forward, each behind a norm and added to
 // the residual stream.

@@ -53,12 +53,9 @@ const defaultTapeBytes = 3 << 29
 // NewModel returns a trainer's view of the weights, which it reads but does not
 // own. threads ≤ 0 is one a core; kernels "" is the fastest compute path.
 func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
-	set := kernel.Best()
-	if kernels != "" {
-		var err error
-		if set, err = kernel.Named(kernels); err != nil {
-			return nil, err
-		}
+	set, err := kernel.Choose(kernels)
+	if err != nil {
+		return nil, err
 	}
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -73,11 +70,7 @@ func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
 		blocks:    make([]nn.Tuned, len(w.Layers)),
 		tapes:     make([]nn.Tape, len(w.Layers)),
 	}
-	norm := func(v tensor.Matrix) nn.Norm {
-		scale := make([]float32, v.Cols)
-		set.Dequantize(v.Type, scale, v.Data)
-		return nn.Norm{Scale: scale, Eps: c.NormEps}
-	}
+	norm := func(v tensor.Matrix) nn.Norm { return nn.NewNorm(set, v, c.NormEps) }
 	for i, l := range w.Layers {
 		m.blocks[i] = nn.Tuned{Layer: i, Block: &nn.Block{
 			AttnNorm: norm(l.AttnNorm), FFNorm: norm(l.FFNorm),
@@ -171,8 +164,8 @@ func (m *Model) open(p *Packed, a *lora.Weights, activated bool, drop Dropout) e
 	m.last = resize(m.last, n*c.Hidden)
 	for i, t := range p.tokens {
 		x := m.last[i*c.Hidden : (i+1)*c.Hidden]
-		if row := rowOf(a, t); row != nil {
-			copy(x, row.Embedding)
+		if row := a.Row(t); row != nil {
+			copy(x, row)
 		} else if t >= 0 && int(t) < c.Vocab {
 			m.set.Dequantize(m.weights.Embedding.Type, x, m.weights.Embedding.Row(int(t)))
 		} else {
@@ -182,16 +175,6 @@ func (m *Model) open(p *Packed, a *lora.Weights, activated bool, drop Dropout) e
 	for _, t := range p.targets {
 		if t.token < 0 || int(t.token) >= c.Vocab {
 			return fmt.Errorf("target token %d is not in the model's vocabulary of %d", t.token, c.Vocab)
-		}
-	}
-	return nil
-}
-
-// rowOf returns the adapter's embedding of a token; nil if it has none.
-func rowOf(a *lora.Weights, token int32) *lora.Row {
-	for i := range a.Rows {
-		if a.Rows[i].Token == token {
-			return &a.Rows[i]
 		}
 	}
 	return nil
@@ -301,8 +284,8 @@ func (m *Model) backward(ctx context.Context, p *Packed, into *lora.Weights, low
 	}
 	hidden := m.weights.Config.Hidden
 	for i, t := range p.tokens {
-		if row := rowOf(into, t); row != nil && i >= m.pass.From {
-			m.set.Add(row.Embedding, m.slope[i*hidden:(i+1)*hidden])
+		if row := into.Row(t); row != nil && i >= m.pass.From {
+			m.set.Add(row, m.slope[i*hidden:(i+1)*hidden])
 		}
 	}
 	return nil

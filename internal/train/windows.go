@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/nn"
 )
 
 // Windows are what a run trains on, or is validated by, in their order.
@@ -30,10 +31,5 @@ func dropoutSeed(seed uint64, step, window int) uint64 {
 	return mix(mix(mix(seed)+uint64(step)) + uint64(window))
 }
 
-// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
+// mix is a step of SplitMix64.
+func mix(x uint64) uint64 { return nn.Mix(x + 0x9e3779b97f4a7c15) }

@@ -12,6 +12,14 @@ func Sets() []*Set { return append(assemblySets(), plain) }
 // Best returns the fastest set of this processor.
 func Best() *Set { return Sets()[0] }
 
+// Choose returns the set of that name; "" is the fastest of this processor.
+func Choose(name string) (*Set, error) {
+	if name == "" {
+		return Best(), nil
+	}
+	return Named(name)
+}
+
 // Names are the names of all sets, on whatever processor.
 var Names = []string{"amx", "avx512vnni", "avx512", "avx2", "go"}
 
