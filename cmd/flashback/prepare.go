@@ -3,14 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -123,10 +120,6 @@ func (f *prepareFlags) run(cmd *cobra.Command, docs []string) error {
 		return err
 	}
 	defer index.Close()
-	digest, err := indexDigest(f.index)
-	if err != nil {
-		return err
-	}
 	if cut := index.Info().Tokenizer; cut != "" && cut != tokenizer.Digest() {
 		return fmt.Errorf("%s was cut with the tokens of another model than %s: name that model with --model, or index again", f.index, f.model)
 	}
@@ -151,7 +144,7 @@ func (f *prepareFlags) run(cmd *cobra.Command, docs []string) error {
 	}
 	p := examples.Preparation{
 		Plan: plan, Tokenizer: tokenizer, Retriever: index, Threads: cmp.Or(f.threads, runtime.GOMAXPROCS(0)),
-		Header: examples.Header{Tokenizer: tokenizer.Digest(), Vocab: tokenizer.Size(), Index: digest},
+		Header: examples.Header{Tokenizer: tokenizer.Digest(), Vocab: tokenizer.Size(), Index: index.Digest()},
 	}
 	bar := progress.New(cmd.ErrOrStderr(), "preparing windows", int64(total), false)
 	stats, err := p.Run(cmd.Context(), f.output, training, f.validation, validation, func() { bar.Add(1) })
@@ -192,16 +185,6 @@ func interrupted(err error, output string) error {
 		return fmt.Errorf("stopped; the same command goes on with what %s.partial has", output)
 	}
 	return err
-}
-
-// indexDigest identifies the state of an index: its manifest names all its files.
-func indexDigest(dir string) (string, error) {
-	manifest, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(manifest)
-	return hex.EncodeToString(sum[:8]), nil
 }
 
 // exportTo writes the examples as JSON lines, compressed as the name says.

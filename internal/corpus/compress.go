@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// decompress opens r by the extension of name and returns name without it.
-func decompress(r io.Reader, name string) (io.ReadCloser, string, error) {
+// Decompress opens r by the extension of name and returns name without it.
+func Decompress(r io.Reader, name string) (io.ReadCloser, string, error) {
 	ext := path.Ext(name)
 	switch strings.ToLower(ext) {
 	case ".gz":

@@ -121,7 +121,7 @@ func readFile(path, source string, fields Fields, named bool, yield func(Documen
 		return fail(err)
 	}
 	defer file.Close()
-	r, name, err := decompress(file, source)
+	r, name, err := Decompress(file, source)
 	if err != nil {
 		return fail(err)
 	}

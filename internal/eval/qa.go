@@ -12,8 +12,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
+	"github.com/flashback-lm/flashback/internal/corpus"
 )
 
 // Question is a question with its right answers.
@@ -33,20 +32,11 @@ func ReadQuestions(path string, limit int) ([]Question, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var r io.Reader = f
-	switch {
-	case strings.HasSuffix(path, ".zst"):
-		z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, err
-		}
-		defer z.Close()
-		r = z
-	case strings.HasSuffix(path, ".gz"):
-		if r, err = gzip.NewReader(f); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+	r, _, err := corpus.Decompress(f, path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	defer r.Close()
 	questions, err := parseQuestions(r, limit)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

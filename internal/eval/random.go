@@ -3,7 +3,6 @@ package eval
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
 
 	"github.com/flashback-lm/flashback/internal/retrieve"
 )
@@ -34,7 +33,7 @@ func (ps *Passages) draw(k int, w Window, context int) ([]retrieve.Passage, erro
 		if err != nil {
 			return nil, fmt.Errorf("drawing passage %d: %w", n, err)
 		}
-		if p.ID == w.Document || strings.HasPrefix(p.ID, w.Document+"#") || w.Title != "" && p.Title == w.Title {
+		if p.Of(w.Document) || w.Title != "" && p.Title == w.Title {
 			continue
 		}
 		p.Score = 1

@@ -19,11 +19,6 @@ func (s *Set) Export(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		for j := range window.Strides {
-			if st := &window.Strides[j]; st.Passages == nil {
-				st.Passages = []Passage{} // a list in JSON too, not null
-			}
-		}
 		if err := out.Encode(window); err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func decodeWindow(b []byte) (Window, error) {
 	d := decoder{b: b}
 	w := Window{Document: d.string(), Tokens: d.tokens()}
 	for range d.count() {
-		s := Stride{Context: int(d.uvarint(math.MaxInt32))}
+		s := Stride{Context: int(d.uvarint(math.MaxInt32)), Passages: []Passage{}} // a list in JSON too, not null
 		for range d.count() {
 			s.Passages = append(s.Passages, Passage{ID: d.string(), Score: d.float(), Tokens: d.tokens()})
 		}

@@ -20,11 +20,14 @@ func Outside(ctx context.Context, r Retriever, text string, k int, id, title str
 			return nil, err
 		}
 		all := len(found) < q.K
-		found = slices.DeleteFunc(found, func(p Passage) bool {
-			return p.ID == id || strings.HasPrefix(p.ID, id+"#")
-		})
+		found = slices.DeleteFunc(found, func(p Passage) bool { return p.Of(id) })
 		if all || len(found) >= k {
 			return found[:min(k, len(found))], nil
 		}
 	}
+}
+
+// Of reports whether the passage is the document with this id, or a chunk of it.
+func (p Passage) Of(document string) bool {
+	return p.ID == document || strings.HasPrefix(p.ID, document+"#")
 }

@@ -9,6 +9,7 @@ package bm25
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -145,6 +146,10 @@ func (x *Index) Info() Info {
 	}
 	return info
 }
+
+// Digest identifies the state of the index: the manifest names all its files with
+// their checksums.
+func (x *Index) Digest() string { return hex.EncodeToString(x.manifest.digest[:8]) }
 
 // Retrieve implements retrieve.Retriever.
 func (x *Index) Retrieve(ctx context.Context, q retrieve.Query) ([]retrieve.Passage, error) {

@@ -2,10 +2,12 @@ package bm25
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,6 +38,8 @@ type manifest struct {
 	Overlap      int           `json:"overlap,omitempty"`
 	Tokenizer    string        `json:"tokenizer,omitempty"` // digest of the one that passages were cut with
 	Segments     []segmentInfo `json:"segments"`
+
+	digest []byte // SHA-256 of the file that it was read from
 }
 
 // envelope guards a manifest with the CRC-32C of its compact form.
@@ -62,9 +66,13 @@ func readManifest(dir string) (*manifest, error) {
 	} else if info.Size() > maxManifest {
 		return nil, damagedf(path, "%d bytes are too many for a manifest", info.Size())
 	}
+	sum := sha256.New()
 	var e envelope
-	if err := json.NewDecoder(f).Decode(&e); err != nil {
+	if err := json.NewDecoder(io.TeeReader(f, sum)).Decode(&e); err != nil {
 		return nil, damagedf(path, "%v", err)
+	}
+	if _, err := io.Copy(sum, f); err != nil {
+		return nil, err
 	}
 	var version struct{ Format int }
 	if err := json.Unmarshal(e.Manifest, &version); err != nil {
@@ -80,7 +88,7 @@ func readManifest(dir string) (*manifest, error) {
 	if crc32.Checksum(compact.Bytes(), castagnoli) != e.Sum {
 		return nil, damagedf(path, "its checksum is wrong")
 	}
-	m := &manifest{}
+	m := &manifest{digest: sum.Sum(nil)}
 	if err := json.Unmarshal(e.Manifest, m); err != nil {
 		return nil, damagedf(path, "%v", err)
 	}
