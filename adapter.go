@@ -28,6 +28,9 @@ func (e *Engine) LoadAdapter(dir string) (*Adapter, error) {
 // Info returns what the adapter was trained for.
 func (a *Adapter) Info() AdapterInfo { return a.loaded.Source().Info }
 
+// Digest returns the digest of the adapter's content, which names it whatever its directory.
+func (a *Adapter) Digest() string { return a.loaded.Digest() }
+
 // defaults fills what the request leaves open with what its adapter was trained for.
 func (r Request) defaults(retriever bool) Request {
 	if r.Adapter == nil {

@@ -8,7 +8,6 @@ import (
 	"hash"
 	"io"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -151,9 +150,13 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer e.Close()
-	loaded, adapters, err := f.loadAdapters(e, rows)
+	loaded, err := openNamed(f.adapters, rows, e.OpenAdapter)
 	if err != nil {
 		return err
+	}
+	adapters := map[string]eval.Adapter{}
+	for name, a := range loaded {
+		adapters[name] = eval.Adapter{Digest: a.Digest(), Marks: (*ralm.Marks)(a.Marks())}
 	}
 	evaluation := &eval.Evaluation{
 		NewSequence: func(r eval.Row) eval.Sequence {
@@ -191,30 +194,6 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 		err = errInterrupted
 	}
 	return errors.Join(err, f.report(cmd.OutOrStdout(), eval.Summarise(log, rows, windows, pairs)), f.export(evaluation, windows, log))
-}
-
-// loadAdapters loads the adapters that --adapter names, and checks that rows name no
-// others.
-func (f *evalPerplexityFlags) loadAdapters(e *engine.Engine, rows []eval.Row) (map[string]*engine.Adapter, map[string]eval.Adapter, error) {
-	loaded, known := map[string]*engine.Adapter{}, map[string]eval.Adapter{}
-	for _, named := range f.adapters {
-		name, dir, ok := strings.Cut(named, "=")
-		if !ok || !eval.AdapterName(name) || loaded[name] != nil {
-			return nil, nil, usagef("--adapter %q: give NAME=DIR, each name once", named)
-		}
-		a, err := e.OpenAdapter(dir)
-		if err != nil {
-			return nil, nil, err
-		}
-		loaded[name] = a
-		known[name] = eval.Adapter{Digest: a.Digest(), Marks: (*ralm.Marks)(a.Marks())}
-	}
-	for _, r := range rows {
-		if r.Adapter != "" && loaded[r.Adapter] == nil {
-			return nil, nil, usagef("row %s names an adapter: say where it is with --adapter %s=DIR", r, r.Adapter)
-		}
-	}
-	return loaded, known, nil
 }
 
 // openIndex opens the index, or that of the corpus, which it makes if need be.

@@ -23,7 +23,7 @@ type evalQAFlags struct {
 	model               modelFlags
 	data, index, output string
 	system              string
-	rows                []string
+	rows, adapters      []string
 	limit, tokens       int
 }
 
@@ -38,14 +38,16 @@ without case, punctuation and articles, the best over all right answers.
 
 FILE is .jsonl, perhaps .gz or .zst, a question a line: "question" and "answers",
 a list, perhaps an "id". A row is a placement and its options, as in
-'flashback eval perplexity'; none is the closed book. Intervals are of a
+'flashback eval perplexity'; none is the closed book. Rows with an adapter show
+passages between its marks, if it has them. Intervals are of a
 bootstrap over the questions.
 
 With -o each answer is kept as a line of JSON, and the command goes on where an
 earlier run with the same settings stopped.`,
 		Example: `  flashback index qa_passages.jsonl.zst -o qa.index
   flashback eval qa --data qa_nq.jsonl.zst --index qa.index --limit 200 -o answers.jsonl
-  flashback eval qa --data questions.jsonl --index qa.index --rows none,virtual:k=2,append:echo=16`,
+  flashback eval qa --data questions.jsonl --index qa.index --rows none,virtual:k=2,append:echo=16
+  flashback eval qa --data questions.jsonl --index qa.index --adapter mine=runs/mine --rows append,append:adapter=mine`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -54,6 +56,7 @@ earlier run with the same settings stopped.`,
 	fs.StringVar(&f.data, "data", "", "the `FILE` of questions")
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fs.StringSliceVar(&f.rows, "rows", []string{"none", "prepend", "virtual", "append"}, "rows to measure")
+	fs.StringArrayVar(&f.adapters, "adapter", nil, "an adapter that rows may name, `NAME=DIR` (repeatable)")
 	fs.IntVar(&f.limit, "limit", 200, "questions to ask; 0: all")
 	fs.IntVar(&f.tokens, "tokens", 32, "tokens of an answer at most")
 	fs.StringVar(&f.system, "system", qaSystem, "the system `MESSAGE`; empty: the model's own")
@@ -81,6 +84,9 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 		if r.Sink >= 0 {
 			return usagef("row %s: a chat begins with its template's token", r)
 		}
+		if r.Random {
+			return usagef("row %s: a chat takes the best passages", r)
+		}
 	}
 	if err := f.model.check(); err != nil {
 		return err
@@ -96,17 +102,26 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer engine.Close()
+	adapters, err := openNamed(f.adapters, rows, engine.LoadAdapter)
+	if err != nil {
+		return err
+	}
+	digests := map[string]string{}
+	for name, a := range adapters {
+		digests[name] = a.Digest()
+	}
 	answers, err := eval.OpenAnswers(f.output, struct {
 		Model, Compute, Data, Index, System string
 		Tokens                              int
-	}{filepath.Base(engine.Info().Model), engine.Info().Compute, filepath.Base(f.data), filepath.Base(f.index), f.system, f.tokens})
+		Adapters                            map[string]string `json:",omitempty"` // digests by name
+	}{filepath.Base(engine.Info().Model), engine.Info().Compute, filepath.Base(f.data), filepath.Base(f.index), f.system, f.tokens, digests})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, answers.Close()) }()
 	bar := progress.New(cmd.ErrOrStderr(), "asking", int64(len(questions)), false)
 	err = answers.Ask(cmd.Context(), rows, questions, func(ctx context.Context, r eval.Row, question string) (string, []string, error) {
-		return f.ask(ctx, engine, r, question)
+		return f.ask(ctx, engine, adapters[r.Adapter], r, question)
 	}, func() { bar.Add(1) })
 	bar.Finish()
 	if errors.Is(err, context.Canceled) {
@@ -115,12 +130,12 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 	return errors.Join(err, answers.Markdown(cmd.OutOrStdout(), rows, questions))
 }
 
-// ask asks one question in a chat of its own. Passages are looked up once, with the
-// question.
-func (f *evalQAFlags) ask(ctx context.Context, engine *flashback.Engine, row eval.Row, question string) (string, []string, error) {
+// ask asks one question in a chat of its own, with the row's adapter, if it has one.
+// Passages are looked up once, with the question.
+func (f *evalQAFlags) ask(ctx context.Context, engine *flashback.Engine, a *flashback.Adapter, row eval.Row, question string) (string, []string, error) {
 	chat := engine.NewChat(f.system)
 	defer chat.Close()
-	r := flashback.Request{Placement: row.Placement.Name, Passages: row.K, Stride: f.tokens, MaxTokens: f.tokens, Stop: []string{"\n"}}
+	r := flashback.Request{Adapter: a, Placement: row.Placement.Name, Passages: row.K, Stride: f.tokens, MaxTokens: f.tokens, Stop: []string{"\n"}}
 	if row.Placement.Evidence == placement.AfterText {
 		r.Echo = &row.Placement.Echo
 	}

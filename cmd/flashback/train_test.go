@@ -45,6 +45,12 @@ func TestFromDocumentsToAdapter(t *testing.T) {
 	run("--restart", append(train, "--lr", "1e-3")...)
 	run("virtual", "inspect", adapter)
 	run("ended: limit", "generate", "--model", model, "--adapter", adapter, "--index", index, "--prompt", "The keys of the north tower", "--tokens", "4")
+	questions := filepath.Join(t.TempDir(), "questions.jsonl")
+	if err := os.WriteFile(questions, []byte(`{"question":"Where do the keys hang?","answers":["behind the clock"]}`+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run("| virtual:adapter=mine |", "eval", "qa", "--model", model, "--index", index, "--data", questions, "--adapter", "mine="+adapter,
+		"--rows", "virtual,virtual:adapter=mine", "--tokens", "4")
 }
 
 func TestEvalQA(t *testing.T) {
