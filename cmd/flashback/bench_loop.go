@@ -43,8 +43,12 @@ tokens kept, of which the last stride was sampled just before and is encoded aga
   none           no evidence
 
 Per stride it prints the tokens prefilled, decoded and reused (checked against what
-the placement must compute), the memory that keys and values hold at its end, and how
-many times as fast as prepend each placement is.
+the placement must compute), the most memory that its keys and values hold, which is
+at its end, and how many times as fast as prepend each placement is. Several contexts
+show how both grow with the context, several --k how they grow with the passages.
+
+A context that leaves no room for its evidence and stride is cut to the longest that
+does: of the 8192 positions of the default model, 8045 with one passage.
 
 --against sends the same tokens, in turn with our strides, to a server that runs the
 same model: llama.cpp's (start it with -np 1 and --cache-ram 0), or one with
@@ -55,8 +59,8 @@ its append. "peer prefilled" shows whether its prompt cache kept the context.
 of that shape, and measures nothing.`,
 		Example: `  flashback bench loop
   flashback bench loop --contexts 512,2048 --json
-  flashback bench loop --contexts 1024 --passages 1,2,4 --echo 16
-  flashback bench loop --contexts 512,1024,2048,4096,8000 --plot loop.png
+  flashback bench loop --contexts 512,1024,2048,4096,8192 --plot contexts.png
+  flashback bench loop --contexts 1024 --k 1,2,4,8 --plot passages.png
   flashback bench loop --adapter notes.adapter --echo 16
   flashback bench loop --against http://localhost:8080 --rounds 5
   flashback bench loop --shape llama-2-7b --contexts 1024,3072`,
@@ -66,12 +70,12 @@ of that shape, and measures nothing.`,
 	f.benchFlags.add(cmd, 3)
 	fs := cmd.Flags()
 	fs.IntSliceVar(&f.loop.Contexts, "contexts", []int{512, 1024, 2048}, "kept tokens before a stride")
-	fs.IntSliceVar(&f.loop.Passages, "passages", []int{1}, "passages a stride")
+	fs.IntSliceVar(&f.loop.Passages, "k", []int{1}, "passages a stride")
 	fs.IntVar(&f.loop.Evidence, "evidence", 130, "tokens of a passage")
 	fs.IntVar(&f.loop.Stride, "stride", 16, "tokens sampled a stride")
 	fs.IntVar(&f.echo, "echo", 0, "measure append with this echo, too")
 	fs.StringSliceVar(&f.placements, "placements", names(placement.All), "placements to measure")
-	fs.StringVar(&f.plot, "plot", "", "draw ms a token against context to this `FILE`.png (or .svg, .pdf)")
+	fs.StringVar(&f.plot, "plot", "", "draw time and memory against context, or against k at one context, to this `FILE`.png (or .svg, .pdf)")
 	fs.StringVar(&f.against, "against", "", "compare with the server at this `URL`")
 	fs.StringVar(&f.loop.Adapter, "adapter", "", "measure with the adapter in this `DIR`; placements and echo stay those of the flags")
 	fs.StringVar(&f.shape, "shape", "", "compute the cost for a `MODEL` of this shape: "+strings.Join(shapeNames(), ", "))
@@ -131,7 +135,7 @@ func (f *benchLoopFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	if err := o.Check(m.Config.Context); err != nil {
+	if o, err = o.Fit(m.Config.Context); err != nil {
 		return usageError{err}
 	}
 	bar := progress.New(cmd.ErrOrStderr(), "measuring strides", int64(o.Measurements()), false)
@@ -162,7 +166,7 @@ func (f *benchLoopFlags) print(out io.Writer, rows []bench.Row) error {
 		return writeJSON(out, rows)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "context\tplacement\tpassages\tms/token\tmin … max\tvs prepend\tprefilled\tdecoded\treused\tevidence reused\tKV\t")
+	fmt.Fprint(w, "context\tplacement\tk\tms/token\tmin … max\tvs prepend\tprefilled\tdecoded\treused\tevidence reused\tKV\t")
 	if f.against != "" {
 		fmt.Fprint(w, "peer ms/token\tmin … max\tpeer prefilled\tvs peer\t")
 	}

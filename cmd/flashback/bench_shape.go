@@ -34,7 +34,7 @@ func (f *benchLoopFlags) compute(out io.Writer, o bench.LoopOptions) error {
 	fmt.Fprintf(out, "computed, not measured: a stride of %s, weights %s (head %s), %d bytes a number in the KV cache\n\n",
 		shape.Name, shape.Blocks, shape.Head, shape.KVBytes)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "context\tplacement\tpassages\tTFLOP\tvs prepend\tweights read\tKV moved\tvs prepend (bytes)\tprefilled\tdecoded\treused\t")
+	fmt.Fprintln(w, "context\tplacement\tk\tTFLOP\tvs prepend\tweights read\tKV moved\tvs prepend (bytes)\tprefilled\tdecoded\treused\t")
 	for _, c := range costs {
 		fmt.Fprintf(w, "%d\t%s\t%d\t%.4f\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t\n", c.Context, c.Name(), c.Passages,
 			float64(c.FLOPs)/1e12, times(c.FLOPsRatio), humanize.IBytes(uint64(c.WeightBytes)), humanize.IBytes(uint64(c.KVBytes)),

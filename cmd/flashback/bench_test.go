@@ -36,7 +36,7 @@ func TestBenchUsage(t *testing.T) {
 		"unknown placement":   "loop --placements virtual,sideways",
 		"unknown shape":       "loop --shape gpt-5",
 		"shape that measures": "loop --shape llama-2-7b --plot a.png",
-		"shape too short":     "loop --shape llama-2-7b --contexts 4096",
+		"shape too short":     "loop --shape llama-2-7b --contexts 4097",
 		"no index":            "retrieval",
 		"an argument":         "loop fast",
 	} {

@@ -51,7 +51,8 @@ func (c Cost) Name() string {
 
 // Costs computes the rows that Loop would measure with the options.
 func Costs(s Shape, o LoopOptions) ([]Cost, error) {
-	if err := o.Check(s.Model.Context); err != nil {
+	o, err := o.Fit(s.Model.Context)
+	if err != nil {
 		return nil, err
 	}
 	var costs []Cost

@@ -2,8 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/flashback-lm/flashback/internal/engine"
@@ -12,89 +10,6 @@ import (
 	"github.com/flashback-lm/flashback/internal/placement"
 )
 
-// LoopOptions say which strides Loop measures.
-type LoopOptions struct {
-	Placements []placement.Placement
-	Contexts   []int  // kept tokens before the measured stride
-	Passages   []int  // passages a stride
-	Evidence   int    // tokens of a passage
-	Stride     int    // tokens sampled a stride
-	Rounds     int    // measurements, of which the median counts
-	Step       func() // if not nil, called after each measurement
-	// Peer, if not nil, is sent the same strides in turn with ours.
-	Peer *Peer
-	// Adapter, if not empty, is the directory of an adapter that all rows have.
-	Adapter string
-}
-
-// Check says what is wrong with the options for a model whose sequences have up
-// to limit positions.
-func (o LoopOptions) Check(limit int) error {
-	switch {
-	case len(o.Placements) == 0 || len(o.Contexts) == 0 || len(o.Passages) == 0:
-		return errors.New("nothing to measure: no placement, context or number of passages")
-	case o.Evidence < 1 || o.Stride < 1 || o.Rounds < 1 || slices.Min(o.Passages) < 1:
-		return errors.New("evidence, stride, rounds and passages must be at least 1")
-	case slices.Min(o.Contexts) < o.Stride+2:
-		return fmt.Errorf("a context of %d tokens is too short: it ends with a stride of %d and needs two more", slices.Min(o.Contexts), o.Stride)
-	case o.Peer != nil && slices.Max(o.Passages) > 1:
-		return errors.New("another server cannot mix passages: compare with one passage a stride")
-	}
-	echo := 0
-	for _, p := range o.Placements {
-		echo = max(echo, p.Echo)
-	}
-	longest := slices.Max(o.Contexts) + slices.Max(o.Passages)*o.Evidence + echo + o.Stride
-	if longest > limit {
-		return fmt.Errorf("a context of %d tokens with its evidence, echo and stride takes %d positions and the model has %d", slices.Max(o.Contexts), longest, limit)
-	}
-	return nil
-}
-
-// Measurements returns how often Loop calls Step.
-func (o LoopOptions) Measurements() int {
-	n := 0
-	for i := range o.Passages {
-		n += len(o.kinds(i))
-	}
-	return n * len(o.Contexts) * o.Rounds
-}
-
-// kind is a row before it is measured.
-type kind struct {
-	placement placement.Placement
-	passages  int
-	warm      bool
-}
-
-// evidence says whether virtual evidence is cold or warm.
-func (k kind) evidence() string {
-	switch {
-	case k.placement.EvidenceSees != placement.SeesSink:
-		return ""
-	case k.warm:
-		return "warm"
-	}
-	return "cold"
-}
-
-// kinds returns the rows with the nth number of passages. Placements without
-// evidence are measured with the first one only.
-func (o LoopOptions) kinds(nth int) []kind {
-	var kinds []kind
-	for _, p := range o.Placements {
-		switch {
-		case p.EvidenceSees == placement.SeesSink:
-			kinds = append(kinds, kind{p, o.Passages[nth], false}, kind{p, o.Passages[nth], true})
-		case p.Evidence != placement.Nowhere:
-			kinds = append(kinds, kind{p, o.Passages[nth], false})
-		case nth == 0:
-			kinds = append(kinds, kind{p, 0, false})
-		}
-	}
-	return kinds
-}
-
 // Loop measures strides of the retrieval loop: each starts with exactly the
 // context's tokens, the last of which were sampled by a stride before, so that
 // they must be encoded again without the evidence that they saw. The rounds
@@ -102,7 +17,8 @@ func (o LoopOptions) kinds(nth int) []kind {
 // table. On an error the rows of the contexts that were finished are returned
 // with it.
 func Loop(ctx context.Context, w *model.Weights, eo engine.Options, text *Text, o LoopOptions) ([]Row, error) {
-	if err := o.Check(w.Config.Context); err != nil {
+	o, err := o.Fit(w.Config.Context)
+	if err != nil {
 		return nil, err
 	}
 	tokens, err := text.Take(slices.Max(o.Contexts))

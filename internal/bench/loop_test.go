@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,7 +126,8 @@ func TestLoopRefuses(t *testing.T) {
 		edit func(*LoopOptions)
 		want string
 	}{
-		"context beyond the model": {100, func(o *LoopOptions) { o.Contexts = []int{40, 2030} }, "takes 2049 positions and the model has 2048"},
+		"context beyond the model": {100, func(o *LoopOptions) { o.Contexts = []int{40, 2049} }, "2049 tokens is longer than the model's 2048 positions"},
+		"evidence beyond it":       {100, func(o *LoopOptions) { o.Passages = []int{1, 203} }, "leave 9 of the model's 2048 positions"},
 		"context of a stride":      {100, func(o *LoopOptions) { o.Contexts = []int{9} }, "too short"},
 		"no context":               {100, func(o *LoopOptions) { o.Contexts = nil }, "nothing to measure"},
 		"no passages":              {100, func(o *LoopOptions) { o.Passages = []int{0} }, "at least 1"},
@@ -139,6 +141,52 @@ func TestLoopRefuses(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestFit: virtual counts all its passages, the others one a branch.
+func TestFit(t *testing.T) {
+	o := LoopOptions{Placements: placement.All, Contexts: []int{40, 1800, 2040, 2048}, Passages: []int{1, 4}, Evidence: 50, Stride: 16, Rounds: 1}
+	for name, c := range map[string]struct {
+		edit func(*LoopOptions)
+		want []int
+	}{
+		"all":     {func(*LoopOptions) {}, []int{40, 1800, 2048 - 4*50 - 1 - 16}},
+		"prepend": {func(o *LoopOptions) { o.Placements = []placement.Placement{placement.Prepend} }, []int{40, 1800, 2048 - 50 - 16}},
+		"echo":    {func(o *LoopOptions) { o.Placements = []placement.Placement{withEcho(t, 16)} }, []int{40, 1800, 2048 - 50 - 16 - 16}},
+		"none":    {func(o *LoopOptions) { o.Placements = []placement.Placement{placement.None} }, []int{40, 1800, 2048 - 16}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			edited := o
+			c.edit(&edited)
+			got, err := edited.Fit(2048)
+			if err != nil || !slices.Equal(got.Contexts, c.want) {
+				t.Errorf("contexts %v, %v, want %v", got.Contexts, err, c.want)
+			}
+			again, err := got.Fit(2048)
+			if err != nil || !slices.Equal(again.Contexts, c.want) {
+				t.Errorf("fitted again: %v, %v", again.Contexts, err)
+			}
+			if o.Contexts[3] != 2048 {
+				t.Error("the caller's contexts were changed")
+			}
+		})
+	}
+}
+
+// TestLoopToTheEnd: the last stride that fits is measured.
+func TestLoopToTheEnd(t *testing.T) {
+	w := modeltest.Tiny(1)
+	w.Config.Context = 96
+	o := LoopOptions{Placements: placement.All, Contexts: []int{96}, Passages: []int{2}, Evidence: 20, Stride: 8, Rounds: 1}
+	rows, err := Loop(context.Background(), w, engine.Options{Threads: 1, Compute: engine.Exact}, newText(t, 100), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Context != 96-2*20-1-8 {
+			t.Errorf("%s was measured at %d", r.Name(), r.Context)
+		}
 	}
 }
 

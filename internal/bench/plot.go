@@ -2,73 +2,138 @@ package bench
 
 import (
 	"image/color"
+	"io"
+	"maps"
 	"math"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/flashback-lm/flashback/internal/atomicfile"
 )
 
-// Plot draws ms a token against context length, a curve for each kind of row, to
-// a file of the type that its name ends in: .png, .svg or .pdf. A peer's curves
-// are dashed, in the colour of the row that they compare with. Both axes are
+// Plot draws two panels, ms a token and the memory of keys and values, to a file of
+// the type that its name ends in: .png, .svg or .pdf. They grow with the context,
+// or with the passages where only these differ; a curve is a kind of row. A peer's
+// curves are dashed, in the colour of the row that they compare with. All axes are
 // logarithmic, as the curves differ by more than an order of magnitude.
 func Plot(file, title string, rows []Row) error {
+	all, x := curves(rows)
+	times, err := panel(x, "ms a token", all, func(c *curve) (ours, peer plotter.XYs) { return c.ms, c.peer })
+	if err != nil {
+		return err
+	}
+	memory, err := panel(x, "keys and values of a stride, MiB", all, func(c *curve) (ours, peer plotter.XYs) { return c.memory, nil })
+	if err != nil {
+		return err
+	}
+	times.Title.Text = title
+	// The curves are named once, above those of the first panel: each line of the
+	// legend takes its share of the height.
+	memory.Legend = plot.NewLegend()
+	share := min(0.06*float64(names(all)), 0.6)
+	times.Y.Max *= math.Pow(times.Y.Max/times.Y.Min, share/(1-share))
+	return save(file, times, memory)
+}
+
+// axis is what the curves grow with.
+type axis struct {
+	label string
+	of    func(Row) int
+	ticks plot.ConstantTicks
+}
+
+// panel draws one quantity of the curves.
+func panel(x axis, label string, all []*curve, values func(*curve) (ours, peer plotter.XYs)) (*plot.Plot, error) {
 	p := plot.New()
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "context, tokens", "ms a token"
+	p.X.Label.Text, p.Y.Label.Text = x.label, label
 	p.Title.Padding, p.X.Padding, p.Y.Padding = vg.Points(8), vg.Points(6), vg.Points(6)
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
+	p.X.Tick.Marker, p.Y.Tick.Marker = x.ticks, plot.TickerFunc(decades)
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{225}, color.Gray{225}
 	p.Add(grid)
-	named := 0
-	for i, c := range curves(rows) {
-		named++
-		line, points, err := plotter.NewLinePoints(c.ours)
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Padding, p.Legend.ThumbnailWidth = vg.Points(2), vg.Points(28)
+	for i, c := range all {
+		ours, peer := values(c)
+		line, points, err := plotter.NewLinePoints(ours)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		line.Color, line.Width = plotutil.Color(i), vg.Points(1.5)
 		points.Color, points.Shape, points.Radius = line.Color, plotutil.Shape(i), vg.Points(3)
 		p.Add(line, points)
 		p.Legend.Add(c.name, line, points)
-		if c.peer == nil {
+		if peer == nil {
 			continue
 		}
-		named++
-		dashed, err := plotter.NewLine(c.peer)
+		dashed, err := plotter.NewLine(peer)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		dashed.LineStyle = draw.LineStyle{Color: line.Color, Width: vg.Points(1.5), Dashes: []vg.Length{vg.Points(5), vg.Points(3)}}
 		p.Add(dashed)
 		p.Legend.Add(c.peerName, dashed)
 	}
-	p.X.Tick.Marker, p.Y.Tick.Marker = lengths(rows), plot.TickerFunc(decades)
-	// The legend stands above the curves: each of its lines takes its share of the
-	// height.
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.Padding, p.Legend.ThumbnailWidth = vg.Points(2), vg.Points(28)
-	share := min(0.05*float64(named), 0.6)
-	p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, share/(1-share))
-	return p.Save(8*vg.Inch, 5.5*vg.Inch, file)
+	// A little room keeps a level curve from having no height at all.
+	p.Y.Min, p.Y.Max = p.Y.Min/1.1, p.Y.Max*1.1
+	return p, nil
 }
 
-// curve is one kind of row over the lengths.
+// save draws the panels side by side.
+func save(file string, panels ...*plot.Plot) error {
+	canvas, err := draw.NewFormattedCanvas(11*vg.Inch, 4.5*vg.Inch, strings.TrimPrefix(filepath.Ext(file), "."))
+	if err != nil {
+		return err
+	}
+	tiles := draw.Tiles{Rows: 1, Cols: len(panels), PadX: vg.Points(24), PadTop: vg.Points(4), PadRight: vg.Points(12)}
+	for i, c := range plot.Align([][]*plot.Plot{panels}, tiles, draw.New(canvas))[0] {
+		panels[i].Draw(c)
+	}
+	return atomicfile.Write(file, func(w io.Writer) error {
+		_, err := canvas.WriteTo(w)
+		return err
+	})
+}
+
+// curve is one kind of row along the axis.
 type curve struct {
-	name, peerName string
-	ours, peer     plotter.XYs
+	name, peerName   string
+	ms, peer, memory plotter.XYs
 }
 
-func curves(rows []Row) []*curve {
+// curves returns the curves of the rows and what they grow with. A row without
+// evidence stands at every number of passages.
+func curves(rows []Row) ([]*curve, axis) {
+	contexts, passages := map[int]bool{}, map[int]bool{}
+	for _, r := range rows {
+		contexts[r.Context] = true
+		if r.Passages > 0 {
+			passages[r.Passages] = true
+		}
+	}
+	x := axis{label: "context, tokens", of: func(r Row) int { return r.Context }}
+	along := contexts
+	if len(contexts) == 1 && len(passages) > 1 {
+		x = axis{label: "passages", of: func(r Row) int { return r.Passages }}
+		along = passages
+	}
+	for _, value := range slices.Sorted(maps.Keys(along)) {
+		x.ticks = append(x.ticks, plot.Tick{Value: float64(value), Label: strconv.Itoa(value)})
+	}
 	var all []*curve
 	byName := map[string]*curve{}
 	for _, r := range rows {
 		name := r.Name()
-		if r.Passages > 1 {
+		if r.Passages > 1 && len(contexts) > 1 {
 			name += ", " + strconv.Itoa(r.Passages) + " passages"
 		}
 		c := byName[name]
@@ -77,24 +142,37 @@ func curves(rows []Row) []*curve {
 			byName[name] = c
 			all = append(all, c)
 		}
-		c.ours = append(c.ours, plotter.XY{X: float64(r.Context), Y: r.MSPerToken})
-		if r.Peer != nil && r.Peer.Placement == r.Placement {
-			c.peerName = r.Peer.Name + " " + name
-			c.peer = append(c.peer, plotter.XY{X: float64(r.Context), Y: r.Peer.MSPerToken})
+		if x.of(r) > 0 {
+			c.add(x.of(r), r)
+			continue
+		}
+		for _, tick := range x.ticks {
+			c.add(int(tick.Value), r)
 		}
 	}
-	return all
+	return all, x
 }
 
-// lengths marks the measured context lengths.
-func lengths(rows []Row) plot.ConstantTicks {
-	var ticks plot.ConstantTicks
-	for i, r := range rows {
-		if i == 0 || r.Context != rows[i-1].Context {
-			ticks = append(ticks, plot.Tick{Value: float64(r.Context), Label: strconv.Itoa(r.Context)})
+// names counts the lines of a legend.
+func names(all []*curve) int {
+	n := len(all)
+	for _, c := range all {
+		if c.peer != nil {
+			n++
 		}
 	}
-	return ticks
+	return n
+}
+
+// add adds a row's point.
+func (c *curve) add(at int, r Row) {
+	x := float64(at)
+	c.ms = append(c.ms, plotter.XY{X: x, Y: r.MSPerToken})
+	c.memory = append(c.memory, plotter.XY{X: x, Y: float64(r.KVBytes) / (1 << 20)})
+	if r.Peer != nil && r.Peer.Placement == r.Placement {
+		c.peerName = r.Peer.Name + " " + c.name
+		c.peer = append(c.peer, plotter.XY{X: x, Y: r.Peer.MSPerToken})
+	}
 }
 
 // decades marks 1, 2 and 5 times the powers of ten.

@@ -28,8 +28,9 @@ type Row struct {
 	Reused         int `json:"tokens_reused"`
 	EvidenceReused int `json:"evidence_reused"`
 
-	// KVPages and KVBytes are what the stride holds at its end: context,
-	// evidence and tail.
+	// KVPages and KVBytes are the most that keys and values of the stride hold,
+	// which is at its end: context, evidence and tail, of all branches. What is
+	// kept for other strides is not counted.
 	KVPages int   `json:"kv_pages"`
 	KVBytes int64 `json:"kv_bytes"`
 
