@@ -20,6 +20,7 @@ type Sequence struct {
 	tokens  []int32
 	context *kvcache.Span // the KV of the first context.Len() tokens
 	fresh   int           // appended tokens that no stride has counted yet
+	ahead   int           // tokens that Encode has encoded and no stride has counted yet
 	counts  lm.Counts
 
 	lookAhead int
@@ -73,7 +74,7 @@ func (s *Sequence) Truncate(n int) {
 
 // Fork returns a sequence with the same text, sharing its KV.
 func (s *Sequence) Fork() *Sequence {
-	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter}
+	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, ahead: s.ahead, counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter}
 }
 
 // Continue samples up to n tokens after kept ++ evidence, keeps them, and

@@ -60,7 +60,7 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 		return nil, err
 	}
 	st := &stride{s: s, plain: -1}
-	reused := min(s.context.Len(), len(s.tokens)-1)
+	reused := max(0, min(s.context.Len()-s.ahead, len(s.tokens)-1))
 	if p.Evidence == placement.AtZero {
 		reused = min(reused, p.At)
 	}
@@ -244,11 +244,12 @@ func (st *stride) keep(k keeping) {
 	}
 }
 
-// count adds what was encoded to the sequence's counts.
+// count adds what was encoded, ahead of the stride too, to the sequence's counts.
 func (st *stride) count(p placement.Placement, evidence []lm.Evidence, rows, reused int) {
 	c := &st.s.counts
+	rows += st.s.ahead
 	prompt := min(rows, st.s.fresh)
-	st.s.fresh = 0
+	st.s.fresh, st.s.ahead = 0, 0
 	c.Prompt += prompt
 	if rows -= prompt; p.Evidence == placement.Nowhere && rows == 1 {
 		c.Decoded++ // the last token of the stride before

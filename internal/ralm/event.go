@@ -17,7 +17,7 @@ type Stride struct {
 	Query     string        `json:"query,omitempty"`
 	Placement string        `json:"placement"` // none where no passage was found
 	Passages  []Placed      `json:"passages,omitempty"`
-	Retrieve  time.Duration `json:"retrieve_ns"`
+	Retrieve  time.Duration `json:"retrieve_ns"` // until the passages were there; the model may have encoded meanwhile
 }
 
 // Placed is a passage as the model saw it.

@@ -55,6 +55,7 @@ type script struct {
 	limit  int // of the context
 	counts lm.Counts
 	calls  []call
+	encode func(context.Context) error // what Encode does; nil: nothing
 }
 
 func newScript(text string, more ...int32) *script {
@@ -70,6 +71,13 @@ func (s *script) Append(tokens ...int32) error {
 	s.tokens = append(s.tokens, tokens...)
 	s.counts.Prompt += len(tokens)
 	return nil
+}
+
+func (s *script) Encode(ctx context.Context) error {
+	if s.encode == nil {
+		return nil
+	}
+	return s.encode(ctx)
 }
 
 func (s *script) Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, pick lm.Pick) ([]int32, error) {

@@ -37,6 +37,9 @@ type Sequence interface {
 	Tokens() []int32
 	// Append adds tokens to the kept text; they are encoded when next needed.
 	Append(tokens ...int32) error
+	// Encode encodes kept text of which the next call of Continue would find no KV,
+	// as plain text. What Continue returns and counts stays the same.
+	Encode(ctx context.Context) error
 	// Continue samples up to n tokens after kept ++ evidence, keeps them, and
 	// forgets the evidence. It returns the tokens sampled, the stopping one
 	// included; on an error, those sampled before it, which are kept too.
@@ -195,21 +198,21 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 	if r.o.Placement.Evidence == placement.Nowhere || len(r.text) < 2 {
 		return st, nil, nil
 	}
-	start := time.Now()
 	query := r.o.Query
 	if query == nil {
 		query = LastTokens(r.tokenizer, r.o.QueryLen)
 	}
 	st.Query = query(r.text[r.sink:], r.prompt-r.sink)
-	found, err := r.retriever.Retrieve(ctx, retrieve.Query{
+	a, err := r.ask(ctx, retrieve.Query{
 		Text: st.Query, K: r.o.K, ExcludeIDs: r.o.ExcludeIDs, ExcludeTitles: r.o.ExcludeTitles,
 	})
 	if err != nil {
-		return st, nil, fmt.Errorf("looking passages up: %w", err)
+		return st, nil, err
 	}
+	start := time.Now()
 	var evidence []lm.Evidence
-	st.Passages, evidence = r.passages.place(r.tokenizer, found, &r.o)
-	st.Retrieve = time.Since(start)
+	st.Passages, evidence = r.passages.place(r.tokenizer, a.found, &r.o)
+	st.Retrieve = a.took + time.Since(start)
 	r.retrieving += st.Retrieve
 	return st, evidence, nil
 }

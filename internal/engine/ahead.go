@@ -1,0 +1,18 @@
+package engine
+
+import "context"
+
+// Encode computes the KV of the kept text ahead of the next stride, which then has
+// less to do: all of it but the last token, which no stride finds encoded. It
+// changes neither what is sampled nor what is counted.
+func (s *Sequence) Encode(ctx context.Context) error {
+	from, to := s.context.Len(), len(s.tokens)-1
+	if from >= to {
+		return nil
+	}
+	err := s.e.forward(ctx, []segment{{tokens: s.tokens[from:to], into: s.context, adapter: s.adapterOf(s.context), logitsFrom: to - from}})
+	if err == nil {
+		s.ahead += to - from
+	}
+	return err
+}

@@ -1,0 +1,56 @@
+package ralm
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/retrieve"
+)
+
+// patience is how long the loop does nothing but wait for passages. A local index
+// answers sooner; one forward for text and evidence then costs less than two.
+const patience = time.Millisecond
+
+// answer is what a retriever said, and how long it took.
+type answer struct {
+	found []retrieve.Passage
+	took  time.Duration
+	err   error
+}
+
+// ask asks the retriever. While a slow one is at work the text is encoded: it sees
+// no evidence, so its KV is the same whatever the answer. Only text behind
+// prepended evidence has to wait for it.
+func (r *run) ask(ctx context.Context, q retrieve.Query) (answer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, 1)
+	go func() {
+		start := time.Now()
+		found, err := r.retriever.Retrieve(ctx, q)
+		answers <- answer{found, time.Since(start), err}
+	}()
+	late := time.After(patience)
+	if r.o.Placement.Evidence == placement.AtZero {
+		late = nil
+	}
+	var a answer
+	select {
+	case a = <-answers:
+	case <-late:
+		err := r.sequence.Encode(ctx)
+		if err != nil {
+			cancel()
+		}
+		a = <-answers // in any case: the caller may close a retriever that nobody asks
+		if err != nil {
+			return a, err
+		}
+	}
+	if a.err != nil {
+		return a, fmt.Errorf("looking passages up: %w", a.err)
+	}
+	return a, nil
+}
