@@ -10,8 +10,9 @@
 //  4. sample the next tokens;
 //  5. forget the evidence, and the KV of those tokens, which saw it.
 //
-// Steps 3 to 5 are Sequence.Continue. Where evidence stands is data, the table
-// of package placement: the loop is the same for all of them.
+// Steps 3 to 5 are Sequence.Continue; of step 3 the tokens of the stride before are
+// encoded while a slow retriever is still at step 2 (ask.go). Where evidence stands
+// is data, the table of package placement: the loop is the same for all of them.
 package ralm
 
 import (
