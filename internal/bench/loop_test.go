@@ -190,6 +190,21 @@ func TestLoopToTheEnd(t *testing.T) {
 	}
 }
 
+// TestPagesOfOneRound: the first round copies the page that the forks share, and
+// counts it once.
+func TestPagesOfOneRound(t *testing.T) {
+	o := LoopOptions{Placements: placement.All, Contexts: []int{44}, Passages: []int{2}, Evidence: 20, Stride: 8, Rounds: 1}
+	rows, err := Loop(context.Background(), modeltest.Tiny(1), engine.Options{Threads: 1}, newText(t, 100), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{2 + 2 + 1, 2 + 2 + 1, 2 + 2*(1+1), 2 * (1 + 2), 2} {
+		if got := rows[i].KVPages; got != want {
+			t.Errorf("%s holds %d pages, want %d", rows[i].Name(), got, want)
+		}
+	}
+}
+
 func TestPassagesDiffer(t *testing.T) {
 	repeated := func(yield func(corpus.Document, error) bool) {
 		for _, text := range []string{"aaaaaaa", "aaaaaaa", "bbbbbbb"} {

@@ -62,12 +62,14 @@ func (r *repeater) measure(ctx context.Context, e *engine.Engine, fresh [][]int3
 	if r.warm {
 		ev = r.known
 	}
-	counts, pages := r.seq.Counts(), e.KV().Pages
+	// A page that is copied because a fork shares it takes the place of that one.
+	own := func() int { u := e.KV(); return u.Pages - u.Copies }
+	counts, pages := r.seq.Counts(), own()
 	r.pages = 0
 	likeliest := greedy()
 	start := time.Now()
 	_, err := r.seq.Continue(ctx, r.placement, ev, r.stride.Sampled, func(logits []float32) (int32, bool) {
-		r.pages = e.KV().Pages - pages
+		r.pages = own() - pages
 		return likeliest(logits)
 	})
 	elapsed := time.Since(start)
