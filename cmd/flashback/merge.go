@@ -28,7 +28,7 @@ func newMergeCmd() *cobra.Command {
 engines that know no adapters: a GGUF file, which llama.cpp and FlashBack load, or
 a directory that Hugging Face's transformers load. Quantised weights are expanded
 and stay so; nothing is quantised again. Nothing may stand at OUT, and it is
-written whole or not at all. The weights are held in memory until then.
+written whole or not at all.
 
 The adapter's marks become control tokens at the end of the vocabulary. The file
 does not say where passages stand, nor put the marks around them: merge prints for

@@ -3,6 +3,7 @@
 package atomicfile
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -76,4 +77,29 @@ func WriteBytes(path string, b []byte) error {
 		_, err := w.Write(b)
 		return err
 	})
+}
+
+// Exactly fills out with what fill writes, and returns an error where that is not size
+// bytes.
+func Exactly(out io.Writer, size int, fill func(w io.Writer) error) error {
+	c := &counter{out: out}
+	if err := fill(c); err != nil {
+		return err
+	}
+	if c.n != size {
+		return fmt.Errorf("%d bytes instead of %d", c.n, size)
+	}
+	return nil
+}
+
+// counter counts the bytes written.
+type counter struct {
+	out io.Writer
+	n   int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.out.Write(p)
+	c.n += n
+	return n, err
 }

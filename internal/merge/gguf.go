@@ -2,6 +2,7 @@ package merge
 
 import (
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
@@ -37,18 +38,13 @@ func (m *Merger) WriteGGUF(path string, t tensor.Type) error {
 	if err := m.growVocabulary(&out, f); err != nil {
 		return err
 	}
-	tensors, err := m.store(func(p part) tensor.Type {
-		if p.stored.Rows == 1 {
-			return tensor.F32
-		}
-		return t
-	}, nil)
-	if err != nil {
-		return err
-	}
 	written := map[string]bool{}
-	for _, merged := range tensors {
-		out.Add(merged)
+	for _, p := range m.parts {
+		merged := m.matrix(p, t)
+		if merged.Rows == 1 {
+			merged.Type = tensor.F32
+		}
+		out.AddFunc(merged, func(out io.Writer) error { return m.write(out, p, merged.Type, nil) })
 		written[merged.Name] = true
 	}
 	for _, other := range f.Tensors() { // such as factors of the rotary frequencies

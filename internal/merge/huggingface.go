@@ -23,10 +23,7 @@ func (m *Merger) WriteHuggingFace(dir string, t tensor.Type) error {
 	if err != nil {
 		return err
 	}
-	tensors, err := m.theirTensors(t)
-	if err != nil {
-		return err
-	}
+	tensors := m.theirTensors(t)
 	return atomicfile.NewDir(dir, func(fresh string) error {
 		for name, data := range files {
 			if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
@@ -40,26 +37,23 @@ func (m *Merger) WriteHuggingFace(dir string, t tensor.Type) error {
 }
 
 // theirTensors returns the weights under Hugging Face's names and in its order of rows.
-func (m *Merger) theirTensors(t tensor.Type) ([]safetensors.Tensor, error) {
+func (m *Merger) theirTensors(t tensor.Type) []safetensors.Tensor {
 	shape := lora.Shape{HeadDim: m.base.Config.HeadDim} // all that the order depends on
-	stored, err := m.store(func(part) tensor.Type { return t }, func(p part, w []float32) []float32 {
-		if !p.linear {
-			return w
-		}
-		return shape.ToHuggingFace(p.target, w, p.stored.Cols)
-	})
-	if err != nil {
-		return nil, err
-	}
-	all := make([]safetensors.Tensor, len(stored))
-	for i, s := range stored {
-		dims := []int{s.Rows, s.Cols}
-		if s.Rows == 1 {
+	var all []safetensors.Tensor
+	for _, p := range m.parts {
+		merged := m.matrix(p, t)
+		dims := []int{merged.Rows, merged.Cols}
+		if merged.Rows == 1 {
 			dims = dims[1:]
 		}
-		all[i] = safetensors.Tensor{Name: m.parts[i].theirs, Type: s.Type, Shape: dims, Data: s.Data}
+		var order func(rows []float32) []float32
+		if p.linear {
+			order = func(rows []float32) []float32 { return shape.ToHuggingFace(p.target, rows, merged.Cols) }
+		}
+		write := func(out io.Writer) error { return m.write(out, p, t, order) }
+		all = append(all, safetensors.Tensor{Name: p.theirs, Type: t, Shape: dims, Write: write})
 	}
-	return all, nil
+	return all
 }
 
 // jsonFiles returns the configuration and the tokenizer by the names of their files.

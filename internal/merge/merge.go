@@ -20,6 +20,7 @@ type Merger struct {
 	parts   []part
 	added   []string // names of the tokens behind the base's vocabulary
 	tied    bool     // the head is the embedding
+	slab    int      // weights that are in memory at a time, about
 }
 
 // New returns a merger of a model, which must stay open, and an adapter that was
@@ -32,7 +33,7 @@ func New(base *model.Model, a *lora.Adapter) (*Merger, error) {
 	if err := a.CheckBase(base.Digest); err != nil {
 		return nil, err
 	}
-	m := &Merger{base: base, adapter: a, tied: base.Head.Name == base.Embedding.Name}
+	m := &Merger{base: base, adapter: a, tied: base.Head.Name == base.Embedding.Name, slab: 1 << 20}
 	if err := m.nameTokens(); err != nil {
 		return nil, err
 	}

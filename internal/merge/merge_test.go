@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -299,6 +300,34 @@ func TestHuggingFace(t *testing.T) {
 	}
 	if added := readJSON(t, filepath.Join(dir, "tokenizer.json"))["added_tokens"].([]any); len(added) != 3 {
 		t.Errorf("added tokens: %v", added)
+	}
+}
+
+// TestSlabs writes a head at a time: the files must be those of one slab a matrix.
+func TestSlabs(t *testing.T) {
+	m := base(t, false)
+	a := adapter(m)
+	replaced(a)
+	for _, typ := range []tensor.Type{tensor.F32, tensor.F16} {
+		var files [2][2][]byte
+		for i, slab := range []int{1 << 20, 1} {
+			merged := merger(t, m, a)
+			merged.slab = slab
+			file, dir := filepath.Join(t.TempDir(), "merged.gguf"), filepath.Join(t.TempDir(), "merged")
+			if err := errors.Join(merged.WriteGGUF(file, typ), merged.WriteHuggingFace(dir, typ)); err != nil {
+				t.Fatal(err)
+			}
+			for j, path := range []string{file, filepath.Join(dir, "model.safetensors")} {
+				data, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				files[i][j] = data
+			}
+		}
+		if !reflect.DeepEqual(files[0], files[1]) {
+			t.Errorf("%s: the files of small slabs differ", typ)
+		}
 	}
 }
 

@@ -67,7 +67,8 @@ func TestRoundTrip(t *testing.T) {
 	if len(f.Tensors()) != len(w.tensors) {
 		t.Fatalf("%d tensors, want %d", len(f.Tensors()), len(w.tensors))
 	}
-	for _, want := range w.tensors {
+	for _, source := range w.tensors {
+		want := source.Matrix
 		got, err := f.Tensor(want.Name)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("Tensor(%q) = %v, %v; want %v", want.Name, got, err, want)

@@ -16,7 +16,13 @@ import (
 type Writer struct {
 	keys    []string
 	values  map[string]any
-	tensors []tensor.Matrix
+	tensors []source
+}
+
+// source is a tensor without its data, and what writes them.
+type source struct {
+	tensor.Matrix
+	write func(io.Writer) error
 }
 
 // Set sets a metadata value: a uint8 … uint64, int8 … int64, float32, float64,
@@ -37,7 +43,19 @@ func (w *Writer) Set(key string, v any) {
 }
 
 // Add appends a tensor. Its data is read when the file is written.
-func (w *Writer) Add(m tensor.Matrix) { w.tensors = append(w.tensors, m) }
+func (w *Writer) Add(m tensor.Matrix) {
+	w.AddFunc(m, func(out io.Writer) error {
+		_, err := out.Write(m.Data)
+		return err
+	})
+}
+
+// AddFunc appends a tensor like m, whose data write puts into out when the file is
+// written: then the tensors need never be in memory together, nor any of them whole.
+// The number of bytes must be what m's type and shape take.
+func (w *Writer) AddFunc(m tensor.Matrix, write func(out io.Writer) error) {
+	w.tensors = append(w.tensors, source{m, write})
+}
 
 // WriteFile writes the file whole or not at all.
 func (w *Writer) WriteFile(path string) error {
@@ -65,8 +83,8 @@ func (w *Writer) Encode(out io.Writer) error {
 		if m.Type == tensor.Invalid || number < 0 {
 			return fmt.Errorf("tensor %q: type %s cannot be written", m.Name, m.Type)
 		}
-		if m.Cols%m.Type.BlockWeights() != 0 || len(m.Data) != m.Rows*m.RowBytes() {
-			return fmt.Errorf("tensor %q: %d bytes are not [%d, %d] of %s", m.Name, len(m.Data), m.Rows, m.Cols, m.Type)
+		if m.Cols%m.Type.BlockWeights() != 0 {
+			return fmt.Errorf("tensor %q: rows of %d are no whole blocks of %s", m.Name, m.Cols, m.Type)
 		}
 		head = appendString(head, m.Name)
 		if m.Rows == 1 {
@@ -79,14 +97,18 @@ func (w *Writer) Encode(out io.Writer) error {
 		}
 		head = binary.LittleEndian.AppendUint32(head, uint32(number))
 		head = binary.LittleEndian.AppendUint64(head, uint64(offset))
-		offset += len(m.Data) + pad(len(m.Data))
+		size := m.Rows * m.RowBytes()
+		offset += size + pad(size)
 	}
 	b := bufio.NewWriter(out) // keeps the first error for Flush
 	b.Write(head)
 	b.Write(make([]byte, pad(len(head))))
 	for _, m := range w.tensors {
-		b.Write(m.Data)
-		b.Write(make([]byte, pad(len(m.Data))))
+		size := m.Rows * m.RowBytes()
+		if err := atomicfile.Exactly(b, size, m.write); err != nil {
+			return fmt.Errorf("tensor %q, [%d, %d] of %s: %w", m.Name, m.Rows, m.Cols, m.Type, err)
+		}
+		b.Write(make([]byte, pad(size)))
 	}
 	return b.Flush()
 }

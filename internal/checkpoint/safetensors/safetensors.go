@@ -9,6 +9,7 @@ package safetensors
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"os"
 
@@ -23,6 +24,9 @@ type Tensor struct {
 	Type  tensor.Type // F32, F16 or BF16
 	Shape []int
 	Data  []byte // little-endian; aliases the map of a File
+	// Write, if not nil, is what Encode asks for the data instead: then the tensors
+	// need never be in memory together, nor any of them whole.
+	Write func(out io.Writer) error
 }
 
 // Len returns the number of elements.

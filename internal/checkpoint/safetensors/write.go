@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
@@ -25,13 +26,13 @@ func Encode(out io.Writer, tensors []Tensor, metadata map[string]string) error {
 	}
 	at := int64(0)
 	for _, t := range tensors {
-		if n := t.Len() * t.Type.BlockBytes(); types[t.Type.String()] != t.Type || n != len(t.Data) {
-			return fmt.Errorf("tensor %q: %d bytes are not %v of %s", t.Name, len(t.Data), t.Shape, t.Type)
+		if types[t.Type.String()] != t.Type {
+			return fmt.Errorf("tensor %q: type %s cannot be written", t.Name, t.Type)
 		}
 		if _, ok := header[t.Name]; ok {
 			return fmt.Errorf("tensor %q is there twice", t.Name)
 		}
-		e := entry{Type: t.Type.String(), Shape: []int64{}, Offsets: [2]int64{at, at + int64(len(t.Data))}}
+		e := entry{Type: t.Type.String(), Shape: []int64{}, Offsets: [2]int64{at, at + int64(t.bytes())}}
 		for _, d := range t.Shape {
 			e.Shape = append(e.Shape, int64(d))
 		}
@@ -49,7 +50,19 @@ func Encode(out io.Writer, tensors []Tensor, metadata map[string]string) error {
 	b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(head))))
 	b.Write(head)
 	for _, t := range tensors {
-		b.Write(t.Data)
+		write := t.Write
+		if write == nil {
+			write = func(out io.Writer) error {
+				_, err := out.Write(t.Data)
+				return err
+			}
+		}
+		if err := atomicfile.Exactly(b, t.bytes(), write); err != nil {
+			return fmt.Errorf("tensor %q, %v of %s: %w", t.Name, t.Shape, t.Type, err)
+		}
 	}
 	return b.Flush()
 }
+
+// bytes returns how many the data take.
+func (t Tensor) bytes() int { return t.Len() * t.Type.BlockBytes() }
