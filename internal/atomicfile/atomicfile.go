@@ -3,8 +3,11 @@
 package atomicfile
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -71,12 +74,55 @@ func NewDir(dir string, fill func(fresh string) error) error {
 	return Rename(fresh, dir)
 }
 
+// ReplaceDir is NewDir where something may stand at dir, which the new directory then
+// replaces. When it returns an error, what stood at dir still stands; where the program
+// is killed between the two renames, it stands beside it, as .NAME.tmp-….old.
+func ReplaceDir(dir string, fill func(fresh string) error) error {
+	old := ""
+	err := NewDir(dir, func(fresh string) error {
+		if err := fill(fresh); err != nil {
+			return err
+		}
+		// A directory cannot be renamed over another that is not empty.
+		old = fresh + ".old"
+		if err := os.Rename(dir, old); err != nil {
+			old = ""
+			if !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return nil
+	})
+	switch {
+	case old == "":
+		return err
+	case err != nil:
+		return errors.Join(err, os.Rename(old, dir))
+	}
+	os.RemoveAll(old) // in nobody's way if it stays
+	return nil
+}
+
 // WriteBytes writes b to path.
 func WriteBytes(path string, b []byte) error {
 	return Write(path, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})
+}
+
+// WriteJSON writes each value, indented, to the file of its name in dir.
+func WriteJSON(dir string, files map[string]any) error {
+	for name, v := range files {
+		if err := Write(filepath.Join(dir, name), func(w io.Writer) error {
+			out := json.NewEncoder(w)
+			out.SetIndent("", " ")
+			return out.Encode(v)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Exactly fills out with what fill writes, and returns an error where that is not size

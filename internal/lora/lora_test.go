@@ -3,6 +3,7 @@ package lora
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
 var tiny = Shape{Layers: 2, Hidden: 8, Heads: 2, KVHeads: 1, HeadDim: 4, FF: 12, Vocab: 20, Tied: true}
@@ -66,6 +68,55 @@ func TestWriteLeavesOtherDirectoriesAlone(t *testing.T) {
 	}
 }
 
+// TestTokenizerOfASmallVocabulary writes an adapter of a base with more embeddings than
+// tokens: the marks must have their own ids in the tokenizer's files.
+func TestTokenizerOfASmallVocabulary(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*Adapter)
+		want map[string]int32
+	}{
+		"marks":             {func(*Adapter) {}, map[string]int32{"[PAD18]": 18, "[PAD19]": 19, LeftMark: 20, RightMark: 21}},
+		"marks of the base": {func(a *Adapter) { a.Rows, a.Info.Marks = nil, &Marks{3, 4} }, map[string]int32{}},
+		"right before left": {func(a *Adapter) { a.Info.Marks = &Marks{21, 20} }, map[string]int32{"[PAD18]": 18, "[PAD19]": 19, RightMark: 20, LeftMark: 21}},
+		"a row between": {func(a *Adapter) { a.Rows[1].Token, a.Info.Marks.Right = 22, 22 },
+			map[string]int32{"[PAD18]": 18, "[PAD19]": 19, LeftMark: 20, "[PAD21]": 21, RightMark: 22}},
+		"none": {func(a *Adapter) { a.Rows, a.Info.Marks = nil, nil }, map[string]int32{}},
+	} {
+		a := trained(config)
+		c.edit(a)
+		tokens := strings.Split("abcdefghijklmnopqr", "")
+		tk, err := tokenizer.New(tokenizer.Config{Model: "gpt2", Tokens: tokens, Pre: "gpt-2", BOS: -1, EOS: -1, Unknown: -1, Padding: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Tokenizer = tk
+		dir := filepath.Join(t.TempDir(), "adapter")
+		if err := Write(dir, a); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct {
+			Added []struct {
+				ID      int32
+				Content string
+			} `json:"added_tokens"`
+		}
+		if err := json.Unmarshal(data, &file); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int32{}
+		for _, token := range file.Added {
+			got[token.Content] = token.ID
+		}
+		if !maps.Equal(got, c.want) {
+			t.Errorf("%s: added are %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 // TestRowOrder checks one head of width 4 by hand: GGUF row 2i+b is Hugging Face's
 // row 2b+i.
 func TestRowOrder(t *testing.T) {
@@ -103,9 +154,17 @@ func TestDigestSeesEverything(t *testing.T) {
 func files(t testing.TB) (map[string]any, []safetensors.Tensor, map[string][]byte) {
 	t.Helper()
 	a := trained(config)
-	all, err := a.files()
-	if err != nil {
+	dir := filepath.Join(t.TempDir(), "adapter")
+	if err := Write(dir, a); err != nil {
 		t.Fatal(err)
+	}
+	all := map[string][]byte{}
+	for _, name := range []string{configFile, weightsFile, infoFile} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = data
 	}
 	var c map[string]any
 	if err := json.Unmarshal(all[configFile], &c); err != nil {
@@ -219,7 +278,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"peft_type":"LORA","r":3,"rank_pattern":{".*":3},"target_modules":"all-linear"}`), []byte(`{"marks":{"left":-1}}`))
 	f.Add([]byte(`{"peft_type":"LORA","trainable_token_indices":[20,21]}`), []byte(`{}`))
 	f.Fuzz(func(t *testing.T, config, info []byte) {
-		_, tensors, _ := files(t)
+		tensors := trained(Config{Rank: 3, Alpha: 6, Targets: []Target{Q, V, Down}}).tensors()
 		c, err := parseConfig(config)
 		if err != nil {
 			return

@@ -1,10 +1,9 @@
 package lora
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -15,13 +14,17 @@ import (
 )
 
 // Write writes the adapter as PEFT does, with flashback.json beside it, to the
-// directory dir, whole or not at all. An adapter that is there is replaced; a
-// directory with anything else is left alone.
-func Write(dir string, a *Adapter) (err error) {
-	files, err := a.files()
-	if err != nil {
-		return err
+// directory dir, whole or not at all. An adapter that is there is replaced, and stays
+// where the writing fails; a directory with anything else is left alone.
+func Write(dir string, a *Adapter) error {
+	files := map[string]any{}
+	if a.Tokenizer != nil {
+		var err error
+		if files, err = a.Tokenizer.HuggingFace(a.newTokens()...); err != nil {
+			return err
+		}
 	}
+	files[configFile], files[infoFile] = a.config(), a.Info
 	dir = filepath.Clean(dir)
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -33,50 +36,38 @@ func Write(dir string, a *Adapter) (err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	old := ""
-	defer func() { os.RemoveAll(old) }() // nothing where none was there
-	return atomicfile.NewDir(dir, func(fresh string) error {
-		for name, data := range files {
-			if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
-				return err
-			}
+	return atomicfile.ReplaceDir(dir, func(fresh string) error {
+		if err := atomicfile.WriteJSON(fresh, files); err != nil {
+			return err
 		}
-		if entries == nil {
-			return nil
-		}
-		// A directory cannot be renamed over another that is not empty. Where the
-		// program dies between the two renames, the old one stands beside it.
-		old = fresh + ".old"
-		return os.Rename(dir, old)
+		return atomicfile.Write(filepath.Join(fresh, weightsFile), func(w io.Writer) error {
+			return safetensors.Encode(w, a.tensors(), map[string]string{"format": "pt"})
+		})
 	})
 }
 
-// files returns the adapter's files by name.
-func (a *Adapter) files() (map[string][]byte, error) {
-	files := map[string][]byte{}
-	if a.Tokenizer != nil {
-		var added []string
-		if a.Info.Marks != nil {
-			added = []string{LeftMark, RightMark}
-		}
-		var err error
-		if files, err = a.Tokenizer.HuggingFace(added...); err != nil {
-			return nil, err
-		}
+// newTokens names the tokens between the base's and the last one that the adapter adds.
+// A base may have embeddings that no token has, which then get names, so that the
+// adapter's tokens come to their own ids.
+func (a *Adapter) newTokens() []string {
+	last := int32(a.Shape.Vocab) - 1
+	if len(a.Rows) > 0 {
+		last = max(last, a.Rows[len(a.Rows)-1].Token)
 	}
-	var weights bytes.Buffer
-	if err := safetensors.Encode(&weights, a.tensors(), map[string]string{"format": "pt"}); err != nil {
-		return nil, err
+	if int(last) < a.Shape.Vocab {
+		return nil
 	}
-	files[weightsFile] = weights.Bytes()
-	for name, v := range map[string]any{configFile: a.config(), infoFile: a.Info} {
-		data, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
-			return nil, err
+	var names []string
+	for id := int32(a.Tokenizer.Size()); id <= last; id++ {
+		name := fmt.Sprintf("[PAD%d]", id)
+		if m := a.Info.Marks; m != nil && id == m.Left {
+			name = LeftMark
+		} else if m != nil && id == m.Right {
+			name = RightMark
 		}
-		files[name] = append(data, '\n')
+		names = append(names, name)
 	}
-	return files, nil
+	return names
 }
 
 // tensors returns the weights under PEFT's names and in its order of rows.

@@ -1,7 +1,6 @@
 package merge
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -25,10 +24,8 @@ func (m *Merger) WriteHuggingFace(dir string, t tensor.Type) error {
 	}
 	tensors := m.theirTensors(t)
 	return atomicfile.NewDir(dir, func(fresh string) error {
-		for name, data := range files {
-			if err := atomicfile.WriteBytes(filepath.Join(fresh, name), data); err != nil {
-				return err
-			}
+		if err := atomicfile.WriteJSON(fresh, files); err != nil {
+			return err
 		}
 		return atomicfile.Write(filepath.Join(fresh, "model.safetensors"), func(w io.Writer) error {
 			return safetensors.Encode(w, tensors, map[string]string{"format": "pt"})
@@ -57,7 +54,7 @@ func (m *Merger) theirTensors(t tensor.Type) []safetensors.Tensor {
 }
 
 // jsonFiles returns the configuration and the tokenizer by the names of their files.
-func (m *Merger) jsonFiles(t tensor.Type) (map[string][]byte, error) {
+func (m *Merger) jsonFiles(t tensor.Type) (map[string]any, error) {
 	c := m.base.Config
 	if c.RopeFactors != nil {
 		return nil, fmt.Errorf("%s: its rotary frequencies have factors of their own, which Hugging Face's configuration has no place for: write GGUF", m.base.Path)
@@ -87,12 +84,6 @@ func (m *Merger) jsonFiles(t tensor.Type) (map[string][]byte, error) {
 		}
 		generation["suppress_tokens"] = marks // the base's vocabulary alone is sampled
 	}
-	for name, v := range map[string]any{"config.json": config, "generation_config.json": generation} {
-		data, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
-			return nil, err
-		}
-		files[name] = append(data, '\n')
-	}
+	files["config.json"], files["generation_config.json"] = config, generation
 	return files, nil
 }

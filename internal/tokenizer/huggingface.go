@@ -1,15 +1,14 @@
 package tokenizer
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 )
 
 // HuggingFace returns the files with which Hugging Face's libraries make the same
-// tokenizer, by name. The added tokens get the ids behind the vocabulary.
-func (t *Tokenizer) HuggingFace(added ...string) (map[string][]byte, error) {
+// tokenizer, JSON by name. The added tokens get the ids behind the vocabulary.
+func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 	c := &t.config
 	type object = map[string]any
 	vocab := make(map[string]int, len(c.Tokens))
@@ -73,8 +72,7 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string][]byte, error) {
 	if c.ChatTemplate != "" {
 		config["chat_template"] = c.ChatTemplate
 	}
-	files := map[string][]byte{}
-	for name, v := range map[string]any{
+	return map[string]any{
 		"tokenizer.json": object{
 			"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": special, "normalizer": normalizer,
 			"pre_tokenizer": pre, "post_processor": nil, "decoder": bytesOf(true),
@@ -84,12 +82,5 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string][]byte, error) {
 			},
 		},
 		"tokenizer_config.json": config,
-	} {
-		data, err := json.Marshal(v)
-		if err != nil {
-			return nil, err
-		}
-		files[name] = append(data, '\n')
-	}
-	return files, nil
+	}, nil
 }

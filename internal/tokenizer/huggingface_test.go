@@ -24,7 +24,11 @@ func TestHuggingFace(t *testing.T) {
 			Merges [][2]string
 		}
 	}
-	if err := json.Unmarshal(files["tokenizer.json"], &got); err != nil {
+	data, err := json.Marshal(files["tokenizer.json"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
 		t.Fatal(err)
 	}
 	last := got.Added[len(got.Added)-1]
