@@ -56,7 +56,7 @@ func TestReplaceDir(t *testing.T) {
 		{"one", func(string) error { return nil }, nil, "one"},
 		{"two", func(string) error { return nil }, nil, "two"},
 		{"three", func(string) error { return broken }, broken, "two"},
-		{"four", os.RemoveAll, fs.ErrNotExist, "two"}, // the second rename has nothing to move
+		{"four", os.RemoveAll, fs.ErrNotExist, "two"},                                                   // the second rename has nothing to move
 		{"five", func(fresh string) error { return os.Mkdir(fresh+".old", 0o700) }, fs.ErrExist, "two"}, // the first is in the way
 	} {
 		if err := put(c.text, c.after); !errors.Is(err, c.fails) || (err == nil) != (c.fails == nil) {

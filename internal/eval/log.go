@@ -1,16 +1,10 @@
 package eval
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 )
-
-// maxLog bounds a log that is read: about a hundred thousand windows.
-const maxLog = 1 << 30
 
 // Settings are what all scores of a log have in common.
 type Settings struct {
@@ -22,11 +16,9 @@ type Settings struct {
 }
 
 // Log collects scores, in a file if it has one: a line with the settings, then a
-// line a window and row. Each line is whole as soon as Add returns, so that an
-// interrupted run goes on where it stopped.
+// line a window and row, so that an interrupted run goes on where it stopped.
 type Log struct {
-	file   *os.File // nil: in memory only
-	path   string
+	lines  *lines // nil: in memory only
 	scores map[logKey]Score
 	names  map[string]Adapter // what rows' adapters are
 }
@@ -49,41 +41,10 @@ func NewLog() *Log { return &Log{scores: map[logKey]Score{}} }
 // that was cut off by a crash is dropped; scores with other settings or of other
 // windows are an error, never mixed in.
 func OpenLog(path string, s Settings, windows []Window) (*Log, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	l := &Log{file: file, path: path, scores: map[logKey]Score{}}
-	if err := l.resume(s, windows); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return l, nil
-}
-
-// resume reads the file's whole lines, drops the rest, and goes on behind them.
-func (l *Log) resume(s Settings, windows []Window) error {
-	data, err := io.ReadAll(io.LimitReader(l.file, maxLog+1))
-	if err != nil {
-		return err
-	}
-	if len(data) > maxLog {
-		return fmt.Errorf("%s: larger than %d MiB, no log of scores; name another file", l.path, maxLog>>20)
-	}
-	if len(data) == 0 {
-		return l.write(header{&s})
-	}
-	lines := data[:bytes.LastIndexByte(data, '\n')+1]
-	if len(lines) == 0 {
-		return fmt.Errorf("%s: no log of scores; name another file", l.path)
-	}
-	if err := l.read(lines, s, windows); err != nil {
-		return err
-	}
-	if err := l.file.Truncate(int64(len(lines))); err != nil {
-		return err
-	}
-	_, err = l.file.Seek(int64(len(lines)), io.SeekStart)
-	return err
+	l := NewLog()
+	var err error
+	l.lines, err = openLines(path, header{&s}, func(n int, line []byte) error { return l.take(n, line, s, windows) })
+	return l, err
 }
 
 // header is the first line.
@@ -91,33 +52,26 @@ type header struct {
 	Settings *Settings `json:"settings"`
 }
 
-// read takes up the lines of a log.
-func (l *Log) read(data []byte, s Settings, windows []Window) error {
-	n := 0
-	for line := range bytes.Lines(data) {
-		n++
-		bad := func(err error) error {
-			return fmt.Errorf("%s:%d: %w; name another file, or remove the line", l.path, n, err)
+// take takes up line n of a log.
+func (l *Log) take(n int, line []byte, s Settings, windows []Window) error {
+	if n == 1 {
+		var h header
+		if err := json.Unmarshal(line, &h); err != nil || h.Settings == nil {
+			return errors.New("not the settings of a log of scores")
 		}
-		if n == 1 {
-			var h header
-			if err := json.Unmarshal(line, &h); err != nil || h.Settings == nil {
-				return fmt.Errorf("%s:1: not the settings of a log of scores; name another file", l.path)
-			}
-			if *h.Settings != s {
-				return fmt.Errorf("%s: its scores were measured with %+v, these would be with %+v; name another file", l.path, *h.Settings, s)
-			}
-			continue
+		if *h.Settings != s {
+			return fmt.Errorf("the scores were measured with %+v, these would be with %+v", *h.Settings, s)
 		}
-		var score Score
-		if err := json.Unmarshal(line, &score); err != nil {
-			return bad(fmt.Errorf("not a score: %w", err))
-		}
-		if err := score.check(s.Recipe, windows); err != nil {
-			return bad(err)
-		}
-		l.scores[logKey{score.Row, score.Adapter, score.Window}] = score
+		return nil
 	}
+	var score Score
+	if err := json.Unmarshal(line, &score); err != nil {
+		return fmt.Errorf("not a score: %w", err)
+	}
+	if err := score.check(s.Recipe, windows); err != nil {
+		return err
+	}
+	l.scores[logKey{score.Row, score.Adapter, score.Window}] = score
 	return nil
 }
 
@@ -172,25 +126,8 @@ func (l *Log) Complete(rows []Row, windows []Window) []Window {
 // Add logs a score.
 func (l *Log) Add(s Score) error {
 	l.scores[logKey{s.Row, s.Adapter, s.Window}] = s
-	return l.write(s)
-}
-
-func (l *Log) write(v any) error {
-	if l.file == nil {
-		return nil
-	}
-	line, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = l.file.Write(append(line, '\n'))
-	return err
+	return l.lines.add(s)
 }
 
 // Close syncs and closes the file, if there is one.
-func (l *Log) Close() error {
-	if l.file == nil {
-		return nil
-	}
-	return errors.Join(l.file.Sync(), l.file.Close())
-}
+func (l *Log) Close() error { return l.lines.close() }

@@ -123,7 +123,7 @@ func TestForeignLogs(t *testing.T) {
 		"other recipe":      {strings.Replace(first, `"every":2`, `"every":1`, 1), "Every:1"},
 		"no settings":       {second, ":1: not the settings"},
 		"no JSON":           {"hello\n", ":1: not the settings"},
-		"no line":           {"hello", "no log"},
+		"no line":           {"hello", "no whole line"},
 		"broken line":       {first + "{\n", ":2: not a score"},
 		"other document":    {first + strings.Replace(second, `"document":"d0"`, `"document":"d9"`, 1), `document "d9"`},
 		"negative window":   {first + strings.Replace(second, `"window":0`, `"window":-1`, 1), "negative"},
@@ -168,8 +168,11 @@ func FuzzLog(f *testing.F) {
 	f.Add(lines[0] + lines[2] + lines[2])
 	f.Fuzz(func(t *testing.T, text string) {
 		l := NewLog()
-		if l.read([]byte(text), settings, s.windows) != nil {
-			return
+		n := 0
+		for line := range strings.Lines(text) {
+			if n++; l.take(n, []byte(line), settings, s.windows) != nil {
+				return
+			}
 		}
 		for key, score := range l.scores {
 			if key.row != score.Row || score.check(settings.Recipe, s.windows) != nil {

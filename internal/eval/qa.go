@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -88,8 +87,8 @@ type Answer struct {
 // Answers keeps answers by row and question, and appends them to a file of JSON
 // lines, if it has one, the first of which says what they are of.
 type Answers struct {
-	by   map[[2]string]Answer
-	file *os.File
+	by    map[[2]string]Answer
+	lines *lines
 }
 
 // OpenAnswers opens the file of answers with these settings, or makes it; "": answers
@@ -103,59 +102,31 @@ func OpenAnswers(path string, settings any) (*Answers, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	whole := bytes.LastIndexByte(text, '\n') + 1
-	if whole > 0 {
-		if err := a.read(text[:whole], head); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if a.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return nil, err
-	}
-	if err = a.file.Truncate(int64(whole)); err == nil {
-		_, err = a.file.Seek(int64(whole), io.SeekStart)
-	}
-	if err == nil && whole == 0 {
-		_, err = a.file.Write(append(head, '\n'))
-	}
-	if err != nil {
-		a.file.Close()
-		return nil, err
-	}
-	return a, nil
+	a.lines, err = openLines(path, settings, func(n int, line []byte) error { return a.take(n, line, head) })
+	return a, err
 }
 
-func (a *Answers) read(text, head []byte) error {
-	for n, line := range bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
-		if n == 0 {
-			if !bytes.Equal(line, head) {
-				return fmt.Errorf("it has answers of other settings, %.200s; name another file", line)
-			}
-			continue
+// take takes up line n of a file of answers whose first is head.
+func (a *Answers) take(n int, line, head []byte) error {
+	if n == 1 {
+		if !bytes.Equal(bytes.TrimSpace(line), head) {
+			return fmt.Errorf("the answers are of other settings, %.200s", bytes.TrimSpace(line))
 		}
-		var answer Answer
-		if err := json.Unmarshal(line, &answer); err != nil {
-			return fmt.Errorf("line %d is no answer: %w", n+1, err)
-		}
-		if !(answer.F1 >= 0 && answer.F1 <= 1) {
-			return fmt.Errorf("line %d: F1 is %v", n+1, answer.F1)
-		}
-		a.by[[2]string{answer.Row, answer.ID}] = answer
+		return nil
 	}
+	var answer Answer
+	if err := json.Unmarshal(line, &answer); err != nil {
+		return fmt.Errorf("not an answer: %w", err)
+	}
+	if !(answer.F1 >= 0 && answer.F1 <= 1) {
+		return fmt.Errorf("F1 is %v", answer.F1)
+	}
+	a.by[[2]string{answer.Row, answer.ID}] = answer
 	return nil
 }
 
-// Close closes the file.
-func (a *Answers) Close() error {
-	if a.file == nil {
-		return nil
-	}
-	return a.file.Close()
-}
+// Close syncs and closes the file, if there is one.
+func (a *Answers) Close() error { return a.lines.close() }
 
 // Answering asks a question in a row's way and returns the answer with the ids of
 // the passages that were shown.
@@ -175,14 +146,7 @@ func (a *Answers) Ask(ctx context.Context, rows []Row, questions []Question, ask
 			}
 			answer := Answer{r.String(), q.ID, text, passages, ExactMatch(text, q.Answers), F1(text, q.Answers)}
 			a.by[[2]string{answer.Row, answer.ID}] = answer
-			if a.file == nil {
-				continue
-			}
-			line, err := json.Marshal(answer)
-			if err != nil {
-				return err
-			}
-			if _, err := a.file.Write(append(line, '\n')); err != nil {
+			if err := a.lines.add(answer); err != nil {
 				return err
 			}
 		}

@@ -60,8 +60,22 @@ func TestAnswersGoOn(t *testing.T) {
 	if asked != 4 {
 		t.Errorf("asked %d times, want 4", asked)
 	}
-	if _, err := OpenAnswers(path, "others"); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("other settings: %v", err)
+	for name, c := range map[string]struct{ text, want string }{
+		"other settings":  {`"others"` + "\n", ":1: the answers are of other settings"},
+		"torn first line": {`"sett`, "no whole line"},
+		"no answer":       {`"settings"` + "\n{\n", ":2: not an answer"},
+		"no share":        {`"settings"` + "\n" + `{"f1":2}` + "\n", ":2: F1 is 2"},
+	} {
+		bad := filepath.Join(t.TempDir(), "bad.jsonl")
+		if err := os.WriteFile(bad, []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenAnswers(bad, "settings"); err == nil || !strings.Contains(err.Error(), bad) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v; want the file and %q", name, err, c.want)
+		}
+		if left, err := os.ReadFile(bad); err != nil || string(left) != c.text {
+			t.Errorf("%s: the file was changed", name)
+		}
 	}
 }
 
