@@ -259,7 +259,10 @@ func (r *run) record(record Record) error {
 	if r.Record != nil {
 		r.Record(record)
 	}
-	return r.log.add(record)
+	if err := r.log.add(record); err != nil {
+		return fmt.Errorf("step %d: write the log: %w; %s", record.Step, err, r.lastGood())
+	}
+	return nil
 }
 
 // validate measures the loss of the validation windows where that is due, and keeps
