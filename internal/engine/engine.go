@@ -82,6 +82,8 @@ type core struct {
 	act     *nn.Activations
 	cos     []float32 // [batch, headDim/2]
 	sin     []float32
+	before  []int // lengths of the segments' spans before a forward
+	chunk   []piece
 	rows    []cpu.Rows
 	adapted []nn.Adapted
 	headIn  []float32 // [headRows, hidden]
@@ -224,10 +226,11 @@ type segment struct {
 func (e *Engine) forward(ctx context.Context, segments []segment) (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	before := make([]int, len(segments))
-	for i, s := range segments {
-		before[i] = s.into.Len()
+	e.before = e.before[:0]
+	for _, s := range segments {
+		e.before = append(e.before, s.into.Len())
 	}
+	before := e.before
 	defer func() {
 		if err != nil {
 			for i := len(segments) - 1; i >= 0; i-- {
@@ -246,13 +249,13 @@ func (e *Engine) forward(ctx context.Context, segments []segment) (err error) {
 			return err
 		}
 	}
-	var chunk []piece
-	rows := 0
+	chunk, rows := e.chunk[:0], 0
 	for i := range segments {
 		s := &segments[i]
 		for from := 0; from < len(s.tokens); {
 			n := min(len(s.tokens)-from, e.batch()-rows)
 			chunk = append(chunk, piece{segment: s, from: from, count: n, entry: before[i] + from})
+			e.chunk = chunk
 			from += n
 			if rows += n; rows == e.batch() {
 				if err := e.encode(ctx, chunk); err != nil {

@@ -30,7 +30,7 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		return nil, err
 	}
 	fresh := *e.core
-	fresh.rows, fresh.adapted, fresh.logits, fresh.headIn = nil, nil, nil, make([]float32, len(e.headIn))
+	fresh.before, fresh.chunk, fresh.rows, fresh.adapted, fresh.logits, fresh.headIn = nil, nil, nil, nil, nil, make([]float32, len(e.headIn))
 	fresh.size(tokens)
 	s := (&Engine{core: &fresh, pool: pool}).NewSequence()
 	defer s.Close()

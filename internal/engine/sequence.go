@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -91,7 +90,8 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 	}
 	defer st.close()
 
-	text := slices.Clone(s.tokens)
+	text := append(make([]int32, 0, len(s.tokens)+n), s.tokens...)
+	var next []int32  // what a decode encodes
 	var draft []int32 // encoded behind the last sampled token, and not yet sampled
 	row := 0          // of logits
 	for {
@@ -108,7 +108,8 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 		st.retract(len(draft) - row)
 		draft = lookUp(evidence, text, min(s.lookAhead, len(s.tokens)+n-len(text)-1))
 		row = 0
-		if err = st.decode(ctx, append([]int32{token}, draft...)); err != nil {
+		next = append(append(next[:0], token), draft...)
+		if err = st.decode(ctx, next); err != nil {
 			draft = nil
 			break
 		}

@@ -19,6 +19,11 @@ type stride struct {
 	own      []*kvcache.Span // spans that end with the stride
 	plain    int             // kept tokens; scored targets behind them are dropped
 	mixed    []float32       // of several branches
+
+	// Kept from one decode to the next, so that decoding allocates nothing.
+	segments []segment
+	rows     [][]float32 // what is mixed
+	weights  []float64
 }
 
 // branch is one view and the tail that sees it. Placements that put passages
@@ -28,6 +33,7 @@ type branch struct {
 	tail   *kvcache.Span // echo, then sampled tokens; the context itself without evidence
 	weight float64
 	logits []float32 // [rows, vocabulary] of the last forward
+	emit   func(row int, logits []float32)
 }
 
 // scoring asks for the logits of given tokens instead of sampled ones.
@@ -157,7 +163,8 @@ func (st *stride) branch(p placement.Placement, pl *plan, text int, evidence []l
 // the evidence does.
 func (st *stride) follow(pl *plan, tail []int32, score *scoring) {
 	nth := len(st.branches) - 1
-	b := st.branches[nth]
+	b := &st.branches[nth]
+	b.emit = st.emit(nth, score)
 	var target []int32
 	if score != nil {
 		target = score.target[:len(score.target)-1]
@@ -165,14 +172,14 @@ func (st *stride) follow(pl *plan, tail []int32, score *scoring) {
 	from := len(tail) - 1
 	if len(tail) == 0 {
 		last := &pl.segments[len(pl.segments)-1]
-		*last = st.last(nth, *last, len(last.tokens)-1, score)
+		last.logitsFrom, last.emit = len(last.tokens)-1, b.emit
 		if len(target) == 0 {
 			return
 		}
 		from = 0
 	}
 	tokens := slices.Concat(tail, target)
-	pl.segments = append(pl.segments, st.last(nth, segment{tokens: tokens, view: b.view, into: b.tail}, from, score))
+	pl.segments = append(pl.segments, segment{tokens: tokens, view: b.view, into: b.tail, logitsFrom: from, emit: b.emit})
 }
 
 // place returns the span of one passage as a part, and plans its encoding
@@ -214,11 +221,10 @@ func (st *stride) place(p placement.Placement, pl *plan, tokens []int32) kvcache
 	return kvcache.Part{Span: span, Len: len(tokens)}
 }
 
-// last asks a segment for the logits of its rows from the given one on, for a
-// branch.
-func (st *stride) last(nth int, sg segment, from int, score *scoring) segment {
-	sg.logitsFrom = from
-	sg.emit = func(_ int, logits []float32) {
+// emit returns what takes the logits of a branch's rows: the score of a single
+// branch, or else the branch itself.
+func (st *stride) emit(nth int, score *scoring) func(row int, logits []float32) {
+	return func(_ int, logits []float32) {
 		if score != nil && len(st.branches) == 1 {
 			score.row(logits)
 			return
@@ -226,7 +232,6 @@ func (st *stride) last(nth int, sg segment, from int, score *scoring) segment {
 		b := &st.branches[nth]
 		b.logits = append(b.logits, logits...)
 	}
-	return sg
 }
 
 // keep hands a span over to the kept ones.
@@ -278,25 +283,25 @@ func (st *stride) mix(nth int) []float32 {
 	if st.mixed == nil {
 		st.mixed = make([]float32, vocab)
 	}
-	rows := make([][]float32, len(st.branches))
-	weights := make([]float64, len(st.branches))
-	for i, b := range st.branches {
-		rows[i], weights[i] = b.logits[nth*vocab:(nth+1)*vocab], b.weight
+	st.rows, st.weights = st.rows[:0], st.weights[:0]
+	for i := range st.branches {
+		b := &st.branches[i]
+		st.rows, st.weights = append(st.rows, b.logits[nth*vocab:(nth+1)*vocab]), append(st.weights, b.weight)
 	}
-	sample.Mix(st.mixed, rows, weights)
+	sample.Mix(st.mixed, st.rows, st.weights)
 	return st.mixed
 }
 
 // decode encodes tokens in every branch: a sampled one and perhaps a draft of
 // those to follow.
 func (st *stride) decode(ctx context.Context, tokens []int32) error {
-	segments := make([]segment, len(st.branches))
+	st.segments = st.segments[:0]
 	for i := range st.branches {
 		b := &st.branches[i]
 		b.logits = b.logits[:0]
-		segments[i] = st.last(i, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail)}, 0, nil)
+		st.segments = append(st.segments, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail), emit: b.emit})
 	}
-	return st.s.e.forward(ctx, segments)
+	return st.s.e.forward(ctx, st.segments)
 }
 
 // retract drops the last n tokens from every branch's tail.
