@@ -92,6 +92,10 @@ func (b *Block) Forward(d *cpu.Device, layer int, batch *Batch, a *Activations) 
 	batch.adapt(d, layer, a.attn, output{lora.O, a.X})
 
 	d.RMSNorm(a.norm, a.X, b.FFNorm.Scale, n, b.FFNorm.Eps)
+	if len(batch.Adapted) == 0 {
+		d.FeedForward(a.norm, n, b.Gate.to(a.gate), b.Up.to(a.up), b.Down.addTo(a.X))
+		return
+	}
 	d.MatMul(a.norm, n, b.Gate.to(a.gate), b.Up.to(a.up))
 	batch.adapt(d, layer, a.norm, output{lora.Gate, a.gate}, output{lora.Up, a.up})
 	d.SwiGLU(a.gate, a.up, n, b.Gate.W.Rows)

@@ -20,6 +20,7 @@ type Device struct {
 
 	// Tasks are kept here so that handing one out allocates nothing.
 	matmul   matmulTask
+	gated    gatedTask
 	quantize quantizeTask
 	norm     normTask
 	swiglu   swigluTask
@@ -27,6 +28,8 @@ type Device struct {
 	attend   attendTask
 	merge    mergeTask
 	lowRank  lowRankTask
+
+	rounded kernel.Quantized // a product's x
 
 	weightBytes atomic.Int64
 }
@@ -57,6 +60,7 @@ type scratch struct {
 	tile   []float32 // products before they are added to a residual
 	low    []float32 // x·Aᵀ of a low-rank update
 	key    []uint16  // in f16, before it is stored across
+	part   kernel.Quantized
 	attend attendScratch
 }
 

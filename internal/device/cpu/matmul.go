@@ -22,7 +22,8 @@ type matmulTask struct {
 	d         *Device
 	x         []float32
 	rows      int
-	quantized kernel.Quantized // x, where a product has a panel
+	quantized *kernel.Quantized // x, where a product has a panel
+	unitRows  int
 	products  [3]Product
 	n         int
 }
@@ -31,52 +32,93 @@ type matmulTask struct {
 // each weight once. The outputs must not overlap x.
 func (d *Device) MatMul(x []float32, rows int, products ...Product) {
 	t := &d.matmul
-	t.x, t.rows = x, rows
-	t.n = copy(t.products[:], products)
-	units, int8 := 0, false
+	t.set(x, rows, &d.rounded, products)
 	for _, p := range products {
-		units += ceil(p.W.Rows, panelRows)
 		if p.Panel != nil {
-			int8 = true
-			d.weightBytes.Add(p.Panel.Bytes())
-		} else {
-			d.weightBytes.Add(int64(len(p.W.Data)))
+			d.round(x, rows, p.W.Cols)
+			break
 		}
 	}
-	if int8 {
-		t.quantized.Resize(rows, products[0].W.Cols)
-		d.quantize = quantizeTask{t}
-		d.eachRow(&d.quantize, rows)
+	d.pool.run(t, t.units())
+	t.clear()
+}
+
+// round turns the rows of x [rows, cols] into int8.
+func (d *Device) round(x []float32, rows, cols int) {
+	d.rounded.Resize(rows, cols)
+	d.quantize.d, d.quantize.x = d, x
+	d.eachRow(&d.quantize, rows)
+	d.quantize.x = nil
+}
+
+func (t *matmulTask) set(x []float32, rows int, q *kernel.Quantized, products []Product) {
+	t.x, t.rows, t.quantized = x, rows, q
+	t.n = copy(t.products[:], products)
+	for i := range products {
+		p := &products[i]
+		if p.Panel != nil {
+			t.d.weightBytes.Add(p.Panel.Bytes())
+		} else {
+			t.d.weightBytes.Add(int64(len(p.W.Data)))
+		}
 	}
-	d.pool.run(t, units)
+	// One row takes neighbouring units at a stroke, so small ones cost it nothing
+	// and end at the same time.
+	t.unitRows = panelRows
+	if rows == 1 {
+		t.unitRows = kernel.GroupRows
+	}
+}
+
+func (t *matmulTask) clear() {
 	t.x = nil
 	clear(t.products[:])
 }
 
-func (t *matmulTask) run(worker, unit int) {
+func (t *matmulTask) units() (units int) {
+	for i := range t.products[:t.n] {
+		units += ceil(t.products[i].W.Rows, t.unitRows)
+	}
+	return units
+}
+
+func (t *matmulTask) run(worker, unit int) { t.runRange(worker, unit, unit+1) }
+
+func (t *matmulTask) runRange(worker, first, end int) {
 	for i := range t.products[:t.n] {
 		p := &t.products[i]
-		units := ceil(p.W.Rows, panelRows)
-		if unit < units {
-			t.panel(&t.d.scratch[worker], p, unit*panelRows)
-			return
+		units := ceil(p.W.Rows, t.unitRows)
+		if from, to := max(first, 0), min(end, units); from < to {
+			t.outputs(&t.d.scratch[worker], p, from*t.unitRows, min(to*t.unitRows, p.W.Rows))
 		}
-		unit -= units
+		first, end = first-units, end-units
 	}
 }
 
-// panel computes the outputs of the weight rows from first on.
-func (t *matmulTask) panel(s *scratch, p *Product, first int) {
+// outputs computes the outputs of the weight rows first to end-1: one row of x
+// reads all of them in one go, several rows a panel after the other.
+func (t *matmulTask) outputs(s *scratch, p *Product, first, end int) {
+	step := panelRows
+	if t.rows == 1 {
+		step = end - first
+	}
+	for ; first < end; first += step {
+		t.panel(s, p, first, min(step, end-first))
+	}
+}
+
+// panel computes the outputs of n weight rows from first on.
+func (t *matmulTask) panel(s *scratch, p *Product, first, n int) {
 	k := t.d.kernels
-	cols, n := p.W.Cols, min(panelRows, p.W.Rows-first)
+	cols := p.W.Cols
 	out, ldo := p.Out[first:], p.W.Rows
 	if p.Add {
-		out, ldo = grow(&s.tile, t.rows*panelRows), panelRows
+		out, ldo = grow(&s.tile, t.rows*n), n
 	}
 	stored := p.W.Data[first*p.W.RowBytes() : (first+n)*p.W.RowBytes()]
 	switch {
 	case p.Panel != nil:
-		k.MatMulInt8(out, ldo, &t.quantized, 0, t.rows, p.Panel, first/kernel.GroupRows, ceil(first+n, kernel.GroupRows))
+		k.MatMulInt8(out, ldo, t.quantized, 0, t.rows, p.Panel, first/kernel.GroupRows, ceil(first+n, kernel.GroupRows))
 	case t.rows == 1:
 		k.MatVec(p.W.Type, out, t.x, stored, n, cols)
 	default:
@@ -91,10 +133,13 @@ func (t *matmulTask) panel(s *scratch, p *Product, first int) {
 	}
 }
 
-// quantizeTask turns the rows of a product's x into int8.
-type quantizeTask struct{ t *matmulTask }
+// quantizeTask turns rows into int8.
+type quantizeTask struct {
+	d *Device
+	x []float32
+}
 
 func (q *quantizeTask) run(_, r int) {
-	cols := q.t.quantized.Cols
-	q.t.d.kernels.Quantize(&q.t.quantized, r, q.t.x[r*cols:(r+1)*cols])
+	to := &q.d.rounded
+	q.d.kernels.Quantize(to, r, q.x[r*to.Cols:(r+1)*to.Cols])
 }

@@ -12,6 +12,12 @@ type task interface {
 	run(worker, unit int)
 }
 
+// rangeTask is a task that does better on neighbouring units together.
+type rangeTask interface {
+	task
+	runRange(worker, first, end int)
+}
+
 // A waiting goroutine looks for patience before it parks: a decoded token hands
 // out some 150 tasks, and on a busy host a thread that parks between two of them
 // costs more than its looking does. It is a time and not a number, since a look
@@ -30,10 +36,11 @@ const (
 type pool struct {
 	workers int
 
-	task task
-	runs []run        // one a worker
-	done atomic.Int64 // units of the task that have run
-	_    line
+	task   task
+	ranged rangeTask    // task, if it is one
+	runs   []run        // one a worker
+	done   atomic.Int64 // units of the task that have run
+	_      line
 
 	epoch  atomic.Uint64 // counts tasks; a change is the signal to look for units
 	closed atomic.Bool
@@ -68,13 +75,13 @@ func newPool(workers int) *pool {
 
 // run calls t.run for each of the units and returns when all are done.
 func (p *pool) run(t task, units int) {
+	p.task = t
+	p.ranged, _ = t.(rangeTask)
+	defer p.forget()
 	if p.workers == 1 || units <= 1 {
-		for u := range units {
-			t.run(0, u)
-		}
+		p.units(0, 0, units)
 		return
 	}
-	p.task = t
 	p.done.Store(0)
 	for w := range p.runs {
 		p.runs[w].left.Store(uint64(w*units/p.workers)<<32 | uint64((w+1)*units/p.workers))
@@ -86,7 +93,19 @@ func (p *pool) run(t task, units int) {
 			runtime.Gosched()
 		}
 	}
-	p.task = nil
+}
+
+func (p *pool) forget() { p.task, p.ranged = nil, nil }
+
+// units runs the task's units from first to end-1.
+func (p *pool) units(worker, first, end int) {
+	if p.ranged != nil {
+		p.ranged.runRange(worker, first, end)
+		return
+	}
+	for u := first; u < end; u++ {
+		p.task.run(worker, u)
+	}
 }
 
 // close ends the workers.
@@ -113,9 +132,7 @@ func (p *pool) take(worker int) {
 			if first == end {
 				break
 			}
-			for u := first; u < end; u++ {
-				p.task.run(worker, u)
-			}
+			p.units(worker, first, end)
 			p.done.Add(int64(end - first))
 		}
 	}

@@ -29,6 +29,13 @@ func (q *Quantized) Resize(rows, cols int) {
 	q.Rows, q.Cols = rows, cols
 }
 
+// Part returns cols columns of a row, from first on, which shares its memory. Both
+// are multiples of 32.
+func (q *Quantized) Part(row, first, cols int) Quantized {
+	at, blocks := row*q.Cols+first, cols/blockColumns
+	return Quantized{Q: q.Q[at:][:cols], Blocks: q.Blocks[at/blockColumns:][:blocks], Rows: 1, Cols: cols}
+}
+
 func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
