@@ -76,6 +76,7 @@ type attendTask struct {
 	out, q []float32
 	tiles  []tile
 	spread bool
+	store  *storeTask  // writes what the last split of each head reads; nil: that is written
 	units  []splitUnit // when spread
 	parts  []state     // when spread: results of the units
 }
@@ -107,7 +108,7 @@ func (d *Device) Attend(out, q []float32, layer int, shape AttendShape, rows []R
 			t.tiles = append(t.tiles, tile{rows: r, first: first, count: n, splits: splitsOf(r, first+n)})
 		}
 	}
-	if t.spread = tokens <= spreadTokens && d.pool.workers > 1; !t.spread {
+	if t.spread = tokens <= spreadTokens && d.pool.workers > 1 && t.severalSplits(); !t.spread {
 		d.pool.run(t, len(t.tiles)*shape.KVHeads)
 		return
 	}
@@ -136,6 +137,16 @@ func splitsOf(r *Rows, n int) int {
 	return splits + ceil(r.SelfFirst+n, splitTokens)
 }
 
+// severalSplits reports whether there is a tile whose splits can be shared out.
+func (t *attendTask) severalSplits() bool {
+	for i := range t.tiles {
+		if t.tiles[i].splits > 1 {
+			return true
+		}
+	}
+	return false
+}
+
 func ceil(a, b int) int { return (a + b - 1) / b }
 
 func (t *attendTask) run(worker, unit int) {
@@ -146,11 +157,17 @@ func (t *attendTask) run(worker, unit int) {
 		t.gather(s, tl, u.head)
 		part := &t.parts[unit]
 		part.grow(tl.count*t.group(), t.shape.HeadDim)
+		if t.store != nil && u.split == tl.splits-1 {
+			t.store.run(worker, u.head)
+		}
 		t.split(s, tl, u.head, u.split, part)
 		return
 	}
 	tl, head := &t.tiles[unit/t.shape.KVHeads], unit%t.shape.KVHeads
 	t.gather(s, tl, head)
+	if t.store != nil {
+		t.store.run(worker, head)
+	}
 	n := tl.count * t.group()
 	s.split.grow(n, t.shape.HeadDim)
 	s.total.grow(n, t.shape.HeadDim)
