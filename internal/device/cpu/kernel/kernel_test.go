@@ -474,7 +474,7 @@ func checkSoftmax(set *Set, rng *rand.Rand) error {
 	for j, s := range scores {
 		want := 0.0
 		if !math.IsInf(float64(s), -1) {
-			want = math.Exp(float64(scale*s - wantMax))
+			want = math.Exp(float64(float32(scale*s) - wantMax)) // rounded as the sets do, never fused
 		}
 		// 2 ulp; what is below 2^-125 may count as 0.
 		if !near(got[j], want, 4*eps32*want+0x1p-124) {

@@ -21,7 +21,7 @@ func Choose(name string) (*Set, error) {
 }
 
 // Names are the names of all sets, on whatever processor.
-var Names = []string{"amx", "avx512vnni", "avx512", "avx2", "go"}
+var Names = []string{"amx", "avx512vnni", "avx512", "avx2", "neondot", "neon", "go"}
 
 // Named returns the set of that name. The error lists those that this processor
 // can run.

@@ -23,10 +23,3 @@ var tilesVNNI = [...][]matMulInt8Tile{
 		matMulInt8Wide5VNNI, matMulInt8Wide6VNNI, matMulInt8Wide7VNNI, matMulInt8Wide8VNNI,
 	},
 }
-
-// withInt8 returns a set that differs from s in MatMulInt8.
-func (s *Set) withInt8(name string, tiles [3]int8Tiles) *Set {
-	other := *s
-	other.Name, other.MatMulInt8 = name, tiledMatMulInt8(tiles)
-	return &other
-}

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package kernel
 
 import "unsafe"
@@ -52,3 +54,10 @@ func tiledMatMulInt8(tiles [3]int8Tiles) func(out []float32, ldo int, q *Quantiz
 
 // pointer is that to blocks for assembly, whose generator knows basic types only.
 func pointer(blocks []Block) *byte { return (*byte)(unsafe.Pointer(unsafe.SliceData(blocks))) }
+
+// withInt8 returns a set that differs from s in MatMulInt8.
+func (s *Set) withInt8(name string, tiles [3]int8Tiles) *Set {
+	other := *s
+	other.Name, other.MatMulInt8 = name, tiledMatMulInt8(tiles)
+	return &other
+}
