@@ -40,8 +40,9 @@ type Options struct {
 	Retriever Retriever
 	// Threads is how many threads compute; 0: one a core.
 	Threads int
-	// Kernels forces a compute path: "go", "avx2", "avx512", "avx512vnni" or "amx"; "": the fastest
-	// that the processor has. Results of different paths differ in the last bits.
+	// Kernels forces a compute path: "go", on amd64 "avx2", "avx512", "avx512vnni" or "amx", on arm64
+	// "neon" or "neondot"; "": the fastest that the processor has. Results of different paths differ
+	// in the last bits.
 	Kernels string
 	// Compute is "exact" (f32 throughout) or "fast" (int8 activations and f16 keys
 	// and values); "": the default.

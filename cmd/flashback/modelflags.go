@@ -28,7 +28,7 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.model, "model", flashback.DefaultModel, "a `MODEL` that pull brought, hf:owner/name[@rev][:file], or a .gguf file")
 	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
-	fs.StringVar(&f.kernels, "kernels", "", "compute path: go, avx2, avx512, avx512vnni or amx (default: the fastest here)")
+	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
 	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, f16 keys and values")
 	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for one full context")
 }

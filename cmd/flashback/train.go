@@ -75,7 +75,7 @@ other settings it refuses, and --restart begins anew.
 	fl.BoolVar(&f.restart, "restart", false, "begin anew, over what an earlier training left")
 	fl.StringVar(&f.compareLog, "compare-log", "", "draw the losses of this `FILE`.jsonl, of another trainer, beside these")
 	fl.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
-	fl.StringVar(&f.kernels, "kernels", "", "compute path: go, avx2, avx512 … (default: the fastest here)")
+	fl.StringVar(&f.kernels, "kernels", "", "compute path: go, avx2, avx512, neon … (default: the fastest here)")
 	return cmd
 }
 

@@ -3956,12 +3956,12 @@ end6:
 	RET
 
 // func dequantizeQ4_KNEON(dst *float32, src *byte, blocks int)
-TEXT ·dequantizeQ4_KNEON(SB), NOSPLIT, $256-24
+TEXT ·dequantizeQ4_KNEON(SB), NOSPLIT, $64-24
 	MOVD    dst+0(FP), R0
 	MOVD    src+8(FP), R1
 	MOVD    blocks+16(FP), R2
 	VMOVI   $15, V0.B16
-	MOVD    $scratch-256(SP), R3
+	MOVD    $scratch-64(SP), R3
 	CBZ     R2, end2
 loop1:
 	MOVWU   12(R1), R6
@@ -6877,14 +6877,14 @@ end6:
 	RET
 
 // func dequantizeQ6_KNEON(dst *float32, src *byte, blocks int)
-TEXT ·dequantizeQ6_KNEON(SB), NOSPLIT, $256-24
+TEXT ·dequantizeQ6_KNEON(SB), NOSPLIT, $64-24
 	MOVD    dst+0(FP), R0
 	MOVD    src+8(FP), R1
 	MOVD    blocks+16(FP), R2
 	VMOVI   $15, V0.B16
 	VMOVI   $48, V1.B16
 	VMOVI   $32, V2.B16
-	MOVD    $scratch-256(SP), R3
+	MOVD    $scratch-64(SP), R3
 	CBZ     R2, end2
 loop1:
 	ADD     $208, R1, R4

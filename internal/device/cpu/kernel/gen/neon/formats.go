@@ -256,7 +256,7 @@ func (f format) sources(rows []gp) []source {
 	var scratch gp
 	if f.scratch > 0 {
 		scratch = newGP()
-		ins("MOVD", fmt.Sprintf("$scratch-%d(SP)", f.scratch*matVecRows), scratch)
+		ins("MOVD", fmt.Sprintf("$scratch-%d(SP)", f.scratch*len(rows)), scratch)
 	}
 	for i, row := range rows {
 		sources[i] = source{row, scratch, f.scratch * i, constants}
@@ -266,7 +266,7 @@ func (f format) sources(rows []gp) []source {
 
 func dequantize(f format) {
 	function(fmt.Sprintf("dequantize%sNEON", f.name), "(dst *float32, src *byte, blocks int)",
-		fmt.Sprintf("expands blocks of %d weights.", f.weights), f.scratch*matVecRows)
+		fmt.Sprintf("expands blocks of %d weights.", f.weights), f.scratch)
 	dst, src, blocks := param("dst"), param("src"), param("blocks")
 	s := f.sources([]gp{src})[0]
 	loop(blocks, func() {
