@@ -264,6 +264,35 @@ func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
 	return nil
 }
 
+// TestInt8Heights holds each coding's tiles of each height to the plain product:
+// random sizes reach some of them seldom.
+func TestInt8Heights(t *testing.T) {
+	const cols, groups, most = 96, 2, 2*16 - 1 // the tallest tile of any set has 16 rows
+	rng := rand.New(rand.NewPCG(3, 1))
+	for _, kind := range []tensor.Type{tensor.Q4_0, tensor.Q4_1, tensor.Q8_0} {
+		const n = groups * GroupRows
+		p, err := Repack(tensor.Matrix{Type: kind, Rows: n, Cols: cols, Data: stored(rng, new(guard), kind, n*cols)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var q Quantized
+		q.Resize(most, cols)
+		x := make([]float32, cols)
+		for i := range q.Rows {
+			plain.Quantize(&q, i, fill(rng, x, 1))
+		}
+		for m := 1; m <= most; m++ {
+			want := make([]float32, m*n)
+			matMulInt8(want, n, &q, 0, m, p, 0, groups)
+			for _, set := range Sets() {
+				got := make([]float32, m*n)
+				set.MatMulInt8(got, n, &q, 0, m, p, 0, groups)
+				sameBits(t, fmt.Sprintf("%s %v, %d rows", set.Name, kind, m), got, want)
+			}
+		}
+	}
+}
+
 // TestInt8Extremes multiplies the greatest codes by the greatest: no sum on the
 // way may saturate.
 func TestInt8Extremes(t *testing.T) {
