@@ -21,8 +21,8 @@ const (
 	// directRows is the number of query rows up to which keys and values in f16
 	// are read as they are: more rows share their expansion.
 	directRows = 6
-	// tileTokens is how many tokens share a pass over the keys.
-	tileTokens = 16
+	// tileTokens to maxTileTokens tokens share a pass over the keys.
+	tileTokens, maxTileTokens = 16, 40
 	// spreadTokens is the batch size up to which the splits of one tile are
 	// spread over the threads: larger batches have tiles enough.
 	spreadTokens = tileTokens
@@ -59,8 +59,8 @@ type attendScratch struct {
 	scores []float32 // [tile rows, stripTokens]
 	split  state
 	total  state
-	weight [1]float32 // of a split in combine
 
+	weights  []float32 // [tile rows], of a split in combine
 	expanded []float32 // keys or values of a block that are stored in f16
 }
 
@@ -81,7 +81,7 @@ type attendTask struct {
 	parts  []state     // when spread: results of the units
 }
 
-// tile is up to tileTokens rows of one Rows.
+// tile is some rows of one Rows.
 type tile struct {
 	rows         *Rows
 	first, count int // tokens, counted from rows.First
@@ -100,11 +100,16 @@ func (d *Device) Attend(out, q []float32, layer int, shape AttendShape, rows []R
 	t.shape, t.layer, t.out, t.q = shape, layer, out, q
 	t.tiles = t.tiles[:0]
 	tokens := 0
+	for _, r := range rows {
+		tokens += r.Count
+	}
+	// Large tiles read keys and values less often, but each worker needs some.
+	most := min(max(tileTokens, tokens*shape.KVHeads/(4*d.pool.workers)), maxTileTokens)
 	for i := range rows {
 		r := &rows[i]
-		tokens += r.Count
-		for first := 0; first < r.Count; first += tileTokens {
-			n := min(tileTokens, r.Count-first)
+		size := ceil(r.Count, ceil(r.Count, most))
+		for first := 0; first < r.Count; first += size {
+			n := min(size, r.Count-first)
 			t.tiles = append(t.tiles, tile{rows: r, first: first, count: n, splits: splitsOf(r, first+n)})
 		}
 	}
@@ -218,32 +223,30 @@ func (t *attendTask) split(s *attendScratch, tl *tile, head, split int, st *stat
 			from := split * splitTokens
 			to := min(from+splitTokens, p.Len)
 			for b := from; b < to; b += stripTokens {
-				t.strip(s, st, p.Span, head, b, to, tl.count, nil)
+				t.strip(s, st, p.Span, head, b, to, to, tl.count)
 			}
 			return
 		}
 		split -= n
 	}
-	// The rows' own span: row i sees its first SelfFirst+first+i+1 entries.
-	seen := func(i int) int { return r.SelfFirst + tl.first + i + 1 }
+	// Of the rows' own span the first token sees what was there and itself.
+	sees := r.SelfFirst + tl.first + 1
 	from := split * splitTokens
-	to := min(from+splitTokens, seen(tl.count-1))
+	to := min(from+splitTokens, sees+tl.count-1)
 	for b := from; b < to; b += stripTokens {
-		if seen(0) >= min(b+stripTokens, to) {
-			t.strip(s, st, r.Self, head, b, to, tl.count, nil)
-		} else {
-			t.strip(s, st, r.Self, head, b, to, tl.count, seen)
-		}
+		t.strip(s, st, r.Self, head, b, to, sees, tl.count)
 	}
 }
 
 // strip adds a strip's keys to st: those of the span from entry first on, up to
-// entry to at most. Where the tokens of the tile do not all see all of them, seen
-// tells how many of the span's entries token i sees.
-func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head, first, to, tokens int, seen func(i int) int) {
+// entry to at most. The first token of the tile sees the span's first sees
+// entries, each further one an entry more, and the last at least one of the strip.
+func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head, first, to, sees, tokens int) {
 	k, hd, group := t.d.kernels, t.shape.HeadDim, t.group()
 	rows, n := tokens*group, min(stripTokens, to-first)
 	direct := rows <= directRows && hd%8 == 0
+	// seeing returns the first token that sees an entry of the strip.
+	seeing := func(entry int) int { return max(0, first+entry+1-sees) }
 	scores := grow(&s.scores, rows*stripTokens)
 	clear(scores)
 	firstKeys, firstValues := t.operands(span, head, first)
@@ -253,26 +256,20 @@ func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head
 			next, _ = t.operands(span, head, first+b+blockTokens)
 		}
 		// All columns of the keys, whole vectors; nobody looks at scores past the end.
-		t.accumulate(scores[b:], stripTokens, s.q, hd, t.expand(s, keys, hd*blockTokens, direct), rows, hd, blockTokens, next)
+		i := seeing(b) * group
+		t.accumulate(scores[i*stripTokens+b:], stripTokens, s.q[i*hd:], hd, t.expand(s, keys, hd*blockTokens, direct), rows-i, hd, blockTokens, next)
 		keys = next
 	}
 	scale := float32(1 / math.Sqrt(float64(hd)))
-	for i := range rows {
-		see := n
-		if seen != nil {
-			if see = min(n, seen(i/group)-first); see <= 0 {
-				continue
-			}
-		}
-		max, sum := k.Softmax(scores[i*stripTokens:i*stripTokens+see], scale, st.max[i])
-		if max != st.max[i] {
-			a := exp(st.max[i] - max)
-			st.sum[i] *= a
-			k.Scale(st.acc[i*hd:(i+1)*hd], a)
-			st.max[i] = max
-		}
-		st.sum[i] += sum
+	softmax := func(token, count, see int) {
+		at := token * group
+		k.SoftmaxRows(scores[at*stripTokens:], stripTokens, count*group, see, scale, st.max[at:], st.sum[at:], st.acc[at*hd:], hd)
 	}
+	whole := seeing(n - 1)
+	for i := seeing(0); i < whole; i++ {
+		softmax(i, 1, sees+i-first)
+	}
+	softmax(whole, tokens-whole, n)
 	for b, values := 0, firstValues; b < n; b += blockTokens {
 		var next operand
 		if b+blockTokens < n {
@@ -282,14 +279,13 @@ func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head
 		}
 		block := min(blockTokens, n-b)
 		ready := t.expand(s, values, block*hd, direct)
-		if seen == nil || seen(0)-first >= b+block {
-			t.accumulate(st.acc, hd, scores[b:], stripTokens, ready, rows, block, hd, next)
-		} else {
-			for i := range rows {
-				if see := min(block, seen(i/group)-first-b); see > 0 {
-					t.accumulate(st.acc[i*hd:], hd, scores[i*stripTokens+b:], stripTokens, ready, 1, see, hd, operand{})
-				}
-			}
+		whole := seeing(b + block - 1)
+		for i := seeing(b); i < whole; i++ { // tokens that see a part of the block
+			at := i * group
+			t.accumulate(st.acc[at*hd:], hd, scores[at*stripTokens+b:], stripTokens, ready, group, sees+i-first-b, hd, operand{})
+		}
+		if at := whole * group; at < rows {
+			t.accumulate(st.acc[at*hd:], hd, scores[at*stripTokens+b:], stripTokens, ready, rows-at, block, hd, next)
 		}
 		values = next
 	}
@@ -331,26 +327,16 @@ func (t *attendTask) accumulate(acc []float32, lda int, p []float32, ldp int, v 
 	t.d.kernels.AccumulateHalf(acc, lda, p, ldp, v.half, m, n, dim, next.half)
 }
 
-// combine merges the split b into a.
+// combine merges the split b into a: a step of the softmax over one score a row,
+// the split's maximum, whose weight stands for the split's sum instead of for 1.
 func (t *attendTask) combine(s *attendScratch, a, b *state) {
 	k, hd := t.d.kernels, t.shape.HeadDim
-	for i, m := range b.max {
-		if b.sum[i] == 0 {
-			continue // this row saw nothing of the split
-		}
-		acc, add := a.acc[i*hd:(i+1)*hd], b.acc[i*hd:(i+1)*hd]
-		weight := float32(1)
-		if m > a.max[i] {
-			old := exp(a.max[i] - m)
-			a.sum[i] *= old
-			k.Scale(acc, old)
-			a.max[i] = m
-		} else {
-			weight = exp(m - a.max[i])
-		}
-		a.sum[i] += weight * b.sum[i]
-		s.weight[0] = weight
-		k.Accumulate(acc, hd, s.weight[:], 1, add, hd, 1, 1, hd)
+	weights := grow(&s.weights, len(b.max))
+	copy(weights, b.max)
+	k.SoftmaxRows(weights, 1, len(weights), 1, 1, a.max, a.sum, a.acc, hd)
+	for i, w := range weights {
+		a.sum[i] += w * (b.sum[i] - 1)
+		k.Accumulate(a.acc[i*hd:], hd, weights[i:], 1, b.acc[i*hd:], hd, 1, 1, hd)
 	}
 }
 
@@ -367,5 +353,3 @@ func (t *attendTask) finish(tl *tile, head int, st *state) {
 		}
 	}
 }
-
-func exp(x float32) float32 { return float32(math.Exp(float64(x))) }

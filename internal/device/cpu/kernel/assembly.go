@@ -112,6 +112,18 @@ func (f softmaxRow) function() func(s []float32, scale, max float32) (newMax, su
 	}
 }
 
+type softmaxTile func(s *float32, lds, m, n int, scale float32, max, sum, acc *float32, dim int)
+
+func (f softmaxTile) function() func(s []float32, lds, m, n int, scale float32, max, sum, acc []float32, dim int) {
+	return func(s []float32, lds, m, n int, scale float32, max, sum, acc []float32, dim int) {
+		if m == 0 {
+			return
+		}
+		s, max, sum, acc = s[:(m-1)*lds+n], max[:m], sum[:m], acc[:m*dim]
+		f(unsafe.SliceData(s), lds, m, n, scale, unsafe.SliceData(max), unsafe.SliceData(sum), unsafe.SliceData(acc), dim)
+	}
+}
+
 type rmsNormRow func(dst, x, w *float32, n int, eps float32)
 
 func (f rmsNormRow) function() func(dst, x, w []float32, eps float32) {

@@ -55,6 +55,8 @@ var avx2 = &Set{
 	Accumulate: tiledAccumulate(accumulate1AVX2, accumulate2AVX2, accumulate3AVX2),
 	Softmax:    softmaxRow(softmaxAVX2).function(),
 
+	SoftmaxRows: softmaxTile(softmaxRowsAVX2).function(),
+
 	AccumulateHalf: tiledAccumulateHalf(accumulateHalf1AVX2, accumulateHalf2AVX2, accumulateHalf3AVX2),
 
 	Scale: func(x []float32, a float32) {

@@ -5434,53 +5434,190 @@ end169:
 	VMOVD        X1, DX
 	CMPL         DX, $0xff800000
 	JEQ          none170
-	VBROADCASTSS X1, Y1
 	VXORPS       Y2, Y2, Y2
+	VBROADCASTSS X1, Y1
 	XORQ         DX, DX
 	MOVQ         CX, BX
 	SHRQ         $0x03, BX
-	TESTQ        BX, BX
-	JZ           end172
 
-loop171:
+while171:
+	CMPQ         BX, $0x00000004
+	JL           end172
 	VMOVUPS      (AX)(DX*1), Y3
 	VMULPS       Y0, Y3, Y3
 	VSUBPS       Y1, Y3, Y3
-	VMOVUPS      c42b20000<>+0(SB), Y4
-	VMINPS       Y3, Y4, Y4
-	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      c4b400000<>+0(SB), Y5
+	VMOVUPS      32(AX)(DX*1), Y4
+	VMULPS       Y0, Y4, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      64(AX)(DX*1), Y5
+	VMULPS       Y0, Y5, Y5
+	VSUBPS       Y1, Y5, Y5
+	VMOVUPS      96(AX)(DX*1), Y6
+	VMULPS       Y0, Y6, Y6
+	VSUBPS       Y1, Y6, Y6
+	VMOVUPS      c42b20000<>+0(SB), Y15
+	VMINPS       Y3, Y15, Y3
+	VMINPS       Y4, Y15, Y4
+	VMINPS       Y5, Y15, Y5
+	VMINPS       Y6, Y15, Y6
+	VMOVUPS      cc2c80000<>+0(SB), Y15
+	VMAXPS       Y3, Y15, Y7
+	VMAXPS       Y4, Y15, Y8
+	VMAXPS       Y5, Y15, Y9
+	VMAXPS       Y6, Y15, Y10
+	VMOVUPS      c4b400000<>+0(SB), Y15
+	VMOVAPS      Y15, Y11
+	VMOVAPS      Y15, Y12
+	VMOVAPS      Y15, Y13
+	VMOVAPS      Y15, Y14
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y15
+	VFMADD231PS  Y15, Y7, Y11
+	VFMADD231PS  Y15, Y8, Y12
+	VFMADD231PS  Y15, Y9, Y13
+	VFMADD231PS  Y15, Y10, Y14
+	VMOVUPS      c4b400000<>+0(SB), Y15
+	VSUBPS       Y15, Y11, Y3
+	VSUBPS       Y15, Y12, Y4
+	VSUBPS       Y15, Y13, Y5
+	VSUBPS       Y15, Y14, Y6
+	VMOVUPS      c3f318000<>+0(SB), Y15
+	VFNMADD231PS Y15, Y3, Y7
+	VFNMADD231PS Y15, Y4, Y8
+	VFNMADD231PS Y15, Y5, Y9
+	VFNMADD231PS Y15, Y6, Y10
+	VMOVUPS      cb95e8083<>+0(SB), Y15
+	VFNMADD231PS Y15, Y3, Y7
+	VFNMADD231PS Y15, Y4, Y8
+	VFNMADD231PS Y15, Y5, Y9
+	VFNMADD231PS Y15, Y6, Y10
+	VMOVUPS      c39506967<>+0(SB), Y15
+	VMOVAPS      Y15, Y3
+	VMOVAPS      Y15, Y4
+	VMOVAPS      Y15, Y5
+	VMOVAPS      Y15, Y6
+	VMOVUPS      c3ab743ce<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3c088908<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3f000000<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3f800000<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3f800000<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      cb4c0007e<>+0(SB), Y15
+	VPADDD       Y15, Y11, Y11
+	VPADDD       Y15, Y12, Y12
+	VPADDD       Y15, Y13, Y13
+	VPADDD       Y15, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VADDPS       Y3, Y3, Y3
+	VPMAXSD      Y15, Y11, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y11, Y3, Y3
+	VADDPS       Y4, Y4, Y4
+	VPMAXSD      Y15, Y12, Y12
+	VPSLLD       $0x17, Y12, Y12
+	VMULPS       Y12, Y4, Y4
+	VADDPS       Y5, Y5, Y5
+	VPMAXSD      Y15, Y13, Y13
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y5, Y5
+	VADDPS       Y6, Y6, Y6
+	VPMAXSD      Y15, Y14, Y14
+	VPSLLD       $0x17, Y14, Y14
+	VMULPS       Y14, Y6, Y6
+	VMOVUPS      Y3, (AX)(DX*1)
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y4, 32(AX)(DX*1)
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      Y5, 64(AX)(DX*1)
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      Y6, 96(AX)(DX*1)
+	VADDPS       Y6, Y2, Y2
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x00000004, BX
+	JMP          while171
+
+end172:
+	TESTQ BX, BX
+	JZ    end174
+
+loop173:
+	VMOVUPS      (AX)(DX*1), Y3
+	VMULPS       Y0, Y3, Y3
+	VSUBPS       Y1, Y3, Y3
+	VMOVUPS      c42b20000<>+0(SB), Y6
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      cc2c80000<>+0(SB), Y6
+	VMAXPS       Y3, Y6, Y4
+	VMOVUPS      c4b400000<>+0(SB), Y6
+	VMOVAPS      Y6, Y5
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
 	VFMADD231PS  Y6, Y4, Y5
-	VSUBPS       c4b400000<>+0(SB), Y5, Y6
-	VFNMADD231PS c3f318000<>+0(SB), Y6, Y4
-	VFNMADD231PS cb95e8083<>+0(SB), Y6, Y4
-	VMOVUPS      c39506967<>+0(SB), Y7
-	VFMADD213PS  c3ab743ce<>+0(SB), Y4, Y7
-	VFMADD213PS  c3c088908<>+0(SB), Y4, Y7
-	VFMADD213PS  c3d2aa9c1<>+0(SB), Y4, Y7
-	VFMADD213PS  c3e2aaaaa<>+0(SB), Y4, Y7
-	VFMADD213PS  c3f000000<>+0(SB), Y4, Y7
-	VMULPS       Y4, Y4, Y6
-	VFMADD213PS  Y4, Y6, Y7
-	VADDPS       c3f800000<>+0(SB), Y7, Y7
-	VADDPS       Y7, Y7, Y7
+	VMOVUPS      c4b400000<>+0(SB), Y6
+	VSUBPS       Y6, Y5, Y3
+	VMOVUPS      c3f318000<>+0(SB), Y6
+	VFNMADD231PS Y6, Y3, Y4
+	VMOVUPS      cb95e8083<>+0(SB), Y6
+	VFNMADD231PS Y6, Y3, Y4
+	VMOVUPS      c39506967<>+0(SB), Y6
+	VMOVAPS      Y6, Y3
+	VMOVUPS      c3ab743ce<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3c088908<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3f000000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      cb4c0007e<>+0(SB), Y6
+	VPADDD       Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VADDPS       Y3, Y3, Y3
+	VPMAXSD      Y6, Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       c3f000000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VCMPPS       $0x01, Y5, Y3, Y5
-	VANDNPS      Y7, Y5, Y3
+	VMULPS       Y5, Y3, Y3
 	VMOVUPS      Y3, (AX)(DX*1)
 	VADDPS       Y3, Y2, Y2
 	ADDQ         $0x00000020, DX
 	DECQ         BX
-	JNZ          loop171
+	JNZ          loop173
 
-end172:
+end174:
 	TESTQ        $0x00000007, CX
-	JZ           end173
+	JZ           end175
 	ANDQ         $0x00000007, CX
 	NEGQ         CX
 	LEAQ         tail<>+32(SB), BX
@@ -5488,37 +5625,48 @@ end172:
 	VMASKMOVPS   (AX)(DX*1), Y3, Y4
 	VMULPS       Y0, Y4, Y4
 	VSUBPS       Y1, Y4, Y4
-	VMOVUPS      c42b20000<>+0(SB), Y0
-	VMINPS       Y4, Y0, Y0
-	VMOVUPS      cc2adcccd<>+0(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VMOVUPS      c4b400000<>+0(SB), Y1
+	VMOVUPS      c42b20000<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMOVUPS      cc2c80000<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y0
+	VMOVUPS      c4b400000<>+0(SB), Y5
+	VMOVAPS      Y5, Y1
 	VMOVUPS      c3fb8aa3b<>+0(SB), Y5
 	VFMADD231PS  Y5, Y0, Y1
-	VSUBPS       c4b400000<>+0(SB), Y1, Y5
-	VFNMADD231PS c3f318000<>+0(SB), Y5, Y0
-	VFNMADD231PS cb95e8083<>+0(SB), Y5, Y0
-	VMOVUPS      c39506967<>+0(SB), Y6
-	VFMADD213PS  c3ab743ce<>+0(SB), Y0, Y6
-	VFMADD213PS  c3c088908<>+0(SB), Y0, Y6
-	VFMADD213PS  c3d2aa9c1<>+0(SB), Y0, Y6
-	VFMADD213PS  c3e2aaaaa<>+0(SB), Y0, Y6
-	VFMADD213PS  c3f000000<>+0(SB), Y0, Y6
-	VMULPS       Y0, Y0, Y5
-	VFMADD213PS  Y0, Y5, Y6
-	VADDPS       c3f800000<>+0(SB), Y6, Y6
-	VADDPS       Y6, Y6, Y6
+	VMOVUPS      c4b400000<>+0(SB), Y5
+	VSUBPS       Y5, Y1, Y4
+	VMOVUPS      c3f318000<>+0(SB), Y5
+	VFNMADD231PS Y5, Y4, Y0
+	VMOVUPS      cb95e8083<>+0(SB), Y5
+	VFNMADD231PS Y5, Y4, Y0
+	VMOVUPS      c39506967<>+0(SB), Y5
+	VMOVAPS      Y5, Y4
+	VMOVUPS      c3ab743ce<>+0(SB), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VMOVUPS      c3c088908<>+0(SB), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VMOVUPS      c3f000000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VMOVUPS      c3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VMOVUPS      c3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y0, Y4
+	VMOVUPS      cb4c0007e<>+0(SB), Y5
+	VPADDD       Y5, Y1, Y1
+	VPXOR        Y5, Y5, Y5
+	VADDPS       Y4, Y4, Y4
+	VPMAXSD      Y5, Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
-	VPADDD       c3f000000<>+0(SB), Y1, Y1
-	VMULPS       Y1, Y6, Y6
-	VMOVUPS      cc2adcccd<>+0(SB), Y1
-	VCMPPS       $0x01, Y1, Y4, Y1
-	VANDNPS      Y6, Y1, Y4
+	VMULPS       Y1, Y4, Y4
 	VMASKMOVPS   Y4, Y3, (AX)(DX*1)
 	VANDPS       Y3, Y4, Y4
 	VADDPS       Y4, Y2, Y2
 
-end173:
+end175:
 	VUNPCKHPD    Y2, Y2, Y0
 	VADDPS       Y0, Y2, Y2
 	VMOVSHDUP    Y2, Y0
@@ -5535,25 +5683,26 @@ none170:
 	MOVQ   CX, BX
 	SHRQ   $0x03, BX
 	TESTQ  BX, BX
-	JZ     end175
+	JZ     end177
 
-loop174:
+loop176:
 	VMOVUPS Y0, (AX)(DX*1)
 	ADDQ    $0x00000020, DX
 	DECQ    BX
-	JNZ     loop174
+	JNZ     loop176
 
-end175:
+end177:
 	TESTQ      $0x00000007, CX
-	JZ         end176
+	JZ         end178
 	ANDQ       $0x00000007, CX
 	NEGQ       CX
 	LEAQ       tail<>+32(SB), BX
 	VMOVDQU    (BX)(CX*4), Y1
 	VMASKMOVPS Y0, Y1, (AX)(DX*1)
 
-end176:
-	VMOVSS X0, sum+28(FP)
+end178:
+	VXORPS X1, X1, X1
+	VMOVSS X1, sum+28(FP)
 	VZEROUPPER
 	RET
 
@@ -5593,23 +5742,23 @@ DATA c42b20000<>+56(SB)/4, $0x42b20000
 DATA c42b20000<>+60(SB)/4, $0x42b20000
 GLOBL c42b20000<>(SB), RODATA|NOPTR, $64
 
-DATA cc2adcccd<>+0(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+4(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+8(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+12(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+16(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+20(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+24(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+28(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+32(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+36(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+40(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+44(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+48(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+52(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+56(SB)/4, $0xc2adcccd
-DATA cc2adcccd<>+60(SB)/4, $0xc2adcccd
-GLOBL cc2adcccd<>(SB), RODATA|NOPTR, $64
+DATA cc2c80000<>+0(SB)/4, $0xc2c80000
+DATA cc2c80000<>+4(SB)/4, $0xc2c80000
+DATA cc2c80000<>+8(SB)/4, $0xc2c80000
+DATA cc2c80000<>+12(SB)/4, $0xc2c80000
+DATA cc2c80000<>+16(SB)/4, $0xc2c80000
+DATA cc2c80000<>+20(SB)/4, $0xc2c80000
+DATA cc2c80000<>+24(SB)/4, $0xc2c80000
+DATA cc2c80000<>+28(SB)/4, $0xc2c80000
+DATA cc2c80000<>+32(SB)/4, $0xc2c80000
+DATA cc2c80000<>+36(SB)/4, $0xc2c80000
+DATA cc2c80000<>+40(SB)/4, $0xc2c80000
+DATA cc2c80000<>+44(SB)/4, $0xc2c80000
+DATA cc2c80000<>+48(SB)/4, $0xc2c80000
+DATA cc2c80000<>+52(SB)/4, $0xc2c80000
+DATA cc2c80000<>+56(SB)/4, $0xc2c80000
+DATA cc2c80000<>+60(SB)/4, $0xc2c80000
+GLOBL cc2c80000<>(SB), RODATA|NOPTR, $64
 
 DATA c4b400000<>+0(SB)/4, $0x4b400000
 DATA c4b400000<>+4(SB)/4, $0x4b400000
@@ -5809,6 +5958,437 @@ DATA c3f800000<>+56(SB)/4, $0x3f800000
 DATA c3f800000<>+60(SB)/4, $0x3f800000
 GLOBL c3f800000<>(SB), RODATA|NOPTR, $64
 
+DATA cb4c0007e<>+0(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+4(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+8(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+12(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+16(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+20(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+24(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+28(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+32(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+36(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+40(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+44(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+48(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+52(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+56(SB)/4, $0xb4c0007e
+DATA cb4c0007e<>+60(SB)/4, $0xb4c0007e
+GLOBL cb4c0007e<>(SB), RODATA|NOPTR, $64
+
+// func softmaxRowsAVX2(s *float32, lds int, m int, n int, scale float32, max *float32, sum *float32, acc *float32, dim int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-72
+	MOVQ         s+0(FP), AX
+	MOVQ         lds+8(FP), CX
+	SHLQ         $0x02, CX
+	MOVQ         m+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         max+40(FP), SI
+	MOVQ         sum+48(FP), DI
+	MOVQ         acc+56(FP), R8
+	MOVQ         dim+64(FP), R9
+	VBROADCASTSS scale+32(FP), Y0
+	TESTQ        DX, DX
+	JZ           end180
+
+loop179:
+	VMOVSS  (SI), X1
+	VMOVUPS cff800000<>+0(SB), Y2
+	VMOVAPS Y2, Y3
+	XORQ    R10, R10
+	MOVQ    BX, R11
+	SHRQ    $0x03, R11
+	TESTQ   R11, R11
+	JZ      end184
+
+loop183:
+	VMOVUPS (AX)(R10*1), Y4
+	VMAXPS  Y4, Y3, Y3
+	ADDQ    $0x00000020, R10
+	DECQ    R11
+	JNZ     loop183
+
+end184:
+	TESTQ      $0x00000007, BX
+	JZ         end185
+	MOVQ       BX, R11
+	ANDQ       $0x00000007, R11
+	NEGQ       R11
+	LEAQ       tail<>+32(SB), R12
+	VMOVDQU    (R12)(R11*4), Y4
+	VMASKMOVPS (AX)(R10*1), Y4, Y5
+	VBLENDVPS  Y4, Y5, Y2, Y5
+	VMAXPS     Y5, Y3, Y3
+
+end185:
+	VEXTRACTF128 $0x01, Y3, X2
+	VMAXPS       X2, X3, X2
+	VPSHUFD      $0x4e, X2, X3
+	VMAXPS       X3, X2, X2
+	VPSHUFD      $0xb1, X2, X3
+	VMAXPS       X3, X2, X2
+	VMULSS       X0, X2, X2
+	VMAXSS       X1, X2, X1
+	VMOVD        X1, R10
+	CMPL         R10, $0xff800000
+	JEQ          none181
+	VXORPS       Y2, Y2, Y2
+	VBROADCASTSS X1, Y1
+	XORQ         R11, R11
+	MOVQ         BX, R12
+	SHRQ         $0x03, R12
+
+while186:
+	CMPQ         R12, $0x00000004
+	JL           end187
+	VMOVUPS      (AX)(R11*1), Y3
+	VMULPS       Y0, Y3, Y3
+	VSUBPS       Y1, Y3, Y3
+	VMOVUPS      32(AX)(R11*1), Y4
+	VMULPS       Y0, Y4, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      64(AX)(R11*1), Y5
+	VMULPS       Y0, Y5, Y5
+	VSUBPS       Y1, Y5, Y5
+	VMOVUPS      96(AX)(R11*1), Y6
+	VMULPS       Y0, Y6, Y6
+	VSUBPS       Y1, Y6, Y6
+	VMOVUPS      c42b20000<>+0(SB), Y15
+	VMINPS       Y3, Y15, Y3
+	VMINPS       Y4, Y15, Y4
+	VMINPS       Y5, Y15, Y5
+	VMINPS       Y6, Y15, Y6
+	VMOVUPS      cc2c80000<>+0(SB), Y15
+	VMAXPS       Y3, Y15, Y7
+	VMAXPS       Y4, Y15, Y8
+	VMAXPS       Y5, Y15, Y9
+	VMAXPS       Y6, Y15, Y10
+	VMOVUPS      c4b400000<>+0(SB), Y15
+	VMOVAPS      Y15, Y11
+	VMOVAPS      Y15, Y12
+	VMOVAPS      Y15, Y13
+	VMOVAPS      Y15, Y14
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y15
+	VFMADD231PS  Y15, Y7, Y11
+	VFMADD231PS  Y15, Y8, Y12
+	VFMADD231PS  Y15, Y9, Y13
+	VFMADD231PS  Y15, Y10, Y14
+	VMOVUPS      c4b400000<>+0(SB), Y15
+	VSUBPS       Y15, Y11, Y3
+	VSUBPS       Y15, Y12, Y4
+	VSUBPS       Y15, Y13, Y5
+	VSUBPS       Y15, Y14, Y6
+	VMOVUPS      c3f318000<>+0(SB), Y15
+	VFNMADD231PS Y15, Y3, Y7
+	VFNMADD231PS Y15, Y4, Y8
+	VFNMADD231PS Y15, Y5, Y9
+	VFNMADD231PS Y15, Y6, Y10
+	VMOVUPS      cb95e8083<>+0(SB), Y15
+	VFNMADD231PS Y15, Y3, Y7
+	VFNMADD231PS Y15, Y4, Y8
+	VFNMADD231PS Y15, Y5, Y9
+	VFNMADD231PS Y15, Y6, Y10
+	VMOVUPS      c39506967<>+0(SB), Y15
+	VMOVAPS      Y15, Y3
+	VMOVAPS      Y15, Y4
+	VMOVAPS      Y15, Y5
+	VMOVAPS      Y15, Y6
+	VMOVUPS      c3ab743ce<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3c088908<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3f000000<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3f800000<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      c3f800000<>+0(SB), Y15
+	VFMADD213PS  Y15, Y7, Y3
+	VFMADD213PS  Y15, Y8, Y4
+	VFMADD213PS  Y15, Y9, Y5
+	VFMADD213PS  Y15, Y10, Y6
+	VMOVUPS      cb4c0007e<>+0(SB), Y15
+	VPADDD       Y15, Y11, Y11
+	VPADDD       Y15, Y12, Y12
+	VPADDD       Y15, Y13, Y13
+	VPADDD       Y15, Y14, Y14
+	VPXOR        Y15, Y15, Y15
+	VADDPS       Y3, Y3, Y3
+	VPMAXSD      Y15, Y11, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y11, Y3, Y3
+	VADDPS       Y4, Y4, Y4
+	VPMAXSD      Y15, Y12, Y12
+	VPSLLD       $0x17, Y12, Y12
+	VMULPS       Y12, Y4, Y4
+	VADDPS       Y5, Y5, Y5
+	VPMAXSD      Y15, Y13, Y13
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y5, Y5
+	VADDPS       Y6, Y6, Y6
+	VPMAXSD      Y15, Y14, Y14
+	VPSLLD       $0x17, Y14, Y14
+	VMULPS       Y14, Y6, Y6
+	VMOVUPS      Y3, (AX)(R11*1)
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y4, 32(AX)(R11*1)
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      Y5, 64(AX)(R11*1)
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      Y6, 96(AX)(R11*1)
+	VADDPS       Y6, Y2, Y2
+	ADDQ         $0x00000080, R11
+	SUBQ         $0x00000004, R12
+	JMP          while186
+
+end187:
+	TESTQ R12, R12
+	JZ    end189
+
+loop188:
+	VMOVUPS      (AX)(R11*1), Y3
+	VMULPS       Y0, Y3, Y3
+	VSUBPS       Y1, Y3, Y3
+	VMOVUPS      c42b20000<>+0(SB), Y6
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      cc2c80000<>+0(SB), Y6
+	VMAXPS       Y3, Y6, Y4
+	VMOVUPS      c4b400000<>+0(SB), Y6
+	VMOVAPS      Y6, Y5
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMOVUPS      c4b400000<>+0(SB), Y6
+	VSUBPS       Y6, Y5, Y3
+	VMOVUPS      c3f318000<>+0(SB), Y6
+	VFNMADD231PS Y6, Y3, Y4
+	VMOVUPS      cb95e8083<>+0(SB), Y6
+	VFNMADD231PS Y6, Y3, Y4
+	VMOVUPS      c39506967<>+0(SB), Y6
+	VMOVAPS      Y6, Y3
+	VMOVUPS      c3ab743ce<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3c088908<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3f000000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      c3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y3
+	VMOVUPS      cb4c0007e<>+0(SB), Y6
+	VPADDD       Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VADDPS       Y3, Y3, Y3
+	VPMAXSD      Y6, Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, (AX)(R11*1)
+	VADDPS       Y3, Y2, Y2
+	ADDQ         $0x00000020, R11
+	DECQ         R12
+	JNZ          loop188
+
+end189:
+	TESTQ        $0x00000007, BX
+	JZ           end190
+	MOVQ         BX, R12
+	ANDQ         $0x00000007, R12
+	NEGQ         R12
+	LEAQ         tail<>+32(SB), R13
+	VMOVDQU      (R13)(R12*4), Y3
+	VMASKMOVPS   (AX)(R11*1), Y3, Y4
+	VMULPS       Y0, Y4, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      c42b20000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      cc2c80000<>+0(SB), Y6
+	VMAXPS       Y4, Y6, Y1
+	VMOVUPS      c4b400000<>+0(SB), Y6
+	VMOVAPS      Y6, Y5
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
+	VFMADD231PS  Y6, Y1, Y5
+	VMOVUPS      c4b400000<>+0(SB), Y6
+	VSUBPS       Y6, Y5, Y4
+	VMOVUPS      c3f318000<>+0(SB), Y6
+	VFNMADD231PS Y6, Y4, Y1
+	VMOVUPS      cb95e8083<>+0(SB), Y6
+	VFNMADD231PS Y6, Y4, Y1
+	VMOVUPS      c39506967<>+0(SB), Y6
+	VMOVAPS      Y6, Y4
+	VMOVUPS      c3ab743ce<>+0(SB), Y6
+	VFMADD213PS  Y6, Y1, Y4
+	VMOVUPS      c3c088908<>+0(SB), Y6
+	VFMADD213PS  Y6, Y1, Y4
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y6
+	VFMADD213PS  Y6, Y1, Y4
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y6
+	VFMADD213PS  Y6, Y1, Y4
+	VMOVUPS      c3f000000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y1, Y4
+	VMOVUPS      c3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y1, Y4
+	VMOVUPS      c3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y1, Y4
+	VMOVUPS      cb4c0007e<>+0(SB), Y6
+	VPADDD       Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VADDPS       Y4, Y4, Y4
+	VPMAXSD      Y6, Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMASKMOVPS   Y4, Y3, (AX)(R11*1)
+	VANDPS       Y3, Y4, Y4
+	VADDPS       Y4, Y2, Y2
+
+end190:
+	VUNPCKHPD    Y2, Y2, Y1
+	VADDPS       Y1, Y2, Y2
+	VMOVSHDUP    Y2, Y1
+	VADDPS       Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X1
+	VADDPS       X1, X2, X1
+	CMPL         R10, (SI)
+	JEQ          same191
+	VBROADCASTSS (SI), Y2
+	VMOVD        R10, X3
+	VSUBSS       X3, X2, X2
+	VBROADCASTSS X2, Y2
+	VMOVUPS      c42b20000<>+0(SB), Y5
+	VMINPS       Y2, Y5, Y2
+	VMOVUPS      cc2c80000<>+0(SB), Y5
+	VMAXPS       Y2, Y5, Y3
+	VMOVUPS      c4b400000<>+0(SB), Y5
+	VMOVAPS      Y5, Y4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      c4b400000<>+0(SB), Y5
+	VSUBPS       Y5, Y4, Y2
+	VMOVUPS      c3f318000<>+0(SB), Y5
+	VFNMADD231PS Y5, Y2, Y3
+	VMOVUPS      cb95e8083<>+0(SB), Y5
+	VFNMADD231PS Y5, Y2, Y3
+	VMOVUPS      c39506967<>+0(SB), Y5
+	VMOVAPS      Y5, Y2
+	VMOVUPS      c3ab743ce<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3c088908<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3f000000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      cb4c0007e<>+0(SB), Y5
+	VPADDD       Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VADDPS       Y2, Y2, Y2
+	VPMAXSD      Y5, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	MOVL         R10, (SI)
+	VMOVSS       (DI), X3
+	VMULSS       X2, X3, X3
+	VMOVSS       X3, (DI)
+	XORQ         R10, R10
+	MOVQ         R9, R11
+	SHRQ         $0x03, R11
+	TESTQ        R11, R11
+	JZ           end193
+
+loop192:
+	VMOVUPS (R8)(R10*1), Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (R8)(R10*1)
+	ADDQ    $0x00000020, R10
+	DECQ    R11
+	JNZ     loop192
+
+end193:
+	TESTQ      $0x00000007, R9
+	JZ         end194
+	MOVQ       R9, R11
+	ANDQ       $0x00000007, R11
+	NEGQ       R11
+	LEAQ       tail<>+32(SB), R12
+	VMOVDQU    (R12)(R11*4), Y4
+	VMASKMOVPS (R8)(R10*1), Y4, Y3
+	VMULPS     Y2, Y3, Y3
+	VMASKMOVPS Y3, Y4, (R8)(R10*1)
+
+end194:
+same191:
+	VADDSS (DI), X1, X1
+	VMOVSS X1, (DI)
+	JMP    next182
+
+none181:
+	VXORPS Y1, Y1, Y1
+	XORQ   R10, R10
+	MOVQ   BX, R11
+	SHRQ   $0x03, R11
+	TESTQ  R11, R11
+	JZ     end196
+
+loop195:
+	VMOVUPS Y1, (AX)(R10*1)
+	ADDQ    $0x00000020, R10
+	DECQ    R11
+	JNZ     loop195
+
+end196:
+	TESTQ      $0x00000007, BX
+	JZ         end197
+	MOVQ       BX, R11
+	ANDQ       $0x00000007, R11
+	NEGQ       R11
+	LEAQ       tail<>+32(SB), R12
+	VMOVDQU    (R12)(R11*4), Y2
+	VMASKMOVPS Y1, Y2, (AX)(R10*1)
+
+end197:
+next182:
+	ADDQ CX, AX
+	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, DI
+	LEAQ (R8)(R9*4), R8
+	DECQ DX
+	JNZ  loop179
+
+end180:
+	VZEROUPPER
+	RET
+
 // func swiGLUAVX2(gate *float32, up *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
@@ -5820,89 +6400,251 @@ TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
 	XORQ    BX, BX
 	MOVQ    DX, SI
 	SHRQ    $0x03, SI
-	TESTQ   SI, SI
-	JZ      end178
 
-loop177:
+while198:
+	CMPQ         SI, $0x00000004
+	JL           end199
 	VMOVUPS      (AX)(BX*1), Y2
-	VXORPS       Y1, Y2, Y3
-	VMOVUPS      c42b20000<>+0(SB), Y4
-	VMINPS       Y3, Y4, Y4
-	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VMOVUPS      c4b400000<>+0(SB), Y5
-	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
-	VFMADD231PS  Y6, Y4, Y5
-	VSUBPS       c4b400000<>+0(SB), Y5, Y6
-	VFNMADD231PS c3f318000<>+0(SB), Y6, Y4
-	VFNMADD231PS cb95e8083<>+0(SB), Y6, Y4
-	VMOVUPS      c39506967<>+0(SB), Y7
-	VFMADD213PS  c3ab743ce<>+0(SB), Y4, Y7
-	VFMADD213PS  c3c088908<>+0(SB), Y4, Y7
-	VFMADD213PS  c3d2aa9c1<>+0(SB), Y4, Y7
-	VFMADD213PS  c3e2aaaaa<>+0(SB), Y4, Y7
-	VFMADD213PS  c3f000000<>+0(SB), Y4, Y7
-	VMULPS       Y4, Y4, Y6
-	VFMADD213PS  Y4, Y6, Y7
-	VADDPS       c3f800000<>+0(SB), Y7, Y7
-	VADDPS       Y7, Y7, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       c3f000000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VCMPPS       $0x01, Y5, Y3, Y5
-	VANDNPS      Y7, Y5, Y3
+	VXORPS       Y1, Y2, Y2
+	VMOVUPS      32(AX)(BX*1), Y3
+	VXORPS       Y1, Y3, Y3
+	VMOVUPS      64(AX)(BX*1), Y4
+	VXORPS       Y1, Y4, Y4
+	VMOVUPS      96(AX)(BX*1), Y5
+	VXORPS       Y1, Y5, Y5
+	VMOVUPS      c42b20000<>+0(SB), Y14
+	VMINPS       Y2, Y14, Y2
+	VMINPS       Y3, Y14, Y3
+	VMINPS       Y4, Y14, Y4
+	VMINPS       Y5, Y14, Y5
+	VMOVUPS      cc2c80000<>+0(SB), Y14
+	VMAXPS       Y2, Y14, Y6
+	VMAXPS       Y3, Y14, Y7
+	VMAXPS       Y4, Y14, Y8
+	VMAXPS       Y5, Y14, Y9
+	VMOVUPS      c4b400000<>+0(SB), Y14
+	VMOVAPS      Y14, Y10
+	VMOVAPS      Y14, Y11
+	VMOVAPS      Y14, Y12
+	VMOVAPS      Y14, Y13
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y14
+	VFMADD231PS  Y14, Y6, Y10
+	VFMADD231PS  Y14, Y7, Y11
+	VFMADD231PS  Y14, Y8, Y12
+	VFMADD231PS  Y14, Y9, Y13
+	VMOVUPS      c4b400000<>+0(SB), Y14
+	VSUBPS       Y14, Y10, Y2
+	VSUBPS       Y14, Y11, Y3
+	VSUBPS       Y14, Y12, Y4
+	VSUBPS       Y14, Y13, Y5
+	VMOVUPS      c3f318000<>+0(SB), Y14
+	VFNMADD231PS Y14, Y2, Y6
+	VFNMADD231PS Y14, Y3, Y7
+	VFNMADD231PS Y14, Y4, Y8
+	VFNMADD231PS Y14, Y5, Y9
+	VMOVUPS      cb95e8083<>+0(SB), Y14
+	VFNMADD231PS Y14, Y2, Y6
+	VFNMADD231PS Y14, Y3, Y7
+	VFNMADD231PS Y14, Y4, Y8
+	VFNMADD231PS Y14, Y5, Y9
+	VMOVUPS      c39506967<>+0(SB), Y14
+	VMOVAPS      Y14, Y2
+	VMOVAPS      Y14, Y3
+	VMOVAPS      Y14, Y4
+	VMOVAPS      Y14, Y5
+	VMOVUPS      c3ab743ce<>+0(SB), Y14
+	VFMADD213PS  Y14, Y6, Y2
+	VFMADD213PS  Y14, Y7, Y3
+	VFMADD213PS  Y14, Y8, Y4
+	VFMADD213PS  Y14, Y9, Y5
+	VMOVUPS      c3c088908<>+0(SB), Y14
+	VFMADD213PS  Y14, Y6, Y2
+	VFMADD213PS  Y14, Y7, Y3
+	VFMADD213PS  Y14, Y8, Y4
+	VFMADD213PS  Y14, Y9, Y5
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y14
+	VFMADD213PS  Y14, Y6, Y2
+	VFMADD213PS  Y14, Y7, Y3
+	VFMADD213PS  Y14, Y8, Y4
+	VFMADD213PS  Y14, Y9, Y5
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y14
+	VFMADD213PS  Y14, Y6, Y2
+	VFMADD213PS  Y14, Y7, Y3
+	VFMADD213PS  Y14, Y8, Y4
+	VFMADD213PS  Y14, Y9, Y5
+	VMOVUPS      c3f000000<>+0(SB), Y14
+	VFMADD213PS  Y14, Y6, Y2
+	VFMADD213PS  Y14, Y7, Y3
+	VFMADD213PS  Y14, Y8, Y4
+	VFMADD213PS  Y14, Y9, Y5
+	VMOVUPS      c3f800000<>+0(SB), Y14
+	VFMADD213PS  Y14, Y6, Y2
+	VFMADD213PS  Y14, Y7, Y3
+	VFMADD213PS  Y14, Y8, Y4
+	VFMADD213PS  Y14, Y9, Y5
+	VMOVUPS      c3f800000<>+0(SB), Y14
+	VFMADD213PS  Y14, Y6, Y2
+	VFMADD213PS  Y14, Y7, Y3
+	VFMADD213PS  Y14, Y8, Y4
+	VFMADD213PS  Y14, Y9, Y5
+	VMOVUPS      cb4c0007e<>+0(SB), Y14
+	VPADDD       Y14, Y10, Y10
+	VPADDD       Y14, Y11, Y11
+	VPADDD       Y14, Y12, Y12
+	VPADDD       Y14, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VADDPS       Y2, Y2, Y2
+	VPMAXSD      Y14, Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y10, Y2, Y2
+	VADDPS       Y3, Y3, Y3
+	VPMAXSD      Y14, Y11, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y11, Y3, Y3
+	VADDPS       Y4, Y4, Y4
+	VPMAXSD      Y14, Y12, Y12
+	VPSLLD       $0x17, Y12, Y12
+	VMULPS       Y12, Y4, Y4
+	VADDPS       Y5, Y5, Y5
+	VPMAXSD      Y14, Y13, Y13
+	VPSLLD       $0x17, Y13, Y13
+	VMULPS       Y13, Y5, Y5
+	VADDPS       Y0, Y2, Y2
+	VMOVUPS      (AX)(BX*1), Y6
+	VDIVPS       Y2, Y6, Y6
+	VMOVUPS      (CX)(BX*1), Y2
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, (AX)(BX*1)
 	VADDPS       Y0, Y3, Y3
-	VDIVPS       Y3, Y2, Y2
-	VMOVUPS      (CX)(BX*1), Y3
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y2, (AX)(BX*1)
+	VMOVUPS      32(AX)(BX*1), Y6
+	VDIVPS       Y3, Y6, Y6
+	VMOVUPS      32(CX)(BX*1), Y2
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, 32(AX)(BX*1)
+	VADDPS       Y0, Y4, Y4
+	VMOVUPS      64(AX)(BX*1), Y6
+	VDIVPS       Y4, Y6, Y6
+	VMOVUPS      64(CX)(BX*1), Y2
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, 64(AX)(BX*1)
+	VADDPS       Y0, Y5, Y5
+	VMOVUPS      96(AX)(BX*1), Y6
+	VDIVPS       Y5, Y6, Y6
+	VMOVUPS      96(CX)(BX*1), Y2
+	VMULPS       Y2, Y6, Y6
+	VMOVUPS      Y6, 96(AX)(BX*1)
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x00000004, SI
+	JMP          while198
+
+end199:
+	TESTQ SI, SI
+	JZ    end201
+
+loop200:
+	VMOVUPS      (AX)(BX*1), Y2
+	VXORPS       Y1, Y2, Y2
+	VMOVUPS      c42b20000<>+0(SB), Y5
+	VMINPS       Y2, Y5, Y2
+	VMOVUPS      cc2c80000<>+0(SB), Y5
+	VMAXPS       Y2, Y5, Y3
+	VMOVUPS      c4b400000<>+0(SB), Y5
+	VMOVAPS      Y5, Y4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMOVUPS      c4b400000<>+0(SB), Y5
+	VSUBPS       Y5, Y4, Y2
+	VMOVUPS      c3f318000<>+0(SB), Y5
+	VFNMADD231PS Y5, Y2, Y3
+	VMOVUPS      cb95e8083<>+0(SB), Y5
+	VFNMADD231PS Y5, Y2, Y3
+	VMOVUPS      c39506967<>+0(SB), Y5
+	VMOVAPS      Y5, Y2
+	VMOVUPS      c3ab743ce<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3c088908<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3f000000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      c3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y3, Y2
+	VMOVUPS      cb4c0007e<>+0(SB), Y5
+	VPADDD       Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VADDPS       Y2, Y2, Y2
+	VPMAXSD      Y5, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VADDPS       Y0, Y2, Y2
+	VMOVUPS      (AX)(BX*1), Y3
+	VDIVPS       Y2, Y3, Y3
+	VMOVUPS      (CX)(BX*1), Y2
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (AX)(BX*1)
 	ADDQ         $0x00000020, BX
 	DECQ         SI
-	JNZ          loop177
+	JNZ          loop200
 
-end178:
+end201:
 	TESTQ        $0x00000007, DX
-	JZ           end179
+	JZ           end202
 	ANDQ         $0x00000007, DX
 	NEGQ         DX
 	LEAQ         tail<>+32(SB), SI
 	VMOVDQU      (SI)(DX*4), Y2
 	VMASKMOVPS   (AX)(BX*1), Y2, Y3
-	VXORPS       Y1, Y3, Y1
-	VMOVUPS      c42b20000<>+0(SB), Y4
-	VMINPS       Y1, Y4, Y4
-	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VMAXPS       Y4, Y5, Y4
+	VXORPS       Y1, Y3, Y3
+	VMOVUPS      c42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      cc2c80000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y1
 	VMOVUPS      c4b400000<>+0(SB), Y5
-	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
-	VFMADD231PS  Y6, Y4, Y5
-	VSUBPS       c4b400000<>+0(SB), Y5, Y6
-	VFNMADD231PS c3f318000<>+0(SB), Y6, Y4
-	VFNMADD231PS cb95e8083<>+0(SB), Y6, Y4
-	VMOVUPS      c39506967<>+0(SB), Y7
-	VFMADD213PS  c3ab743ce<>+0(SB), Y4, Y7
-	VFMADD213PS  c3c088908<>+0(SB), Y4, Y7
-	VFMADD213PS  c3d2aa9c1<>+0(SB), Y4, Y7
-	VFMADD213PS  c3e2aaaaa<>+0(SB), Y4, Y7
-	VFMADD213PS  c3f000000<>+0(SB), Y4, Y7
-	VMULPS       Y4, Y4, Y6
-	VFMADD213PS  Y4, Y6, Y7
-	VADDPS       c3f800000<>+0(SB), Y7, Y7
-	VADDPS       Y7, Y7, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       c3f000000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VMOVUPS      cc2adcccd<>+0(SB), Y5
-	VCMPPS       $0x01, Y5, Y1, Y5
-	VANDNPS      Y7, Y5, Y1
-	VADDPS       Y0, Y1, Y1
-	VDIVPS       Y1, Y3, Y3
-	VMASKMOVPS   (CX)(BX*1), Y2, Y0
-	VMULPS       Y0, Y3, Y3
-	VMASKMOVPS   Y3, Y2, (AX)(BX*1)
+	VMOVAPS      Y5, Y4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y5
+	VFMADD231PS  Y5, Y1, Y4
+	VMOVUPS      c4b400000<>+0(SB), Y5
+	VSUBPS       Y5, Y4, Y3
+	VMOVUPS      c3f318000<>+0(SB), Y5
+	VFNMADD231PS Y5, Y3, Y1
+	VMOVUPS      cb95e8083<>+0(SB), Y5
+	VFNMADD231PS Y5, Y3, Y1
+	VMOVUPS      c39506967<>+0(SB), Y5
+	VMOVAPS      Y5, Y3
+	VMOVUPS      c3ab743ce<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y3
+	VMOVUPS      c3c088908<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y3
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y3
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y3
+	VMOVUPS      c3f000000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y3
+	VMOVUPS      c3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y3
+	VMOVUPS      c3f800000<>+0(SB), Y5
+	VFMADD213PS  Y5, Y1, Y3
+	VMOVUPS      cb4c0007e<>+0(SB), Y5
+	VPADDD       Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VADDPS       Y3, Y3, Y3
+	VPMAXSD      Y5, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y0, Y3, Y3
+	VMASKMOVPS   (AX)(BX*1), Y2, Y0
+	VDIVPS       Y3, Y0, Y0
+	VMASKMOVPS   (CX)(BX*1), Y2, Y1
+	VMULPS       Y1, Y0, Y0
+	VMASKMOVPS   Y0, Y2, (AX)(BX*1)
 
-end179:
+end202:
 	VZEROUPPER
 	RET
 
@@ -5940,9 +6682,9 @@ TEXT ·rmsNormAVX2(SB), NOSPLIT, $0-36
 	MOVQ   BX, R8
 	SHRQ   $0x05, DI
 	TESTQ  DI, DI
-	JZ     end181
+	JZ     end204
 
-loop180:
+loop203:
 	VMOVUPS     (SI), Y4
 	VFMADD231PS Y4, Y4, Y0
 	VMOVUPS     32(SI), Y4
@@ -5953,26 +6695,26 @@ loop180:
 	VFMADD231PS Y4, Y4, Y3
 	ADDQ        $0x00000080, SI
 	DECQ        DI
-	JNZ         loop180
+	JNZ         loop203
 
-end181:
+end204:
 	ANDQ  $0x0000001f, R8
 	XORQ  DI, DI
 	MOVQ  R8, R9
 	SHRQ  $0x03, R9
 	TESTQ R9, R9
-	JZ    end183
+	JZ    end206
 
-loop182:
+loop205:
 	VMOVUPS     (SI)(DI*1), Y4
 	VFMADD231PS Y4, Y4, Y0
 	ADDQ        $0x00000020, DI
 	DECQ        R9
-	JNZ         loop182
+	JNZ         loop205
 
-end183:
+end206:
 	TESTQ       $0x00000007, R8
-	JZ          end184
+	JZ          end207
 	ANDQ        $0x00000007, R8
 	NEGQ        R8
 	LEAQ        tail<>+32(SB), R9
@@ -5980,7 +6722,7 @@ end183:
 	VMASKMOVPS  (SI)(DI*1), Y4, Y4
 	VFMADD231PS Y4, Y4, Y0
 
-end184:
+end207:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y3, Y2, Y2
 	VADDPS       Y2, Y0, Y0
@@ -6002,9 +6744,9 @@ end184:
 	MOVQ         BX, DI
 	SHRQ         $0x03, DI
 	TESTQ        DI, DI
-	JZ           end186
+	JZ           end209
 
-loop185:
+loop208:
 	VMOVUPS (CX)(SI*1), Y4
 	VMULPS  Y0, Y4, Y4
 	VMOVUPS (DX)(SI*1), Y1
@@ -6012,11 +6754,11 @@ loop185:
 	VMOVUPS Y4, (AX)(SI*1)
 	ADDQ    $0x00000020, SI
 	DECQ    DI
-	JNZ     loop185
+	JNZ     loop208
 
-end186:
+end209:
 	TESTQ      $0x00000007, BX
-	JZ         end187
+	JZ         end210
 	ANDQ       $0x00000007, BX
 	NEGQ       BX
 	LEAQ       tail<>+32(SB), DI
@@ -6027,7 +6769,7 @@ end186:
 	VMULPS     Y1, Y4, Y4
 	VMASKMOVPS Y4, Y2, (AX)(SI*1)
 
-end187:
+end210:
 	VZEROUPPER
 	RET
 
@@ -6049,9 +6791,9 @@ TEXT ·peakAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y11, Y11, Y11
 	VXORPS Y12, Y12, Y12
 	TESTQ  AX, AX
-	JZ     end189
+	JZ     end212
 
-loop188:
+loop211:
 	VFMADD231PS Y12, Y12, Y0
 	VFMADD231PS Y12, Y12, Y1
 	VFMADD231PS Y12, Y12, Y2
@@ -6065,9 +6807,9 @@ loop188:
 	VFMADD231PS Y12, Y12, Y10
 	VFMADD231PS Y12, Y12, Y11
 	DECQ        AX
-	JNZ         loop188
+	JNZ         loop211
 
-end189:
+end212:
 	VZEROUPPER
 	RET
 
@@ -6078,16 +6820,16 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-24
 	MOVQ         vectors+16(FP), CX
 	VBROADCASTSS a+8(FP), Y0
 	TESTQ        CX, CX
-	JZ           end191
+	JZ           end214
 
-loop190:
+loop213:
 	VMULPS  (AX), Y0, Y1
 	VMOVUPS Y1, (AX)
 	ADDQ    $0x00000020, AX
 	DECQ    CX
-	JNZ     loop190
+	JNZ     loop213
 
-end191:
+end214:
 	VZEROUPPER
 	RET
 
@@ -6098,18 +6840,18 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-24
 	MOVQ  y+8(FP), CX
 	MOVQ  vectors+16(FP), DX
 	TESTQ DX, DX
-	JZ    end193
+	JZ    end216
 
-loop192:
+loop215:
 	VMOVUPS (AX), Y0
 	VADDPS  (CX), Y0, Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
 	DECQ    DX
-	JNZ     loop192
+	JNZ     loop215
 
-end193:
+end216:
 	VZEROUPPER
 	RET
 
@@ -6121,9 +6863,9 @@ TEXT ·rotateAVX2(SB), NOSPLIT, $0-32
 	MOVQ  sin+16(FP), DX
 	MOVQ  vectors+24(FP), BX
 	TESTQ BX, BX
-	JZ    end195
+	JZ    end218
 
-loop194:
+loop217:
 	VPMOVZXDQ (CX), Y1
 	VMOVSLDUP Y1, Y1
 	VPMOVZXDQ (DX), Y2
@@ -6138,9 +6880,9 @@ loop194:
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000010, DX
 	DECQ      BX
-	JNZ       loop194
+	JNZ       loop217
 
-end195:
+end218:
 	VZEROUPPER
 	RET
 
@@ -6151,18 +6893,18 @@ TEXT ·toHalfAVX2(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  vectors+16(FP), DX
 	TESTQ DX, DX
-	JZ    end197
+	JZ    end220
 
-loop196:
+loop219:
 	VMOVUPS   (CX), Y0
 	VCVTPS2PH $0x00, Y0, X0
 	VMOVDQU   X0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000010, AX
 	DECQ      DX
-	JNZ       loop196
+	JNZ       loop219
 
-end197:
+end220:
 	VZEROUPPER
 	RET
 
@@ -6173,17 +6915,17 @@ TEXT ·fromHalfAVX2(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  vectors+16(FP), DX
 	TESTQ DX, DX
-	JZ    end199
+	JZ    end222
 
-loop198:
+loop221:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000020, AX
 	DECQ      DX
-	JNZ       loop198
+	JNZ       loop221
 
-end199:
+end222:
 	VZEROUPPER
 	RET
 
@@ -6203,9 +6945,9 @@ TEXT ·accumulateHalf1AVX2(SB), NOSPLIT, $0-64
 	MOVQ SI, R8
 	ADDQ R8, R8
 
-while200:
+while223:
 	CMPQ    SI, $0x00000020
-	JL      end201
+	JL      end224
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -6214,9 +6956,9 @@ while200:
 	MOVQ    DX, R10
 	MOVQ    BX, R11
 	TESTQ   R11, R11
-	JZ      end203
+	JZ      end226
 
-loop202:
+loop225:
 	PREFETCHT0   (DI)
 	VBROADCASTSS (R9), Y4
 	VCVTPH2PS    (R10), Y5
@@ -6231,9 +6973,9 @@ loop202:
 	ADDQ         $0x00000004, R9
 	ADDQ         R8, R10
 	DECQ         R11
-	JNZ          loop202
+	JNZ          loop225
 
-end203:
+end226:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -6241,20 +6983,20 @@ end203:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000020, SI
-	JMP     while200
+	JMP     while223
 
-end201:
-while204:
+end224:
+while227:
 	CMPQ    SI, $0x00000008
-	JL      end205
+	JL      end228
 	VMOVUPS (AX), Y0
 	MOVQ    CX, R9
 	MOVQ    DX, R10
 	MOVQ    BX, R11
 	TESTQ   R11, R11
-	JZ      end207
+	JZ      end230
 
-loop206:
+loop229:
 	PREFETCHT0   (DI)
 	VBROADCASTSS (R9), Y1
 	VCVTPH2PS    (R10), Y2
@@ -6263,16 +7005,16 @@ loop206:
 	ADDQ         $0x00000004, R9
 	ADDQ         R8, R10
 	DECQ         R11
-	JNZ          loop206
+	JNZ          loop229
 
-end207:
+end230:
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000010, DX
 	SUBQ    $0x00000008, SI
-	JMP     while204
+	JMP     while227
 
-end205:
+end228:
 	VZEROUPPER
 	RET
 
@@ -6292,9 +7034,9 @@ TEXT ·accumulateHalf2AVX2(SB), NOSPLIT, $0-64
 	MOVQ R8, R10
 	ADDQ R10, R10
 
-while208:
+while231:
 	CMPQ    R8, $0x00000020
-	JL      end209
+	JL      end232
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -6307,9 +7049,9 @@ while208:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end211
+	JZ      end234
 
-loop210:
+loop233:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS (R11)(BX*1), Y9
@@ -6329,9 +7071,9 @@ loop210:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop210
+	JNZ          loop233
 
-end211:
+end234:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -6343,21 +7085,21 @@ end211:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000020, R8
-	JMP     while208
+	JMP     while231
 
-end209:
-while212:
+end232:
+while235:
 	CMPQ    R8, $0x00000008
-	JL      end213
+	JL      end236
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	MOVQ    DX, R11
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end215
+	JZ      end238
 
-loop214:
+loop237:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y2
 	VBROADCASTSS (R11)(BX*1), Y3
@@ -6368,17 +7110,17 @@ loop214:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop214
+	JNZ          loop237
 
-end215:
+end238:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000008, R8
-	JMP     while212
+	JMP     while235
 
-end213:
+end236:
 	VZEROUPPER
 	RET
 
@@ -6398,9 +7140,9 @@ TEXT ·accumulateHalf3AVX2(SB), NOSPLIT, $0-64
 	MOVQ R8, R10
 	ADDQ R10, R10
 
-while216:
+while239:
 	CMPQ    R8, $0x00000020
-	JL      end217
+	JL      end240
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -6417,9 +7159,9 @@ while216:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end219
+	JZ      end242
 
-loop218:
+loop241:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS (R11)(BX*1), Y13
@@ -6444,9 +7186,9 @@ loop218:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop218
+	JNZ          loop241
 
-end219:
+end242:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -6462,12 +7204,12 @@ end219:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000020, R8
-	JMP     while216
+	JMP     while239
 
-end217:
-while220:
+end240:
+while243:
 	CMPQ    R8, $0x00000008
-	JL      end221
+	JL      end244
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	VMOVUPS (AX)(CX*2), Y2
@@ -6475,9 +7217,9 @@ while220:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end223
+	JZ      end246
 
-loop222:
+loop245:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y3
 	VBROADCASTSS (R11)(BX*1), Y4
@@ -6490,18 +7232,18 @@ loop222:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop222
+	JNZ          loop245
 
-end223:
+end246:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	VMOVUPS Y2, (AX)(CX*2)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000008, R8
-	JMP     while220
+	JMP     while243
 
-end221:
+end244:
 	VZEROUPPER
 	RET
 
@@ -6518,18 +7260,18 @@ TEXT ·matMulInt8Nibbles1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end225
+	JZ      end248
 
-loop224:
+loop247:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end227
+	JZ     end250
 
-loop226:
+loop249:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -6629,9 +7371,9 @@ loop226:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000120, CX
 	DECQ         R8
-	JNZ          loop226
+	JNZ          loop249
 
-end227:
+end250:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -6639,9 +7381,9 @@ end227:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop224
+	JNZ     loop247
 
-end225:
+end248:
 	VZEROUPPER
 	RET
 
@@ -6678,18 +7420,18 @@ TEXT ·matMulInt8Nibbles2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end229
+	JZ      end252
 
-loop228:
+loop251:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end231
+	JZ     end254
 
-loop230:
+loop253:
 	VMOVDQU      (CX), Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
@@ -6776,9 +7518,9 @@ loop230:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R11
-	JNZ          loop230
+	JNZ          loop253
 
-end231:
+end254:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -6787,23 +7529,23 @@ end231:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second232
+	JNZ     second255
 	IMUL3Q  $0x00000120, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done233
+	JMP     done256
 
-second232:
+second255:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done233:
+done256:
 	DECQ DX
-	JNZ  loop228
+	JNZ  loop251
 
-end229:
+end252:
 	VZEROUPPER
 	RET
 
@@ -6822,9 +7564,9 @@ TEXT ·matMulInt8Nibbles3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end235
+	JZ      end258
 
-loop234:
+loop257:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -6832,9 +7574,9 @@ loop234:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end237
+	JZ     end260
 
-loop236:
+loop259:
 	VMOVDQU      (CX), Y7
 	VPSRLW       $0x04, Y7, Y8
 	VPAND        Y1, Y7, Y7
@@ -6953,9 +7695,9 @@ loop236:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R11
-	JNZ          loop236
+	JNZ          loop259
 
-end237:
+end260:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -6966,23 +7708,23 @@ end237:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second238
+	JNZ     second261
 	IMUL3Q  $0x00000120, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done239
+	JMP     done262
 
-second238:
+second261:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done239:
+done262:
 	DECQ DX
-	JNZ  loop234
+	JNZ  loop257
 
-end235:
+end258:
 	VZEROUPPER
 	RET
 
@@ -7003,9 +7745,9 @@ TEXT ·matMulInt8Nibbles4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end241
+	JZ      end264
 
-loop240:
+loop263:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -7014,9 +7756,9 @@ loop240:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end243
+	JZ     end266
 
-loop242:
+loop265:
 	VMOVDQU      (CX), Y9
 	VPSRLW       $0x04, Y9, Y10
 	VPAND        Y1, Y9, Y9
@@ -7167,9 +7909,9 @@ loop242:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R10
 	DECQ         R13
-	JNZ          loop242
+	JNZ          loop265
 
-end243:
+end266:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -7182,23 +7924,23 @@ end243:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second244
+	JNZ     second267
 	IMUL3Q  $0x00000120, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done245
+	JMP     done268
 
-second244:
+second267:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done245:
+done268:
 	DECQ DX
-	JNZ  loop240
+	JNZ  loop263
 
-end241:
+end264:
 	VZEROUPPER
 	RET
 
@@ -7215,18 +7957,18 @@ TEXT ·matMulInt8OffsetNibbles1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end247
+	JZ      end270
 
-loop246:
+loop269:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end249
+	JZ     end272
 
-loop248:
+loop271:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -7328,9 +8070,9 @@ loop248:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000140, CX
 	DECQ         R8
-	JNZ          loop248
+	JNZ          loop271
 
-end249:
+end272:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -7338,9 +8080,9 @@ end249:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop246
+	JNZ     loop269
 
-end247:
+end270:
 	VZEROUPPER
 	RET
 
@@ -7359,18 +8101,18 @@ TEXT ·matMulInt8OffsetNibbles2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end251
+	JZ      end274
 
-loop250:
+loop273:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end253
+	JZ     end276
 
-loop252:
+loop275:
 	VMOVDQU      (CX), Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
@@ -7458,9 +8200,9 @@ loop252:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R8
 	DECQ         R11
-	JNZ          loop252
+	JNZ          loop275
 
-end253:
+end276:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -7469,23 +8211,23 @@ end253:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second254
+	JNZ     second277
 	IMUL3Q  $0x00000140, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done255
+	JMP     done278
 
-second254:
+second277:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done255:
+done278:
 	DECQ DX
-	JNZ  loop250
+	JNZ  loop273
 
-end251:
+end274:
 	VZEROUPPER
 	RET
 
@@ -7504,9 +8246,9 @@ TEXT ·matMulInt8OffsetNibbles3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end257
+	JZ      end280
 
-loop256:
+loop279:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -7514,9 +8256,9 @@ loop256:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end259
+	JZ     end282
 
-loop258:
+loop281:
 	VMOVDQU      (CX), Y7
 	VPSRLW       $0x04, Y7, Y8
 	VPAND        Y1, Y7, Y7
@@ -7636,9 +8378,9 @@ loop258:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R8
 	DECQ         R11
-	JNZ          loop258
+	JNZ          loop281
 
-end259:
+end282:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -7649,23 +8391,23 @@ end259:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second260
+	JNZ     second283
 	IMUL3Q  $0x00000140, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done261
+	JMP     done284
 
-second260:
+second283:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done261:
+done284:
 	DECQ DX
-	JNZ  loop256
+	JNZ  loop279
 
-end257:
+end280:
 	VZEROUPPER
 	RET
 
@@ -7686,9 +8428,9 @@ TEXT ·matMulInt8OffsetNibbles4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end263
+	JZ      end286
 
-loop262:
+loop285:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -7697,9 +8439,9 @@ loop262:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end265
+	JZ     end288
 
-loop264:
+loop287:
 	VMOVDQU      (CX), Y9
 	VPSRLW       $0x04, Y9, Y10
 	VPAND        Y1, Y9, Y9
@@ -7851,9 +8593,9 @@ loop264:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R10
 	DECQ         R13
-	JNZ          loop264
+	JNZ          loop287
 
-end265:
+end288:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -7866,23 +8608,23 @@ end265:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second266
+	JNZ     second289
 	IMUL3Q  $0x00000140, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done267
+	JMP     done290
 
-second266:
+second289:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done267:
+done290:
 	DECQ DX
-	JNZ  loop262
+	JNZ  loop285
 
-end263:
+end286:
 	VZEROUPPER
 	RET
 
@@ -7899,18 +8641,18 @@ TEXT ·matMulInt8Wide1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end269
+	JZ      end292
 
-loop268:
+loop291:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end271
+	JZ     end294
 
-loop270:
+loop293:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -8038,9 +8780,9 @@ loop270:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000220, CX
 	DECQ         R8
-	JNZ          loop270
+	JNZ          loop293
 
-end271:
+end294:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -8048,9 +8790,9 @@ end271:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop268
+	JNZ     loop291
 
-end269:
+end292:
 	VZEROUPPER
 	RET
 
@@ -8087,18 +8829,18 @@ TEXT ·matMulInt8Wide2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end273
+	JZ      end296
 
-loop272:
+loop295:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end275
+	JZ     end298
 
-loop274:
+loop297:
 	VPXOR        (CX), Y1, Y5
 	VPABSB       Y5, Y6
 	VPBROADCASTD (R9), Y4
@@ -8209,9 +8951,9 @@ loop274:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R8
 	DECQ         R11
-	JNZ          loop274
+	JNZ          loop297
 
-end275:
+end298:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -8220,23 +8962,23 @@ end275:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second276
+	JNZ     second299
 	IMUL3Q  $0x00000220, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done277
+	JMP     done300
 
-second276:
+second299:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done277:
+done300:
 	DECQ DX
-	JNZ  loop272
+	JNZ  loop295
 
-end273:
+end296:
 	VZEROUPPER
 	RET
 
@@ -8255,9 +8997,9 @@ TEXT ·matMulInt8Wide3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end279
+	JZ      end302
 
-loop278:
+loop301:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -8265,9 +9007,9 @@ loop278:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end281
+	JZ     end304
 
-loop280:
+loop303:
 	VPXOR        (CX), Y1, Y7
 	VPABSB       Y7, Y8
 	VPBROADCASTD (R9), Y5
@@ -8422,9 +9164,9 @@ loop280:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R8
 	DECQ         R11
-	JNZ          loop280
+	JNZ          loop303
 
-end281:
+end304:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -8435,23 +9177,23 @@ end281:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second282
+	JNZ     second305
 	IMUL3Q  $0x00000220, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done283
+	JMP     done306
 
-second282:
+second305:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done283:
+done306:
 	DECQ DX
-	JNZ  loop278
+	JNZ  loop301
 
-end279:
+end302:
 	VZEROUPPER
 	RET
 
@@ -8472,9 +9214,9 @@ TEXT ·matMulInt8Wide4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end285
+	JZ      end308
 
-loop284:
+loop307:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -8483,9 +9225,9 @@ loop284:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end287
+	JZ     end310
 
-loop286:
+loop309:
 	VPXOR        (CX), Y1, Y9
 	VPABSB       Y9, Y10
 	VPBROADCASTD (R11), Y6
@@ -8684,9 +9426,9 @@ loop286:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R10
 	DECQ         R13
-	JNZ          loop286
+	JNZ          loop309
 
-end287:
+end310:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -8699,23 +9441,23 @@ end287:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second288
+	JNZ     second311
 	IMUL3Q  $0x00000220, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done289
+	JMP     done312
 
-second288:
+second311:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done289:
+done312:
 	DECQ DX
-	JNZ  loop284
+	JNZ  loop307
 
-end285:
+end308:
 	VZEROUPPER
 	RET
 
@@ -8731,9 +9473,9 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-32
 	VMOVSS  c42fe0000<>+0(SB), X2
 	VMOVSS  c3f800000<>+0(SB), X3
 	TESTQ   BX, BX
-	JZ      end291
+	JZ      end314
 
-loop290:
+loop313:
 	VMOVUPS      (DX), Y4
 	VPAND        Y0, Y4, Y8
 	VMOVUPS      32(DX), Y5
@@ -8755,9 +9497,9 @@ loop290:
 	VDIVSS       X2, X9, X10
 	VMOVD        X10, DI
 	CMPL         SI, $0x7f800000
-	JAE          unusual292
+	JAE          unusual315
 	CMPL         DI, $0x00800000
-	JB           unusual292
+	JB           unusual315
 	VDIVSS       X10, X3, X8
 	VBROADCASTSS X8, Y8
 	VMULPS       Y8, Y4, Y4
@@ -8789,29 +9531,29 @@ loop290:
 	VMOVSS       X10, (CX)
 	VMOVSS       X4, 4(CX)
 	MOVL         SI, 8(CX)
-	JMP          done293
+	JMP          done316
 
-unusual292:
+unusual315:
 	VPXOR   Y4, Y4, Y4
 	VMOVDQU Y4, (AX)
 	XORL    DI, DI
 	MOVL    DI, 8(CX)
 	CMPL    SI, $0x7f800000
-	JB      finite294
+	JB      finite317
 	MOVL    $0x7fc00000, DI
 
-finite294:
+finite317:
 	MOVL DI, (CX)
 	MOVL DI, 4(CX)
 
-done293:
+done316:
 	ADDQ $0x00000020, AX
 	ADDQ $0x0000000c, CX
 	ADDQ $0x00000080, DX
 	DECQ BX
-	JNZ  loop290
+	JNZ  loop313
 
-end291:
+end314:
 	VZEROUPPER
 	RET
 

@@ -107,6 +107,11 @@ func matVecQ6_KAVX2(out *float32, x *float32, w *byte, n int, k int)
 //go:noescape
 func softmaxAVX2(s *float32, n int, scale float32, max float32) (newMax float32, sum float32)
 
+// softmaxRowsAVX2 is SoftmaxRows.
+//
+//go:noescape
+func softmaxRowsAVX2(s *float32, lds int, m int, n int, scale float32, max *float32, sum *float32, acc *float32, dim int)
+
 // swiGLUAVX2 is SwiGLU.
 //
 //go:noescape

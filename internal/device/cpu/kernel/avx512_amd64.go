@@ -34,6 +34,8 @@ var avx512 = &Set{
 	Accumulate: tiledAccumulate(accumulate1AVX512, accumulate2AVX512, accumulate3AVX512, accumulate4AVX512),
 	Softmax:    softmaxRow(softmaxAVX512).function(),
 
+	SoftmaxRows: softmaxTile(softmaxRowsAVX512).function(),
+
 	AccumulateHalf: avx2.AccumulateHalf,
 
 	Scale:   avx2.Scale,

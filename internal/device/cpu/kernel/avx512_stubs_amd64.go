@@ -117,6 +117,11 @@ func matVecQ6_KAVX512(out *float32, x *float32, w *byte, n int, k int)
 //go:noescape
 func softmaxAVX512(s *float32, n int, scale float32, max float32) (newMax float32, sum float32)
 
+// softmaxRowsAVX512 is SoftmaxRows.
+//
+//go:noescape
+func softmaxRowsAVX512(s *float32, lds int, m int, n int, scale float32, max *float32, sum *float32, acc *float32, dim int)
+
 // swiGLUAVX512 is SwiGLU.
 //
 //go:noescape

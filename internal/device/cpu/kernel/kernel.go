@@ -68,6 +68,12 @@ type Set struct {
 	// is -Inf (all scores so far are), s becomes 0 and so does the sum.
 	Softmax func(s []float32, scale, max float32) (newMax, sum float32)
 
+	// SoftmaxRows is a step of m online softmaxes over n scores each, those of row i
+	// at s[i·lds:]: Softmax with max[i], which becomes M, and then sum[i] and the
+	// row acc [m, dim] of weighted values are multiplied by exp(max[i] - M) where
+	// these differ, and the sum of the scores is added to sum[i].
+	SoftmaxRows func(s []float32, lds, m, n int, scale float32, max, sum, acc []float32, dim int)
+
 	// Scale multiplies x by a.
 	Scale func(x []float32, a float32)
 

@@ -24,6 +24,7 @@ var checks = []struct {
 	{"Accumulate", checkAccumulate},
 	{"AccumulateHalf", checkAccumulateHalf},
 	{"Softmax", checkSoftmax},
+	{"SoftmaxRows", checkSoftmaxRows},
 	{"Exp", checkExp},
 	{"SwiGLU", checkSwiGLU},
 	{"RMSNorm", checkRMSNorm},
@@ -118,6 +119,11 @@ func TestFaults(t *testing.T) {
 		{"running maximum ignored", "Softmax", func(s *Set) {
 			s.Softmax = func(x []float32, scale, max float32) (float32, float32) {
 				return softmax(x, scale, float32(math.Inf(-1)))
+			}
+		}},
+		{"accumulators not brought down", "SoftmaxRows", func(s *Set) {
+			s.SoftmaxRows = func(x []float32, lds, m, n int, scale float32, max, sum, acc []float32, dim int) {
+				softmaxRows(x, lds, m, n, scale, max, sum, slices.Clone(acc), dim)
 			}
 		}},
 		{"exponential 1e-6 off", "Exp", func(s *Set) {
@@ -488,6 +494,56 @@ func checkSoftmax(set *Set, rng *rand.Rand) error {
 	}
 	if math.Abs(float64(gotSum)-sum) > float64(n/lanes+8)*eps32*sum {
 		return fmt.Errorf("n=%d: sum %v, want %v", n, gotSum, sum)
+	}
+	return nil
+}
+
+// checkSoftmaxRows holds the rows to Softmax, bit for bit, and what became of
+// sums and accumulators to the definition.
+func checkSoftmaxRows(set *Set, rng *rand.Rand) error {
+	m, n, dim := size(rng, 8), size(rng, 70), size(rng, 40)
+	lds := n + rng.IntN(9)
+	scores := fill(rng, mem[0].floats(max(0, (m-1)*lds+n)), []float64{1, 10, 1000}[rng.IntN(3)])
+	inf := float32(math.Inf(1))
+	tops, sums, acc := mem[1].floats(m), fill(rng, mem[2].floats(m), 1), fill(rng, mem[3].floats(m*dim), 1)
+	for i := range tops {
+		tops[i] = []float32{-inf, 0, 5, 1e4}[rng.IntN(4)]
+		if rng.IntN(6) == 0 {
+			for j := range n {
+				scores[i*lds+j] = -inf
+			}
+		}
+	}
+	const scale = 0.125
+	gotTops, gotSums, gotAcc := slices.Clone(tops), slices.Clone(sums), slices.Clone(acc)
+	s := mem[4].floats(len(scores))
+	copy(s, scores)
+	set.SoftmaxRows(s, lds, m, n, scale, gotTops, gotSums, gotAcc, dim)
+	for i := range m {
+		row := scores[i*lds:][:n]
+		top, sum := set.Softmax(row, scale, tops[i])
+		if gotTops[i] != top {
+			return fmt.Errorf("m=%d n=%d: maximum %v, want %v", m, n, gotTops[i], top)
+		}
+		decay := 1.0
+		if top != tops[i] {
+			decay = math.Exp(float64(tops[i] - top))
+		}
+		slack := func(before float32) float64 { return 8*eps32*math.Abs(float64(before)*decay) + 0x1p-124 }
+		if want := float64(sums[i])*decay + float64(sum); !near(gotSums[i], want, slack(sums[i])+2*eps32*math.Abs(want)) {
+			return fmt.Errorf("m=%d n=%d: sum %v, want %v", m, n, gotSums[i], want)
+		}
+		for d := range dim {
+			before := acc[i*dim+d]
+			if got := gotAcc[i*dim+d]; !near(got, float64(before)*decay, slack(before)) || decay == 1 && bits(got) != bits(before) {
+				return fmt.Errorf("m=%d n=%d dim=%d: %v becomes %v with a decay of %v", m, n, dim, before, got, decay)
+			}
+		}
+	}
+	for j, v := range s { // the gaps between the rows, too
+		if bits(v) != bits(scores[j]) {
+			return fmt.Errorf("m=%d n=%d: score %d = %v, want %v", m, n, j, v, scores[j])
+		}
 	}
 	return nil
 }

@@ -23,6 +23,9 @@ var plain = &Set{
 	AccumulateHalf: accumulateHalf,
 
 	Softmax: softmax,
+
+	SoftmaxRows: softmaxRows,
+
 	Scale:   scale,
 	Add:     add,
 	RMSNorm: rmsNorm,
@@ -129,6 +132,19 @@ func softmax(s []float32, scale, max float32) (newMax, sum float32) {
 		total += float64(s[j])
 	}
 	return newMax, float32(total)
+}
+
+func softmaxRows(s []float32, lds, m, n int, scaleBy float32, max, sum, acc []float32, dim int) {
+	for i := range m {
+		top, added := softmax(s[i*lds:][:n], scaleBy, max[i])
+		if top != max[i] {
+			decay := exp(max[i] - top)
+			sum[i] *= decay
+			scale(acc[i*dim:][:dim], decay)
+			max[i] = top
+		}
+		sum[i] += added
+	}
 }
 
 func maxOf(a, b float32) float32 {

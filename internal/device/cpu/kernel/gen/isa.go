@@ -26,9 +26,6 @@ type isa struct {
 	// storeSums folds the lanes of each vector in the order of sum and stores
 	// four sums a row.
 	storeSums func(acc [][]reg.VecVirtual, at func(r int) Mem)
-	// clearBelow zeros the lanes of y in which x is below the vector low; not a number
-	// is not below. It writes the result to x.
-	clearBelow func(x, low, y reg.VecVirtual)
 }
 
 func (s *isa) bytes() int { return 4 * s.lanes }
@@ -104,10 +101,6 @@ var avx2 = &isa{
 		for i, row := range acc {
 			VMOVUPS(addHalves(fold4(row, YMM())).AsX(), at(i))
 		}
-	},
-	clearBelow: func(x, low, y reg.VecVirtual) {
-		VCMPPS(U8(1), low, x, low) // ordered <
-		VANDNPS(y, low, x)
 	},
 }
 
@@ -189,11 +182,6 @@ var avx512 = &isa{
 		for i := 1; i < len(acc); i++ {
 			VEXTRACTF32X4(U8(uint8(i)), sums, at(i))
 		}
-	},
-	clearBelow: func(x, low, y reg.VecVirtual) {
-		k := K()
-		VCMPPS(U8(5), low, x, k) // not <
-		VMOVAPS_Z(y, k, x)
 	},
 }
 

@@ -46,6 +46,7 @@ func generate(s *isa, formats []format) {
 		s.matVec(f)
 	}
 	s.softmax()
+	s.softmaxRows()
 	s.swiGLU()
 	s.rmsNorm()
 	s.peak()

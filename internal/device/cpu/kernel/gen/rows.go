@@ -9,120 +9,211 @@ import (
 )
 
 // The exponential is 2^n·e^r with n = round(x·log₂e) and a polynomial for e^r,
-// |r| ≤ ln2/2 (coefficients of Cephes' expf; error under 1 ulp). Below expLow
-// the result is 0: no subnormal numbers, which are slow; above the range of f32
-// it is +Inf.
+// |r| ≤ ln2/2 (coefficients of Cephes' expf; error about 1 ulp). Where n is below
+// -125 the result is 0: no subnormal numbers, which are slow; above the range of
+// f32 it is +Inf.
 const (
-	expLow   = -86.9 // still 2^-125: half of it is a normal number
-	expHigh  = 89
-	roundUp  = 0x1.8p23 // adding it rounds to an integer, which stands in the low bits
-	ln2High  = 0.693359375
-	ln2Low   = -2.12194440e-4
-	halfBias = 126 << 23
+	expLow  = -100 // well within what becomes 0
+	expHigh = 89
+	roundUp = 0x1.8p23 // adding it rounds to an integer, which stands in the low bits
+	ln2High = 0.693359375
+	ln2Low  = -2.12194440e-4
 )
 
-var expTerms = []float64{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1}
+var expTerms = []float64{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 1}
 
-// exp replaces x with its exponential.
-func (s *isa) exp(x reg.VecVirtual) {
-	bounded, n, r, y := s.vec(), s.vec(), s.vec(), s.vec()
-	// Where x is not a number, the instructions return their second operand: x.
-	VMOVUPS(float(expHigh), bounded)
-	VMINPS(x, bounded, bounded)
-	VMOVUPS(float(expLow), n)
-	VMAXPS(bounded, n, bounded)
-	VMOVUPS(float(roundUp), n)
-	VMOVUPS(float(math.Log2E), r)
-	VFMADD231PS(r, bounded, n)
-	VSUBPS(float(roundUp), n, r)
-	VFNMADD231PS(float(ln2High), r, bounded)
-	VFNMADD231PS(float(ln2Low), r, bounded)
-	VMOVUPS(float(expTerms[0]), y)
-	for _, term := range expTerms[1:] {
-		VFMADD213PS(float(term), bounded, y)
+// exp replaces some vectors with their exponentials, step by step for all of them:
+// a step waits for the one before, and a processor looks only some dozens of
+// instructions ahead.
+func (s *isa) exp(xs ...reg.VecVirtual) {
+	r, n, c := s.vectors(len(xs)), s.vectors(len(xs)), s.vec()
+	constants := func(bits uint32) { VMOVUPS(constant(bits), c) }
+	each := func(f float64, do func(x, r, n reg.VecVirtual)) {
+		constants(math.Float32bits(float32(f)))
+		for i, x := range xs {
+			do(x, r[i], n[i])
+		}
 	}
-	VMULPS(bounded, bounded, r)
-	VFMADD213PS(bounded, r, y)
-	VADDPS(float(1), y, y)
+	// Where x is not a number, the instructions return their second operand: x.
+	each(expHigh, func(x, _, _ reg.VecVirtual) { VMINPS(x, c, x) })
+	each(expLow, func(x, r, _ reg.VecVirtual) { VMAXPS(x, c, r) })
+	each(roundUp, func(_, _, n reg.VecVirtual) { VMOVAPS(c, n) })
+	each(math.Log2E, func(_, r, n reg.VecVirtual) { VFMADD231PS(c, r, n) })
+	each(roundUp, func(x, _, n reg.VecVirtual) { VSUBPS(c, n, x) })
+	each(ln2High, func(x, r, _ reg.VecVirtual) { VFNMADD231PS(c, x, r) })
+	each(ln2Low, func(x, r, _ reg.VecVirtual) { VFNMADD231PS(c, x, r) })
+	each(expTerms[0], func(x, _, _ reg.VecVirtual) { VMOVAPS(c, x) })
+	for _, term := range expTerms[1:] {
+		each(term, func(x, r, _ reg.VecVirtual) { VFMADD213PS(c, r, x) })
+	}
 	// 2^n may be out of range where the result is not: 2y · 2^(n-1).
-	VADDPS(y, y, y)
-	VPSLLD(U8(23), n, n)
-	VPADDD(constant(halfBias), n, n)
-	VMULPS(n, y, y)
-	VMOVUPS(float(expLow), n)
-	s.clearBelow(x, n, y)
+	constants(126 - math.Float32bits(roundUp))
+	for _, n := range n {
+		VPADDD(c, n, n)
+	}
+	VPXOR(c.AsY(), c.AsY(), c.AsY())
+	for i, x := range xs {
+		VADDPS(x, x, x)
+		VPMAXSD(c, n[i], n[i])
+		VPSLLD(U8(23), n[i], n[i])
+		VMULPS(n[i], x, x)
+	}
 }
 
 // eachVector runs body for whole vectors of n elements and then for the lanes of
 // a mask, if any are left. body gets the byte offset of its first element.
 func (s *isa) eachVector(n reg.Register, body func(at reg.GPVirtual, k mask)) {
+	s.eachVectors(1, n, func(at reg.GPVirtual, _ int, k mask) { body(at, k) })
+}
+
+// eachVectors is eachVector for several vectors at a time, as long as there are
+// as many.
+func (s *isa) eachVectors(most int, n reg.Register, body func(at reg.GPVirtual, vectors int, k mask)) {
 	at, steps := GP64(), GP64()
 	XORQ(at, at)
 	MOVQ(n, steps)
 	SHRQ(U8(s.shift()), steps)
+	if most > 1 {
+		while(steps, most, func() {
+			body(at, most, nil)
+			ADDQ(imm(most*s.bytes()), at)
+		})
+	}
 	loop(steps, func() {
-		body(at, nil)
+		body(at, 1, nil)
 		ADDQ(imm(s.bytes()), at)
 	})
 	end := label("end")
 	TESTQ(imm(s.lanes-1), n)
 	JZ(LabelRef(end))
-	body(at, s.mask(n))
+	body(at, 1, s.mask(n))
 	Label(end)
 }
 
 const minusInf = 0xff800000
 
-func (s *isa) softmax() {
-	function("softmax"+s.name, "s *float32, n int, scale float32, max float32) (newMax float32, sum float32)", "is Softmax.")
-	scores, n := param("s"), param("n")
-	factor, top, least, highest := s.vec(), XMM(), s.vec(), s.vec()
-	VBROADCASTSS(address(Param("scale")), factor)
-	VMOVSS(address(Param("max")), top)
+// highest raises top to the greatest of n scores times the factor.
+func (s *isa) highest(scores, n reg.GPVirtual, factor, top reg.VecVirtual) {
+	least, most := s.vec(), s.vec()
 	VMOVUPS(constant(minusInf), least)
-	VMOVAPS(least, highest)
+	VMOVAPS(least, most)
 	s.eachVector(n, func(at reg.GPVirtual, k mask) {
 		v := s.vec()
 		load(index(scores, at), k, v)
 		if k != nil {
 			k.fill(v, least)
 		}
-		VMAXPS(v, highest, highest)
+		VMAXPS(v, most, most)
 	})
-	best := s.max(highest).AsX()
+	best := s.max(most).AsX()
 	VMULSS(factor.AsX(), best, best)
-	VMAXSS(top, best, top)
-	VMOVSS(top, address(Return("newMax")))
+	VMAXSS(top.AsX(), best, top.AsX())
+}
 
-	none := label("none")
+// ifNothing jumps where top is -Inf. It returns the bits of top.
+func ifNothing(top reg.VecVirtual, to string) reg.GPVirtual {
 	bits := GP32()
-	VMOVD(top, bits)
+	VMOVD(top.AsX(), bits)
 	CMPL(bits, U32(minusInf))
-	JEQ(LabelRef(none))
-	shift, sum := s.vec(), s.vec()
-	VBROADCASTSS(top, shift)
-	VXORPS(sum, sum, sum)
-	s.eachVector(n, func(at reg.GPVirtual, k mask) {
-		v := s.vec()
-		load(index(scores, at), k, v)
-		VMULPS(factor, v, v)
-		VSUBPS(shift, v, v)
-		s.exp(v)
-		store(v, k, index(scores, at))
-		if k != nil {
-			k.keep(v)
-		}
-		VADDPS(v, sum, sum)
-	})
-	VMOVSS(s.sum(sum).AsX(), address(Return("sum")))
-	finish()
+	JEQ(LabelRef(to))
+	return bits
+}
 
-	Label(none)
+// weights replaces n scores by exp(factor · score - top) and returns their sum.
+func (s *isa) weights(scores, n reg.GPVirtual, factor, top reg.VecVirtual) reg.VecVirtual {
+	shift, sum := s.vec(), s.zero(1)[0]
+	VBROADCASTSS(top.AsX(), shift)
+	s.eachVectors(4, n, func(at reg.GPVirtual, vectors int, k mask) {
+		vs := s.vectors(vectors)
+		where := func(i int) Mem { return index(scores, at).Offset(i * s.bytes()) }
+		for i, v := range vs {
+			load(where(i), k, v)
+			VMULPS(factor, v, v)
+			VSUBPS(shift, v, v)
+		}
+		s.exp(vs...)
+		for i, v := range vs {
+			store(v, k, where(i))
+			if k != nil {
+				k.keep(v)
+			}
+			VADDPS(v, sum, sum)
+		}
+	})
+	return s.sum(sum)
+}
+
+// clear zeros n scores.
+func (s *isa) clear(scores, n reg.GPVirtual) {
 	zeros := s.zero(1)[0]
 	s.eachVector(n, func(at reg.GPVirtual, k mask) {
 		store(zeros, k, index(scores, at))
 	})
-	VMOVSS(zeros.AsX(), address(Return("sum")))
+}
+
+func (s *isa) softmax() {
+	function("softmax"+s.name, "s *float32, n int, scale float32, max float32) (newMax float32, sum float32)", "is Softmax.")
+	scores, n := param("s"), param("n")
+	factor, top := s.vec(), XMM()
+	VBROADCASTSS(address(Param("scale")), factor)
+	VMOVSS(address(Param("max")), top)
+	s.highest(scores, n, factor, top)
+	VMOVSS(top, address(Return("newMax")))
+	none := label("none")
+	ifNothing(top, none)
+	sum := s.weights(scores, n, factor, top)
+	VMOVSS(sum.AsX(), address(Return("sum")))
+	finish()
+
+	Label(none)
+	s.clear(scores, n)
+	VXORPS(top, top, top)
+	VMOVSS(top, address(Return("sum")))
+	finish()
+}
+
+func (s *isa) softmaxRows() {
+	function("softmaxRows"+s.name, "s *float32, lds int, m int, n int, scale float32, max *float32, sum *float32, acc *float32, dim int)", "is SoftmaxRows.")
+	scores, lds, m, n := param("s"), bytes(param("lds")), param("m"), param("n")
+	max, sum, acc, dim := param("max"), param("sum"), param("acc"), param("dim")
+	factor, top := s.vec(), XMM()
+	VBROADCASTSS(address(Param("scale")), factor)
+	loop(m, func() {
+		none, next := label("none"), label("next")
+		VMOVSS(Mem{Base: max}, top)
+		s.highest(scores, n, factor, top)
+		bits := ifNothing(top, none)
+		added := s.weights(scores, n, factor, top).AsX()
+		same := label("same")
+		CMPL(bits, Mem{Base: max})
+		JEQ(LabelRef(same))
+		decay, v := s.vec(), s.vec()
+		VBROADCASTSS(Mem{Base: max}, decay)
+		VMOVD(bits, v.AsX())
+		VSUBSS(v.AsX(), decay.AsX(), decay.AsX())
+		VBROADCASTSS(decay.AsX(), decay)
+		s.exp(decay)
+		MOVL(bits, Mem{Base: max})
+		VMOVSS(Mem{Base: sum}, v.AsX())
+		VMULSS(decay.AsX(), v.AsX(), v.AsX())
+		VMOVSS(v.AsX(), Mem{Base: sum})
+		s.eachVector(dim, func(at reg.GPVirtual, k mask) {
+			load(index(acc, at), k, v)
+			VMULPS(decay, v, v)
+			store(v, k, index(acc, at))
+		})
+		Label(same)
+		VADDSS(Mem{Base: sum}, added, added)
+		VMOVSS(added, Mem{Base: sum})
+		JMP(LabelRef(next))
+		Label(none)
+		s.clear(scores, n)
+		Label(next)
+		ADDQ(lds, scores)
+		ADDQ(imm(4), max)
+		ADDQ(imm(4), sum)
+		LEAQ(Mem{Base: acc, Index: dim, Scale: 4}, acc)
+	})
 	finish()
 }
 
@@ -132,16 +223,22 @@ func (s *isa) swiGLU() {
 	one, sign := s.vec(), s.vec()
 	VMOVUPS(float(1), one)
 	VMOVUPS(constant(1<<31), sign)
-	s.eachVector(n, func(at reg.GPVirtual, k mask) {
-		g, e, u := s.vec(), s.vec(), s.vec()
-		load(index(gate, at), k, g)
-		VXORPS(sign, g, e)
-		s.exp(e)
-		VADDPS(one, e, e)
-		VDIVPS(e, g, g)
-		load(index(up, at), k, u)
-		VMULPS(u, g, g)
-		store(g, k, index(gate, at))
+	s.eachVectors(4, n, func(at reg.GPVirtual, vectors int, k mask) {
+		e, g, u := s.vectors(vectors), s.vec(), s.vec()
+		where := func(base reg.GPVirtual, i int) Mem { return index(base, at).Offset(i * s.bytes()) }
+		for i, e := range e {
+			load(where(gate, i), k, e)
+			VXORPS(sign, e, e)
+		}
+		s.exp(e...)
+		for i, e := range e {
+			VADDPS(one, e, e)
+			load(where(gate, i), k, g)
+			VDIVPS(e, g, g)
+			load(where(up, i), k, u)
+			VMULPS(u, g, g)
+			store(g, k, where(gate, i))
+		}
 	})
 	finish()
 }
