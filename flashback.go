@@ -47,6 +47,9 @@ type Options struct {
 	// Compute is "exact" (f32 throughout) or "fast" (int8 activations and f16 keys
 	// and values); "": the default.
 	Compute string
+	// KV is how keys and values are stored: "f32", "f16" or "q8" (8 bits and a scale
+	// for each 32); "": f32 in exact compute, f16 in fast.
+	KV string
 	// KVBudget is the memory for keys and values, in bytes, kept evidence
 	// included; 0: enough for one full context of up to 8192 tokens and a
 	// quarter more.
@@ -80,7 +83,7 @@ func Open(o Options) (*Engine, error) {
 	if e.model, err = model.Load(found.Path); err != nil {
 		return nil, err
 	}
-	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KVBudget: o.KVBudget}); err != nil {
+	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget}); err != nil {
 		e.Close()
 		return nil, err
 	}
@@ -114,13 +117,14 @@ type Info struct {
 	Model   string // path of the model file
 	Kernels string // compute path
 	Compute string // how it rounds: exact or fast
+	KV      string // how keys and values are stored: f32, f16 or q8
 	Threads int
 	Context int // longest sequence, in positions
 }
 
 // Info returns what the engine runs.
 func (e *Engine) Info() Info {
-	return Info{Model: e.model.Path, Kernels: e.engine.Device().Kernels(), Compute: string(e.engine.Compute()), Threads: e.engine.Device().Threads(), Context: e.engine.Config().Context}
+	return Info{Model: e.model.Path, Kernels: e.engine.Device().Kernels(), Compute: string(e.engine.Compute()), KV: e.engine.KVFormat().String(), Threads: e.engine.Device().Threads(), Context: e.engine.Config().Context}
 }
 
 // Stream writes a continuation of the prompt, one Event after the other: a

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/oracle"
 	"github.com/flashback-lm/flashback/internal/ralm"
 )
@@ -42,7 +43,7 @@ func (v *Verify) attach(e *Engine, a *Adapter) func(context.Context, ralm.Record
 	if a != nil {
 		v.verifier.Engine, check = a.loaded, check.With(a.loaded.Source())
 	}
-	if e.engine.Compute() == engine.Exact {
+	if e.engine.Compute() == engine.Exact && e.engine.KVFormat() == kvcache.F32 {
 		v.verifier.Oracle = check
 	}
 	return v.verifier.Record

@@ -8,7 +8,6 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/bench"
 	"github.com/flashback-lm/flashback/internal/corpus"
-	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/model"
 )
 
@@ -47,11 +46,6 @@ func (f *benchFlags) check() error {
 		return usagef("--rounds %d: must be at least 1", f.rounds)
 	}
 	return f.modelFlags.check()
-}
-
-// engineOptions returns what engine.New takes.
-func (f *benchFlags) engineOptions() engine.Options {
-	return engine.Options{Threads: f.threads, Kernels: f.kernels, Compute: engine.Compute(f.compute), KVBudget: int64(f.kvBudget)}
 }
 
 // open binds the model and starts to read the text. Close both.

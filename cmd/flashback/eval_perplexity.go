@@ -145,7 +145,7 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.data, err)
 	}
-	e, err := engine.New(&m.Weights, engine.Options{Threads: f.model.threads, Kernels: f.model.kernels, Compute: engine.Compute(f.model.compute), KVBudget: int64(f.model.kvBudget)})
+	e, err := engine.New(&m.Weights, f.model.engineOptions())
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 		Adapters:  adapters,
 		Tokenizer: m.Tokenizer, Rows: rows, Recipe: f.recipe,
 	}
-	settings := eval.Settings{Model: filepath.Base(m.Path), Compute: string(e.Compute()), Data: filepath.Base(f.data), Recipe: f.recipe}
+	settings := eval.Settings{Model: filepath.Base(m.Path), Compute: string(e.Compute()), KV: f.model.kv, Data: filepath.Base(f.data), Recipe: f.recipe}
 	if f.index != "" || f.corpus != "" {
 		index, err := f.openIndex(cmd)
 		if err != nil {

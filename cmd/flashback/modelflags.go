@@ -20,6 +20,7 @@ type modelFlags struct {
 	threads  int
 	kernels  string
 	compute  string
+	kv       string
 	kvBudget byteSize
 }
 
@@ -30,6 +31,7 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
 	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, f16 keys and values")
+	fs.StringVar(&f.kv, "kv", "", "store keys and values as f32, f16 or q8 (8 bits; half the memory of f16) (default: as the compute says)")
 	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for one full context")
 }
 
@@ -38,7 +40,7 @@ func (f *modelFlags) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: must not be negative", f.threads)
 	}
-	if _, err := engine.ParseCompute(f.compute); err != nil {
+	if _, err := f.engineOptions().KVFormat(); err != nil {
 		return usageError{err}
 	}
 	return nil
@@ -46,7 +48,12 @@ func (f *modelFlags) check() error {
 
 // options returns what flashback.Open takes, without an index.
 func (f *modelFlags) options() flashback.Options {
-	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KVBudget: int64(f.kvBudget)}
+	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KV: f.kv, KVBudget: int64(f.kvBudget)}
+}
+
+// engineOptions returns what engine.New takes.
+func (f *modelFlags) engineOptions() engine.Options {
+	return engine.Options{Threads: f.threads, Kernels: f.kernels, Compute: engine.Compute(f.compute), KV: f.kv, KVBudget: int64(f.kvBudget)}
 }
 
 // load binds the model alone, for commands that build their own engines.

@@ -33,11 +33,12 @@ func Loop(ctx context.Context, w *model.Weights, eo engine.Options, text *Text, 
 	if err != nil {
 		return nil, err
 	}
-	if eo.Compute, err = engine.ParseCompute(string(eo.Compute)); err != nil {
+	kv, err := eo.KVFormat()
+	if err != nil {
 		return nil, err
 	}
 	if eo.KVBudget == 0 {
-		eo.KVBudget = o.kvBudget(w.Config, eo.Compute, len(passages))
+		eo.KVBudget = o.kvPages(len(passages)) * kvcache.PageTokens * int64(engine.KVShape(w.Config, kv).TokenBytes())
 	}
 	var rows []Row
 	for _, length := range o.Contexts {
@@ -55,19 +56,15 @@ func Loop(ctx context.Context, w *model.Weights, eo engine.Options, text *Text, 
 	return rows, nil
 }
 
-// kvBudget returns the bytes that the longest context's strides and all kept
+// kvPages returns the pages that the longest context's strides and all kept
 // passages take at most, so that no kept passage is dropped in between.
-func (o LoopOptions) kvBudget(c model.Config, compute engine.Compute, passages int) int64 {
+func (o LoopOptions) kvPages(passages int) int64 {
 	context, k := slices.Max(o.Contexts), slices.Max(o.Passages)
 	own := kvcache.Blocks(o.Evidence) + kvcache.Blocks(o.Stride) + 4
 	pages := kvcache.Blocks(context) // the shared context
 	pages += k * (kvcache.Blocks(context+o.Evidence+o.Stride) + own)
 	pages += passages*kvcache.Blocks(o.Evidence) + len(o.Placements)*len(o.Passages)*2*own
-	return int64(pages) * pageBytes(c, compute)
-}
-
-func pageBytes(c model.Config, compute engine.Compute) int64 {
-	return kvcache.PageTokens * int64(engine.KVShape(c, compute).TokenBytes())
+	return int64(pages)
 }
 
 // loop measures one length of context.
@@ -186,7 +183,7 @@ func (l *loop) rows(repeaters []*repeater) []Row {
 	prepend := 0.0
 	var behind *PeerRow // the peer's append
 	for i, r := range repeaters {
-		rows[i] = r.row(pageBytes(l.e.Config(), l.e.Compute()))
+		rows[i] = r.row(kvcache.PageTokens * int64(l.e.KVTokenBytes()))
 		if l.o.Peer != nil && len(r.peerMS) > 0 {
 			rows[i].Peer = r.peerRow(l.o.Peer)
 		}

@@ -23,7 +23,8 @@ type Options struct {
 	Threads  int    // threads; 0: one a core
 	Kernels  string // compute path by name; "": the fastest that the processor has
 	Compute  Compute
-	KVBudget int64 // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
+	KV       string // how keys and values are stored: f32, f16 or q8; "": as the compute says
+	KVBudget int64  // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
 	// BatchTokens is how many rows a forward computes at once; 0: 256. Results
 	// do not depend on it, memory and speed do.
 	BatchTokens int
@@ -35,11 +36,13 @@ type Compute string
 
 // The computes.
 const (
-	// Exact expands weights to f32 and keeps activations, keys and values in f32.
+	// Exact expands weights to f32 and keeps activations, keys and values in f32
+	// unless Options.KV says otherwise.
 	// Every comparison with a reference uses it.
 	Exact Compute = "exact"
 	// Fast rounds activations to int8 in blocks of 32, multiplies them with
-	// weights that were repacked at load, and keeps keys and values in f16.
+	// weights that were repacked at load, and keeps keys and values in f16 unless
+	// Options.KV says otherwise.
 	Fast Compute = "fast"
 
 	// DefaultCompute is within 0.3 % of exact perplexity on WikiText-2
@@ -96,14 +99,27 @@ const headRows = 32
 
 // DefaultKVBudget returns the bytes that hold one context of up to 8192 tokens
 // of the model and a quarter more for evidence.
-func DefaultKVBudget(c model.Config, compute Compute) int64 {
-	return int64(KVShape(c, compute).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
+func DefaultKVBudget(c model.Config, kv kvcache.Format) int64 {
+	return int64(KVShape(c, kv).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
 }
 
-// KVShape returns the size of one token's keys and values in a compute that
-// ParseCompute gave.
-func KVShape(c model.Config, compute Compute) kvcache.Shape {
-	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Half: compute == Fast}
+// KVShape returns the size of one token's keys and values.
+func KVShape(c model.Config, kv kvcache.Format) kvcache.Shape {
+	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Format: kv}
+}
+
+// KVFormat returns how the options store keys and values.
+func (o Options) KVFormat() (kvcache.Format, error) {
+	compute, err := ParseCompute(string(o.Compute))
+	switch {
+	case err != nil:
+		return 0, err
+	case o.KV != "":
+		return kvcache.ParseFormat(o.KV)
+	case compute == Fast:
+		return kvcache.F16, nil
+	}
+	return kvcache.F32, nil
 }
 
 // New returns an engine for the weights, which it reads but does not own.
@@ -122,10 +138,17 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opt.KVBudget <= 0 {
-		opt.KVBudget = DefaultKVBudget(w.Config, compute)
+	kv, err := opt.KVFormat()
+	if err != nil {
+		return nil, err
 	}
-	pool, err := kvcache.NewPool(KVShape(w.Config, compute), opt.KVBudget)
+	if kv == kvcache.Q8 && w.Config.HeadDim%8 != 0 {
+		return nil, fmt.Errorf("keys and values in q8 need heads whose width is a multiple of 8, the model's are %d wide; use f16", w.Config.HeadDim)
+	}
+	if opt.KVBudget <= 0 {
+		opt.KVBudget = DefaultKVBudget(w.Config, kv)
+	}
+	pool, err := kvcache.NewPool(KVShape(w.Config, kv), opt.KVBudget)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +172,12 @@ func (e *Engine) Compute() Compute { return e.compute }
 
 // Device returns the device, for its counters.
 func (e *Engine) Device() *cpu.Device { return e.dev }
+
+// KVTokenBytes returns the bytes of one token's keys and values.
+func (e *Engine) KVTokenBytes() int { return e.pool.Shape().TokenBytes() }
+
+// KVFormat returns how keys and values are stored.
+func (e *Engine) KVFormat() kvcache.Format { return e.pool.Shape().Format }
 
 // KV returns how full the KV cache is.
 func (e *Engine) KV() kvcache.Usage { return e.pool.Usage() }

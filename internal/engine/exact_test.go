@@ -126,7 +126,8 @@ func firstDifference(t testing.TB, e *Engine, p placement.Placement, steps []ste
 	return ""
 }
 
-// computePaths lists the compute paths of this processor, exact and fast; with
+// computePaths lists the compute paths of this processor, exact, fast, and fast with
+// keys and values in 8 bits; with
 // -short, those of the fastest kernels only.
 func computePaths() []Options {
 	sets := kernel.Sets()
@@ -135,7 +136,7 @@ func computePaths() []Options {
 	}
 	var paths []Options
 	for _, set := range sets {
-		paths = append(paths, Options{Kernels: set.Name, Compute: Exact}, Options{Kernels: set.Name, Compute: Fast})
+		paths = append(paths, Options{Kernels: set.Name, Compute: Exact}, Options{Kernels: set.Name, Compute: Fast}, Options{Kernels: set.Name, Compute: Fast, KV: "q8"})
 	}
 	return paths
 }
@@ -145,7 +146,7 @@ func TestKeptKVEqualsRecomputing(t *testing.T) {
 		e := newTiny(t, o)
 		for name, p := range layouts(t) {
 			for _, k := range []int{1, 3} {
-				t.Run(fmt.Sprintf("%s/%s/%s/k=%d", o.Kernels, o.Compute, name, k), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%s%s/%s/k=%d", o.Kernels, o.Compute, o.KV, name, k), func(t *testing.T) {
 					steps := generate(t, e, p, k, 300, 6)
 					if d := firstDifference(t, e, p, steps); d != "" {
 						t.Fatal(d)
@@ -161,10 +162,11 @@ func TestKeptKVEqualsRecomputing(t *testing.T) {
 func TestBatchingChunkingAndThreadsChangeNothing(t *testing.T) {
 	for name, p := range layouts(t) {
 		t.Run(name, func(t *testing.T) {
-			for _, compute := range []Compute{Exact, Fast} {
-				want := generate(t, newTiny(t, Options{Threads: 1, Compute: compute}), p, 3, 500, 2)
+			for _, o := range []Options{{Compute: Exact}, {Compute: Fast}, {Compute: Fast, KV: "q8"}} {
+				o.Threads = 1
+				want := generate(t, newTiny(t, o), p, 3, 500, 2)
 				for _, opt := range []Options{{Threads: 3, BatchTokens: 7}, {Threads: 2, BatchTokens: 1000}} {
-					opt.Compute = compute
+					opt.Compute, opt.KV = o.Compute, o.KV
 					got := generate(t, newTiny(t, opt), p, 3, 500, 2)
 					for i := range want {
 						for j := range want[i].logits {

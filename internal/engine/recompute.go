@@ -23,7 +23,7 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		// Prepending repeats the text in every branch.
 		tokens += len(ev.Tokens) + len(text) + p.Echo + len(target)
 	}
-	shape := KVShape(e.weights.Config, e.compute)
+	shape := e.pool.Shape()
 	pages := kvcache.Blocks(tokens) + 3*(len(evidence)+1)
 	pool, err := kvcache.NewPool(shape, int64(pages*kvcache.PageTokens)*int64(shape.TokenBytes()))
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 type Settings struct {
 	Model   string `json:"model"`
 	Compute string `json:"compute"`
+	KV      string `json:"kv,omitempty"` // where not as the compute says
 	Data    string `json:"data"`
 	Index   string `json:"index"`
 	Recipe  Recipe `json:"recipe"`

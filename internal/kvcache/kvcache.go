@@ -28,33 +28,46 @@ var ErrFull = errors.New("KV cache is full")
 // Shape is the size of one token's keys and values.
 type Shape struct {
 	Layers, KVHeads, HeadDim int
-	Half                     bool // stored as f16 instead of f32
+	Format                   Format
 }
 
 // TokenBytes returns the bytes of one token's keys and values.
 func (s Shape) TokenBytes() int {
-	values := s.Layers * s.KVHeads * s.HeadDim * 2
-	if s.Half {
+	heads := s.Layers * s.KVHeads * 2
+	values := heads * s.HeadDim
+	switch s.Format {
+	case F16:
 		return values * 2
+	case Q8:
+		return values + heads*s.scales()*4
 	}
 	return values * 4
 }
 
+// scales returns how many scales the key or the value of a token and head has.
+func (s Shape) scales() int { return (s.HeadDim + ScaleElements - 1) / ScaleElements }
+
 // page holds the KV of PageTokens tokens: for each layer and head the keys
 // [HeadDim, PageTokens], then the values [PageTokens, HeadDim]. Keys lie across,
 // so that scores are sums of their rows as outputs are sums of the values' rows:
-// neither folds the lanes of a vector. One of full and half is used, as the
-// pool's shape says.
+// neither folds the lanes of a vector. Codes of Q8 lie likewise; their scales lie
+// across for both, [HeadDim/32, PageTokens]. The pool's format says which are used.
 type page struct {
-	full []float32
-	half []uint16
-	refs int
+	full   []float32
+	half   []uint16
+	codes  []int8
+	scales []float32
+	refs   int
 }
 
 func newPage(s Shape) *page {
-	n := s.Layers * s.KVHeads * 2 * PageTokens * s.HeadDim
-	if s.Half {
+	heads := s.Layers * s.KVHeads * 2 * PageTokens
+	n := heads * s.HeadDim
+	switch s.Format {
+	case F16:
 		return &page{half: make([]uint16, n)}
+	case Q8:
+		return &page{codes: make([]int8, n), scales: make([]float32, heads*s.scales())}
 	}
 	return &page{full: make([]float32, n)}
 }
@@ -62,6 +75,8 @@ func newPage(s Shape) *page {
 func (p *page) copyFrom(q *page) {
 	copy(p.full, q.full)
 	copy(p.half, q.half)
+	copy(p.codes, q.codes)
+	copy(p.scales, q.scales)
 }
 
 // Pool hands out pages up to a fixed budget. It is safe for concurrent use;

@@ -22,8 +22,8 @@ func (p *Pool) NewSpan(start int) *Span { return &Span{pool: p, start: start} }
 // Len returns the number of entries.
 func (s *Span) Len() int { return s.n }
 
-// Half reports whether entries are stored as f16.
-func (s *Span) Half() bool { return s.pool.shape.Half }
+// Format returns how entries are stored.
+func (s *Span) Format() Format { return s.pool.shape.Format }
 
 // Start returns the position of the first entry.
 func (s *Span) Start() int { return s.start }
@@ -108,12 +108,27 @@ func Blocks(n int) int { return (n + PageTokens - 1) / PageTokens }
 // HeadDim] of a block of the span, for one layer and head of a pool in f32. What
 // is past the span's end is undefined.
 func (s *Span) Block(layer, head, block int) (k, v []float32) {
-	return pair(s.pages[block].full, s.pool.shape, layer, head)
+	return pair(s.pages[block].full, s.pool.shape, layer, head, s.pool.shape.HeadDim)
 }
 
 // HalfBlock is Block for a pool in f16.
 func (s *Span) HalfBlock(layer, head, block int) (k, v []uint16) {
-	return pair(s.pages[block].half, s.pool.shape, layer, head)
+	return pair(s.pages[block].half, s.pool.shape, layer, head, s.pool.shape.HeadDim)
+}
+
+// Coded are keys or values of a block in Q8: codes as in Block, and scales
+// [HeadDim/32, PageTokens].
+type Coded struct {
+	Codes  []int8
+	Scales []float32
+}
+
+// CodedBlock is Block for a pool in Q8.
+func (s *Span) CodedBlock(layer, head, block int) (k, v Coded) {
+	shape, pg := s.pool.shape, s.pages[block]
+	k.Codes, v.Codes = pair(pg.codes, shape, layer, head, shape.HeadDim)
+	k.Scales, v.Scales = pair(pg.scales, shape, layer, head, shape.scales())
+	return k, v
 }
 
 // Entry returns where entry i is stored, for one layer and head of a pool in f32,
@@ -130,15 +145,25 @@ func (s *Span) HalfEntry(layer, head, i int) (k, v []uint16) {
 	return k[i%PageTokens:], row(v, s.pool.shape, i)
 }
 
+// CodedEntry is Entry for a pool in Q8: scale c is at Scales[c·PageTokens].
+func (s *Span) CodedEntry(layer, head, i int) (k, v Coded) {
+	k, v = s.CodedBlock(layer, head, i/PageTokens)
+	at := i % PageTokens
+	k.Codes, v.Codes = k.Codes[at:], row(v.Codes, s.pool.shape, i)
+	k.Scales, v.Scales = k.Scales[at:], v.Scales[at:]
+	return k, v
+}
+
 // row cuts the value of entry i out of those of its block.
 func row[T any](block []T, s Shape, i int) []T {
 	at := i % PageTokens * s.HeadDim
 	return block[at : at+s.HeadDim]
 }
 
-// pair cuts a layer's and head's keys and values out of a page.
-func pair[T any](data []T, s Shape, layer, head int) (k, v []T) {
-	size := PageTokens * s.HeadDim
+// pair cuts what a layer's and head's keys and values have out of a page, width
+// for each token.
+func pair[T any](data []T, s Shape, layer, head, width int) (k, v []T) {
+	size := PageTokens * width
 	at := (layer*s.KVHeads + head) * 2 * size
 	return data[at : at+size : at+size], data[at+size : at+2*size : at+2*size]
 }

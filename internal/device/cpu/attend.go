@@ -257,7 +257,7 @@ func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head
 		}
 		// All columns of the keys, whole vectors; nobody looks at scores past the end.
 		i := seeing(b) * group
-		t.accumulate(scores[i*stripTokens+b:], stripTokens, s.q[i*hd:], hd, t.expand(s, keys, hd*blockTokens, direct), rows-i, hd, blockTokens, next)
+		t.score(scores[i*stripTokens+b:], s.q[i*hd:], t.expand(s, keys, hd*blockTokens, direct), rows-i, next)
 		keys = next
 	}
 	scale := float32(1 / math.Sqrt(float64(hd)))
@@ -282,33 +282,38 @@ func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head
 		whole := seeing(b + block - 1)
 		for i := seeing(b); i < whole; i++ { // tokens that see a part of the block
 			at := i * group
-			t.accumulate(st.acc[at*hd:], hd, scores[at*stripTokens+b:], stripTokens, ready, group, sees+i-first-b, hd, operand{})
+			t.weigh(st.acc[at*hd:], scores[at*stripTokens+b:], ready, group, sees+i-first-b, operand{})
 		}
 		if at := whole * group; at < rows {
-			t.accumulate(st.acc[at*hd:], hd, scores[at*stripTokens+b:], stripTokens, ready, rows-at, block, hd, next)
+			t.weigh(st.acc[at*hd:], scores[at*stripTokens+b:], ready, rows-at, block, next)
 		}
 		values = next
 	}
 }
 
-// operand is the keys or the values of a block, in f32 or f16.
+// operand is the keys or the values of a block, in one of the formats.
 type operand struct {
-	full []float32
-	half []uint16
+	full  []float32
+	half  []uint16
+	coded kvcache.Coded
 }
 
 // operands returns the keys and the values of the block that begins at an entry.
 func (t *attendTask) operands(span *kvcache.Span, head, entry int) (keys, values operand) {
-	if span.Half() {
-		keys.half, values.half = span.HalfBlock(t.layer, head, entry/blockTokens)
-	} else {
-		keys.full, values.full = span.Block(t.layer, head, entry/blockTokens)
+	block := entry / blockTokens
+	switch span.Format() {
+	case kvcache.F16:
+		keys.half, values.half = span.HalfBlock(t.layer, head, block)
+	case kvcache.Q8:
+		keys.coded, values.coded = span.CodedBlock(t.layer, head, block)
+	default:
+		keys.full, values.full = span.Block(t.layer, head, block)
 	}
 	return keys, values
 }
 
-// expand returns m in the form that accumulate is to read: f16 stays where the
-// rows are few, else its first n numbers become f32.
+// expand returns m in the form that score and weigh are to read: f16 stays where
+// the rows are few, else its first n numbers become f32.
 func (t *attendTask) expand(s *attendScratch, m operand, n int, direct bool) operand {
 	if m.half == nil || direct {
 		return m
@@ -318,13 +323,30 @@ func (t *attendTask) expand(s *attendScratch, m operand, n int, direct bool) ope
 	return operand{full: full}
 }
 
-// accumulate is the kernels' Accumulate for either form of v [n, dim].
-func (t *attendTask) accumulate(acc []float32, lda int, p []float32, ldp int, v operand, m, n, dim int, next operand) {
-	if v.half == nil {
-		t.d.kernels.Accumulate(acc, lda, p, ldp, v.full, dim, m, n, dim)
-		return
+// score adds the products of m queries with the keys of a block to their scores.
+func (t *attendTask) score(scores, q []float32, keys operand, m int, next operand) {
+	k, hd := t.d.kernels, t.shape.HeadDim
+	switch {
+	case keys.coded.Codes != nil:
+		k.ScoresInt8(scores, stripTokens, q, hd, keys.coded.Codes, keys.coded.Scales, m, hd, next.coded.Codes)
+	case keys.half != nil:
+		k.AccumulateHalf(scores, stripTokens, q, hd, keys.half, m, hd, blockTokens, next.half)
+	default:
+		k.Accumulate(scores, stripTokens, q, hd, keys.full, blockTokens, m, hd, blockTokens)
 	}
-	t.d.kernels.AccumulateHalf(acc, lda, p, ldp, v.half, m, n, dim, next.half)
+}
+
+// weigh adds to m rows of acc the first n values of a block, times their weights.
+func (t *attendTask) weigh(acc, weights []float32, values operand, m, n int, next operand) {
+	k, hd := t.d.kernels, t.shape.HeadDim
+	switch {
+	case values.coded.Codes != nil:
+		k.OutputsInt8(acc, hd, weights, stripTokens, values.coded.Codes, values.coded.Scales, m, n, hd, next.coded.Codes)
+	case values.half != nil:
+		k.AccumulateHalf(acc, hd, weights, stripTokens, values.half, m, n, hd, next.half)
+	default:
+		k.Accumulate(acc, hd, weights, stripTokens, values.full, hd, m, n, hd)
+	}
 }
 
 // combine merges the split b into a: a step of the softmax over one score a row,

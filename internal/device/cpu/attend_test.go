@@ -2,12 +2,151 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 )
+
+// attending is a batch of tokens whose keys and values are stored: they see a part
+// of another span, then their own.
+type attending struct {
+	shape   AttendShape
+	q, k, v []float32 // of all tokens: those of the other span, then the batch's
+	before  int       // tokens in the other span
+	rows    Rows
+}
+
+func normal(rng *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	return x
+}
+
+// newAttending stores random tokens, unrotated.
+func newAttending(t testing.TB, d *Device, shape AttendShape, format kvcache.Format, before, seen, count int) *attending {
+	t.Helper()
+	pool, err := kvcache.NewPool(kvcache.Shape{Layers: 1, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Format: format}, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	n := before + count
+	a := &attending{shape: shape, before: before,
+		q: normal(rng, n*shape.Heads*shape.HeadDim), k: normal(rng, n*shape.KVHeads*shape.HeadDim), v: normal(rng, n*shape.KVHeads*shape.HeadDim)}
+	other, self := pool.NewSpan(0), pool.NewSpan(before)
+	for span, tokens := range map[*kvcache.Span]int{other: before, self: count} {
+		if err := span.Extend(tokens); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cos, sin := make([]float32, n*shape.HeadDim/2), make([]float32, n*shape.HeadDim/2)
+	for i := range cos {
+		cos[i] = 1
+	}
+	a.rows = Rows{First: before, Count: count, Self: self}
+	if seen > 0 {
+		a.rows.View = []kvcache.Part{other.Prefix(seen)}
+	}
+	d.Store(a.q, a.k, a.v, cos, sin, 0, shape, []Rows{{Count: before, Self: other}, a.rows})
+	return a
+}
+
+// attend returns the outputs of the batch, computed a few tokens at a time.
+func (a *attending) attend(d *Device, step int) []float32 {
+	out := make([]float32, len(a.q))
+	for from := 0; from < a.rows.Count; from += step {
+		r := a.rows
+		r.First, r.SelfFirst, r.Count = r.First+from, r.SelfFirst+from, min(step, r.Count-from)
+		d.Attend(out, a.q, 0, a.shape, []Rows{r})
+	}
+	return out
+}
+
+// rounded returns x as a format keeps it, heads of dim elements.
+func rounded(x []float32, format kvcache.Format, dim int) []float32 {
+	set, _ := kernel.Named("go")
+	y := slices.Clone(x)
+	switch format {
+	case kvcache.F16:
+		half := make([]uint16, len(x))
+		set.ToHalf(half, x)
+		set.FromHalf(y, half)
+	case kvcache.Q8:
+		var q kernel.Quantized
+		for at := 0; at < len(x); at += dim {
+			padded := append(slices.Clone(x[at:at+dim]), make([]float32, -dim&31)...)
+			q.Resize(1, len(padded))
+			set.Quantize(&q, 0, padded)
+			for i := range dim {
+				y[at+i] = float32(q.Q[i]) * q.Blocks[i/32].Scale
+			}
+		}
+	}
+	return y
+}
+
+// TestAttend compares with attention in f64 over the keys and values as they are
+// stored, and holds whole batches on one thread to single tokens on two, bit for
+// bit.
+func TestAttend(t *testing.T) {
+	shapes := []AttendShape{{Heads: 9, KVHeads: 3, HeadDim: 64}, {Heads: 2, KVHeads: 2, HeadDim: 40}}
+	for _, set := range kernel.Sets() {
+		for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.Q8} {
+			for _, shape := range shapes {
+				t.Run(fmt.Sprintf("%s/%v/%d", set.Name, format, shape.HeadDim), func(t *testing.T) {
+					one, two := New(set, 1), New(set, 2)
+					defer one.Close()
+					defer two.Close()
+					const before, seen, count = 280, 270, 140
+					a := newAttending(t, one, shape, format, before, seen, count)
+					got := a.attend(one, count)
+					for _, step := range []int{1, 50} {
+						if !slices.Equal(got, a.attend(two, step)) {
+							t.Fatalf("%d tokens at a time give other bits", step)
+						}
+					}
+					a.compare(t, got, seen, rounded(a.k, format, shape.HeadDim), rounded(a.v, format, shape.HeadDim))
+				})
+			}
+		}
+	}
+}
+
+func (a *attending) compare(t *testing.T, got []float32, seen int, k, v []float32) {
+	t.Helper()
+	s, hd := a.shape, a.shape.HeadDim
+	for i := 0; i < a.rows.Count; i += 13 {
+		for h := range s.Heads {
+			at := ((a.before+i)*s.Heads + h) * hd
+			want, sum := make([]float64, hd), 0.0
+			for token := range a.before + i + 1 {
+				if token >= seen && token < a.before {
+					continue
+				}
+				from, score := (token*s.KVHeads+h/(s.Heads/s.KVHeads))*hd, 0.0
+				for d := range hd {
+					score += float64(a.q[at+d]) * float64(k[from+d])
+				}
+				weight := math.Exp(score / math.Sqrt(float64(hd)))
+				sum += weight
+				for d := range hd {
+					want[d] += weight * float64(v[from+d])
+				}
+			}
+			for d := range hd {
+				if got := float64(got[at+d]); math.Abs(got-want[d]/sum) > 1e-5 {
+					t.Fatalf("token %d head %d: [%d] = %v, want %v", i, h, d, got, want[d]/sum)
+				}
+			}
+		}
+	}
+}
 
 // BenchmarkAttend is the attention of one layer of a 135M model, on one thread
 // so that the rate can be held to a core's peak: a prefill without depth, one
@@ -15,45 +154,23 @@ import (
 func BenchmarkAttend(b *testing.B) {
 	shape := AttendShape{Heads: 9, KVHeads: 3, HeadDim: 64}
 	for _, c := range []struct{ depth, rows int }{{0, 256}, {256, 256}, {4096, 144}, {4096, 1}} {
-		for _, half := range []bool{false, true} {
-			b.Run(fmt.Sprintf("depth=%d/rows=%d/half=%t", c.depth, c.rows, half), func(b *testing.B) {
+		for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.Q8} {
+			b.Run(fmt.Sprintf("depth=%d/rows=%d/%v", c.depth, c.rows, format), func(b *testing.B) {
 				d := New(kernel.Best(), 1)
 				defer d.Close()
-				pool, err := kvcache.NewPool(kvcache.Shape{Layers: 1, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Half: half}, 1<<30)
-				if err != nil {
-					b.Fatal(err)
-				}
-				span := pool.NewSpan(0)
-				n := c.depth + c.rows
-				if err := span.Extend(n); err != nil {
-					b.Fatal(err)
-				}
-				rng := rand.New(rand.NewPCG(1, 1))
-				normal := func(n int) []float32 {
-					x := make([]float32, n)
-					for i := range x {
-						x[i] = float32(rng.NormFloat64())
-					}
-					return x
-				}
-				width := shape.Heads * shape.HeadDim
-				kv := shape.KVHeads * shape.HeadDim
-				cos := make([]float32, n*shape.HeadDim/2)
-				for i := range cos {
-					cos[i] = 1
-				}
-				q := normal(n * width)
-				d.Store(q, normal(n*kv), normal(n*kv), cos, make([]float32, len(cos)), 0, shape, []Rows{{Count: n, Self: span}})
-				rows := []Rows{{Count: c.rows, Self: span, SelfFirst: c.depth}}
-				out := make([]float32, c.rows*width)
+				a := newAttending(b, d, shape, format, 0, 0, c.depth+c.rows)
+				rows := a.rows
+				rows.First, rows.SelfFirst, rows.Count = c.depth, c.depth, c.rows
+				out := make([]float32, len(a.q))
 				pairs := 0
 				for i := range c.rows {
 					pairs += c.depth + i + 1
 				}
 				for b.Loop() {
-					d.Attend(out, q, 0, shape, rows)
+					d.Attend(out, a.q, 0, shape, []Rows{rows})
 				}
-				b.ReportMetric(4*float64(pairs*width)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				work := 4 * float64(pairs*shape.Heads*shape.HeadDim)
+				b.ReportMetric(work*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
 	}

@@ -61,6 +61,8 @@ type scratch struct {
 	low    []float32 // x·Aᵀ of a low-rank update
 	key    []uint16  // in f16, before it is stored across
 	part   kernel.Quantized
+	padded []float32 // a key or value, to whole blocks
+	coded  kernel.Quantized
 	attend attendScratch
 }
 

@@ -54,17 +54,37 @@ func (t *storeTask) entry(worker, head, entry int) {
 	at := (row*t.shape.KVHeads + head) * hd
 	k, v := t.k[at:at+hd], t.v[at:at+hd]
 	kernels.Rotate(k, c, s)
-	if t.into.Half() {
+	scratch := &t.d.scratch[worker]
+	switch t.into.Format() {
+	case kvcache.F16:
 		key, value := t.into.HalfEntry(t.layer, head, entry)
 		kernels.ToHalf(value, v)
-		short := grow(&t.d.scratch[worker].key, hd)
+		short := grow(&scratch.key, hd)
 		kernels.ToHalf(short, k)
 		across(key, short)
-		return
+	case kvcache.Q8:
+		key, value := t.into.CodedEntry(t.layer, head, entry)
+		codes := t.code(scratch, v, value.Scales)
+		copy(value.Codes, codes)
+		codes = t.code(scratch, k, key.Scales)
+		across(key.Codes, codes)
+	default:
+		key, value := t.into.Entry(t.layer, head, entry)
+		copy(value, v)
+		across(key, k)
 	}
-	key, value := t.into.Entry(t.layer, head, entry)
-	copy(value, v)
-	across(key, k)
+}
+
+// code returns x in 8 bits and writes its scales to their column of a block.
+func (t *storeTask) code(s *scratch, x, scales []float32) []int8 {
+	padded := grow(&s.padded, ceil(len(x), kvcache.ScaleElements)*kvcache.ScaleElements)
+	clear(padded[copy(padded, x):])
+	s.coded.Resize(1, len(padded))
+	t.d.kernels.Quantize(&s.coded, 0, padded)
+	for i, b := range s.coded.Blocks {
+		scales[i*kvcache.PageTokens] = b.Scale
+	}
+	return s.coded.Q[:len(x)]
 }
 
 // across writes a key to its column of a block.

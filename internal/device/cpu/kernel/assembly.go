@@ -66,6 +66,51 @@ func tiledAccumulateHalf(tiles ...accumulateHalfTile) func(acc []float32, lda in
 	}
 }
 
+// scoresTile and outputsTile are ScoresInt8 and OutputsInt8 for a fixed number of
+// rows.
+type (
+	scoresTile  func(acc *float32, lda int, q *float32, ldq int, codes *int8, scales *float32, dim int, next *int8)
+	outputsTile func(acc *float32, lda int, p *float32, ldp int, codes *int8, scales *float32, n, dim int, next *int8)
+)
+
+// scaleCount returns how many scales the elements of a block of keys or values have.
+func scaleCount(dim int) int { return (dim + blockColumns - 1) / blockColumns * blockColumns }
+
+// tiledScoresInt8 makes a ScoresInt8 of tiles for 1, 2 … len(tiles) rows.
+func tiledScoresInt8(tiles ...scoresTile) func(acc []float32, lda int, q []float32, ldq int, codes []int8, scales []float32, m, dim int, next []int8) {
+	return func(acc []float32, lda int, q []float32, ldq int, codes []int8, scales []float32, m, dim int, next []int8) {
+		if m == 0 || dim == 0 {
+			return
+		}
+		acc, q, codes, scales = acc[:(m-1)*lda+blockColumns], q[:(m-1)*ldq+dim], codes[:dim*blockColumns], scales[:scaleCount(dim)]
+		if len(next) == 0 {
+			next = codes
+		}
+		for i := 0; i < m; i += len(tiles) {
+			tile := tiles[min(len(tiles), m-i)-1]
+			tile(&acc[i*lda], lda, &q[i*ldq], ldq, &codes[0], &scales[0], dim, &next[0])
+		}
+	}
+}
+
+// tiledOutputsInt8 makes an OutputsInt8 of tiles for 1, 2 … len(tiles) rows.
+func tiledOutputsInt8(tiles ...outputsTile) func(acc []float32, lda int, p []float32, ldp int, codes []int8, scales []float32, m, n, dim int, next []int8) {
+	return func(acc []float32, lda int, p []float32, ldp int, codes []int8, scales []float32, m, n, dim int, next []int8) {
+		if m == 0 || n == 0 || dim == 0 {
+			return
+		}
+		acc, p, codes = acc[:(m-1)*lda+dim], p[:(m-1)*ldp+n], codes[:n*dim]
+		scales = scales[:scaleCount(dim)-blockColumns+n]
+		if len(next) == 0 {
+			next = codes
+		}
+		for i := 0; i < m; i += len(tiles) {
+			tile := tiles[min(len(tiles), m-i)-1]
+			tile(&acc[i*lda], lda, &p[i*ldp], ldp, &codes[0], &scales[0], n, dim, &next[0])
+		}
+	}
+}
+
 // dequantizers expand blocks by storage type. A block of a type whose weights
 // stand alone is a vector of lanes.
 type dequantizers [tensor.Q6_K + 1]func(dst *float32, src *byte, blocks int)

@@ -59,6 +59,9 @@ var avx2 = &Set{
 
 	AccumulateHalf: tiledAccumulateHalf(accumulateHalf1AVX2, accumulateHalf2AVX2, accumulateHalf3AVX2),
 
+	ScoresInt8:  tiledScoresInt8(scoresInt81AVX2, scoresInt82AVX2, scoresInt83AVX2),
+	OutputsInt8: tiledOutputsInt8(outputsInt81AVX2, outputsInt82AVX2, outputsInt83AVX2),
+
 	Scale: func(x []float32, a float32) {
 		whole := len(x) &^ 7
 		scaleAVX2(unsafe.SliceData(x), a, whole/8)

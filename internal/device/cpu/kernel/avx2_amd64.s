@@ -7018,6 +7018,179 @@ end228:
 	VZEROUPPER
 	RET
 
+// func scoresInt81AVX2(acc *float32, lda int, q *float32, ldq int, codes *int8, scales *float32, dim int, next *int8)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·scoresInt81AVX2(SB), NOSPLIT, $0-64
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ q+16(FP), CX
+	MOVQ ldq+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ codes+32(FP), DX
+	MOVQ scales+40(FP), BX
+	MOVQ dim+48(FP), SI
+	MOVQ next+56(FP), DI
+	MOVQ $0x00000020, R9
+
+while231:
+	TESTQ   SI, SI
+	JZ      end232
+	MOVQ    SI, R8
+	CMPQ    R8, R9
+	CMOVQGT R9, R8
+	SUBQ    R8, SI
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	TESTQ   R8, R8
+	JZ      end234
+
+loop233:
+	PREFETCHT0   (DI)
+	VBROADCASTSS (CX), Y4
+	VPMOVSXBD    (DX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VPMOVSXBD    8(DX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VPMOVSXBD    16(DX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VPMOVSXBD    24(DX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          loop233
+
+end234:
+	VMOVUPS     (BX), Y5
+	VFMADD213PS (AX), Y5, Y0
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     32(BX), Y5
+	VFMADD213PS 32(AX), Y5, Y1
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     64(BX), Y5
+	VFMADD213PS 64(AX), Y5, Y2
+	VMOVUPS     Y2, 64(AX)
+	VMOVUPS     96(BX), Y5
+	VFMADD213PS 96(AX), Y5, Y3
+	VMOVUPS     Y3, 96(AX)
+	ADDQ        $0x00000080, BX
+	JMP         while231
+
+end232:
+	VZEROUPPER
+	RET
+
+// func outputsInt81AVX2(acc *float32, lda int, p *float32, ldp int, codes *int8, scales *float32, n int, dim int, next *int8)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·outputsInt81AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), CX
+	MOVQ ldp+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ codes+32(FP), DX
+	MOVQ scales+40(FP), BX
+	MOVQ n+48(FP), SI
+	MOVQ dim+56(FP), DI
+	MOVQ next+64(FP), R8
+	MOVQ DI, R9
+
+while235:
+	CMPQ    DI, $0x00000020
+	JL      end236
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, R10
+	MOVQ    DX, R11
+	MOVQ    BX, R12
+	MOVQ    SI, R13
+	TESTQ   R13, R13
+	JZ      end238
+
+loop237:
+	PREFETCHT0   (R8)
+	VBROADCASTSS (R12), Y5
+	VBROADCASTSS (R10), Y4
+	VMULPS       Y5, Y4, Y4
+	VPMOVSXBD    (R11), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VPMOVSXBD    8(R11), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VPMOVSXBD    16(R11), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VPMOVSXBD    24(R11), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000004, R12
+	ADDQ         R9, R11
+	ADDQ         $0x00000020, R8
+	DECQ         R13
+	JNZ          loop237
+
+end238:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000080, BX
+	SUBQ    $0x00000020, DI
+	JMP     while235
+
+end236:
+while239:
+	CMPQ    DI, $0x00000008
+	JL      end240
+	VMOVUPS (AX), Y0
+	MOVQ    CX, R10
+	MOVQ    DX, R11
+	MOVQ    BX, R12
+	MOVQ    SI, R13
+	TESTQ   R13, R13
+	JZ      end242
+
+loop241:
+	PREFETCHT0   (R8)
+	VBROADCASTSS (R12), Y2
+	VBROADCASTSS (R10), Y1
+	VMULPS       Y2, Y1, Y1
+	VPMOVSXBD    (R11), Y2
+	VCVTDQ2PS    Y2, Y2
+	VFMADD231PS  Y1, Y2, Y0
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000004, R12
+	ADDQ         R9, R11
+	ADDQ         $0x00000008, R8
+	DECQ         R13
+	JNZ          loop241
+
+end242:
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000008, DX
+	SUBQ    $0x00000008, DI
+	JMP     while239
+
+end240:
+	VZEROUPPER
+	RET
+
 // func accumulateHalf2AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
 // Requires: AVX, F16C, FMA3, MMX+
 TEXT ·accumulateHalf2AVX2(SB), NOSPLIT, $0-64
@@ -7034,9 +7207,9 @@ TEXT ·accumulateHalf2AVX2(SB), NOSPLIT, $0-64
 	MOVQ R8, R10
 	ADDQ R10, R10
 
-while231:
+while243:
 	CMPQ    R8, $0x00000020
-	JL      end232
+	JL      end244
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -7049,9 +7222,9 @@ while231:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end234
+	JZ      end246
 
-loop233:
+loop245:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS (R11)(BX*1), Y9
@@ -7071,9 +7244,9 @@ loop233:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop233
+	JNZ          loop245
 
-end234:
+end246:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -7085,21 +7258,21 @@ end234:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000020, R8
-	JMP     while231
+	JMP     while243
 
-end232:
-while235:
+end244:
+while247:
 	CMPQ    R8, $0x00000008
-	JL      end236
+	JL      end248
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	MOVQ    DX, R11
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end238
+	JZ      end250
 
-loop237:
+loop249:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y2
 	VBROADCASTSS (R11)(BX*1), Y3
@@ -7110,17 +7283,226 @@ loop237:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop237
+	JNZ          loop249
 
-end238:
+end250:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000008, R8
-	JMP     while235
+	JMP     while247
 
-end236:
+end248:
+	VZEROUPPER
+	RET
+
+// func scoresInt82AVX2(acc *float32, lda int, q *float32, ldq int, codes *int8, scales *float32, dim int, next *int8)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·scoresInt82AVX2(SB), NOSPLIT, $0-64
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ q+16(FP), DX
+	MOVQ ldq+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ codes+32(FP), SI
+	MOVQ scales+40(FP), DI
+	MOVQ dim+48(FP), R8
+	MOVQ next+56(FP), R9
+	MOVQ $0x00000020, R11
+
+while251:
+	TESTQ   R8, R8
+	JZ      end252
+	MOVQ    R8, R10
+	CMPQ    R10, R11
+	CMOVQGT R11, R10
+	SUBQ    R10, R8
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	TESTQ   R10, R10
+	JZ      end254
+
+loop253:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VPMOVSXBD    (SI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VPMOVSXBD    8(SI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y8, Y10, Y1
+	VFMADD231PS  Y9, Y10, Y5
+	VPMOVSXBD    16(SI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VPMOVSXBD    24(SI), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, R9
+	DECQ         R10
+	JNZ          loop253
+
+end254:
+	VMOVUPS     (DI), Y10
+	VFMADD213PS (AX), Y10, Y0
+	VMOVUPS     Y0, (AX)
+	VFMADD213PS (AX)(CX*1), Y10, Y4
+	VMOVUPS     Y4, (AX)(CX*1)
+	VMOVUPS     32(DI), Y10
+	VFMADD213PS 32(AX), Y10, Y1
+	VMOVUPS     Y1, 32(AX)
+	VFMADD213PS 32(AX)(CX*1), Y10, Y5
+	VMOVUPS     Y5, 32(AX)(CX*1)
+	VMOVUPS     64(DI), Y10
+	VFMADD213PS 64(AX), Y10, Y2
+	VMOVUPS     Y2, 64(AX)
+	VFMADD213PS 64(AX)(CX*1), Y10, Y6
+	VMOVUPS     Y6, 64(AX)(CX*1)
+	VMOVUPS     96(DI), Y10
+	VFMADD213PS 96(AX), Y10, Y3
+	VMOVUPS     Y3, 96(AX)
+	VFMADD213PS 96(AX)(CX*1), Y10, Y7
+	VMOVUPS     Y7, 96(AX)(CX*1)
+	ADDQ        $0x00000080, DI
+	JMP         while251
+
+end252:
+	VZEROUPPER
+	RET
+
+// func outputsInt82AVX2(acc *float32, lda int, p *float32, ldp int, codes *int8, scales *float32, n int, dim int, next *int8)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·outputsInt82AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ codes+32(FP), SI
+	MOVQ scales+40(FP), DI
+	MOVQ n+48(FP), R8
+	MOVQ dim+56(FP), R9
+	MOVQ next+64(FP), R10
+	MOVQ R9, R11
+
+while255:
+	CMPQ    R9, $0x00000020
+	JL      end256
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX)(CX*1), Y4
+	VMOVUPS 32(AX)(CX*1), Y5
+	VMOVUPS 64(AX)(CX*1), Y6
+	VMOVUPS 96(AX)(CX*1), Y7
+	MOVQ    DX, R12
+	MOVQ    SI, R13
+	MOVQ    DI, R14
+	MOVQ    R8, R15
+	TESTQ   R15, R15
+	JZ      end258
+
+loop257:
+	PREFETCHT0   (R10)
+	VBROADCASTSS (R14), Y10
+	VBROADCASTSS (R12), Y8
+	VMULPS       Y10, Y8, Y8
+	VBROADCASTSS (R12)(BX*1), Y9
+	VMULPS       Y10, Y9, Y9
+	VPMOVSXBD    (R13), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VPMOVSXBD    8(R13), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y8, Y10, Y1
+	VFMADD231PS  Y9, Y10, Y5
+	VPMOVSXBD    16(R13), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VPMOVSXBD    24(R13), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000004, R14
+	ADDQ         R11, R13
+	ADDQ         $0x00000020, R10
+	DECQ         R15
+	JNZ          loop257
+
+end258:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, (AX)(CX*1)
+	VMOVUPS Y5, 32(AX)(CX*1)
+	VMOVUPS Y6, 64(AX)(CX*1)
+	VMOVUPS Y7, 96(AX)(CX*1)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000020, SI
+	ADDQ    $0x00000080, DI
+	SUBQ    $0x00000020, R9
+	JMP     while255
+
+end256:
+while259:
+	CMPQ    R9, $0x00000008
+	JL      end260
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y1
+	MOVQ    DX, R12
+	MOVQ    SI, R13
+	MOVQ    DI, R14
+	MOVQ    R8, R15
+	TESTQ   R15, R15
+	JZ      end262
+
+loop261:
+	PREFETCHT0   (R10)
+	VBROADCASTSS (R14), Y4
+	VBROADCASTSS (R12), Y2
+	VMULPS       Y4, Y2, Y2
+	VBROADCASTSS (R12)(BX*1), Y3
+	VMULPS       Y4, Y3, Y3
+	VPMOVSXBD    (R13), Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000004, R14
+	ADDQ         R11, R13
+	ADDQ         $0x00000008, R10
+	DECQ         R15
+	JNZ          loop261
+
+end262:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, (AX)(CX*1)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000008, SI
+	SUBQ    $0x00000008, R9
+	JMP     while259
+
+end260:
 	VZEROUPPER
 	RET
 
@@ -7140,9 +7522,9 @@ TEXT ·accumulateHalf3AVX2(SB), NOSPLIT, $0-64
 	MOVQ R8, R10
 	ADDQ R10, R10
 
-while239:
+while263:
 	CMPQ    R8, $0x00000020
-	JL      end240
+	JL      end264
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -7159,9 +7541,9 @@ while239:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end242
+	JZ      end266
 
-loop241:
+loop265:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS (R11)(BX*1), Y13
@@ -7186,9 +7568,9 @@ loop241:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop241
+	JNZ          loop265
 
-end242:
+end266:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -7204,12 +7586,12 @@ end242:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000020, R8
-	JMP     while239
+	JMP     while263
 
-end240:
-while243:
+end264:
+while267:
 	CMPQ    R8, $0x00000008
-	JL      end244
+	JL      end268
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	VMOVUPS (AX)(CX*2), Y2
@@ -7217,9 +7599,9 @@ while243:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end246
+	JZ      end270
 
-loop245:
+loop269:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y3
 	VBROADCASTSS (R11)(BX*1), Y4
@@ -7232,18 +7614,263 @@ loop245:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop245
+	JNZ          loop269
 
-end246:
+end270:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	VMOVUPS Y2, (AX)(CX*2)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000008, R8
-	JMP     while243
+	JMP     while267
 
-end244:
+end268:
+	VZEROUPPER
+	RET
+
+// func scoresInt83AVX2(acc *float32, lda int, q *float32, ldq int, codes *int8, scales *float32, dim int, next *int8)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·scoresInt83AVX2(SB), NOSPLIT, $0-64
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ q+16(FP), DX
+	MOVQ ldq+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ codes+32(FP), SI
+	MOVQ scales+40(FP), DI
+	MOVQ dim+48(FP), R8
+	MOVQ next+56(FP), R9
+	MOVQ $0x00000020, R11
+
+while271:
+	TESTQ   R8, R8
+	JZ      end272
+	MOVQ    R8, R10
+	CMPQ    R10, R11
+	CMOVQGT R11, R10
+	SUBQ    R10, R8
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	TESTQ   R10, R10
+	JZ      end274
+
+loop273:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y12
+	VBROADCASTSS (DX)(BX*1), Y13
+	VBROADCASTSS (DX)(BX*2), Y14
+	VPMOVSXBD    (SI), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VPMOVSXBD    8(SI), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VPMOVSXBD    16(SI), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VPMOVSXBD    24(SI), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, R9
+	DECQ         R10
+	JNZ          loop273
+
+end274:
+	VMOVUPS     (DI), Y15
+	VFMADD213PS (AX), Y15, Y0
+	VMOVUPS     Y0, (AX)
+	VFMADD213PS (AX)(CX*1), Y15, Y4
+	VMOVUPS     Y4, (AX)(CX*1)
+	VFMADD213PS (AX)(CX*2), Y15, Y8
+	VMOVUPS     Y8, (AX)(CX*2)
+	VMOVUPS     32(DI), Y15
+	VFMADD213PS 32(AX), Y15, Y1
+	VMOVUPS     Y1, 32(AX)
+	VFMADD213PS 32(AX)(CX*1), Y15, Y5
+	VMOVUPS     Y5, 32(AX)(CX*1)
+	VFMADD213PS 32(AX)(CX*2), Y15, Y9
+	VMOVUPS     Y9, 32(AX)(CX*2)
+	VMOVUPS     64(DI), Y15
+	VFMADD213PS 64(AX), Y15, Y2
+	VMOVUPS     Y2, 64(AX)
+	VFMADD213PS 64(AX)(CX*1), Y15, Y6
+	VMOVUPS     Y6, 64(AX)(CX*1)
+	VFMADD213PS 64(AX)(CX*2), Y15, Y10
+	VMOVUPS     Y10, 64(AX)(CX*2)
+	VMOVUPS     96(DI), Y15
+	VFMADD213PS 96(AX), Y15, Y3
+	VMOVUPS     Y3, 96(AX)
+	VFMADD213PS 96(AX)(CX*1), Y15, Y7
+	VMOVUPS     Y7, 96(AX)(CX*1)
+	VFMADD213PS 96(AX)(CX*2), Y15, Y11
+	VMOVUPS     Y11, 96(AX)(CX*2)
+	ADDQ        $0x00000080, DI
+	JMP         while271
+
+end272:
+	VZEROUPPER
+	RET
+
+// func outputsInt83AVX2(acc *float32, lda int, p *float32, ldp int, codes *int8, scales *float32, n int, dim int, next *int8)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·outputsInt83AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ codes+32(FP), SI
+	MOVQ scales+40(FP), DI
+	MOVQ n+48(FP), R8
+	MOVQ dim+56(FP), R9
+	MOVQ next+64(FP), R10
+	MOVQ R9, R11
+
+while275:
+	CMPQ    R9, $0x00000020
+	JL      end276
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX)(CX*1), Y4
+	VMOVUPS 32(AX)(CX*1), Y5
+	VMOVUPS 64(AX)(CX*1), Y6
+	VMOVUPS 96(AX)(CX*1), Y7
+	VMOVUPS (AX)(CX*2), Y8
+	VMOVUPS 32(AX)(CX*2), Y9
+	VMOVUPS 64(AX)(CX*2), Y10
+	VMOVUPS 96(AX)(CX*2), Y11
+	MOVQ    DX, R12
+	MOVQ    SI, R13
+	MOVQ    DI, R14
+	MOVQ    R8, R15
+	TESTQ   R15, R15
+	JZ      end278
+
+loop277:
+	PREFETCHT0   (R10)
+	VBROADCASTSS (R14), Y15
+	VBROADCASTSS (R12), Y12
+	VMULPS       Y15, Y12, Y12
+	VBROADCASTSS (R12)(BX*1), Y13
+	VMULPS       Y15, Y13, Y13
+	VBROADCASTSS (R12)(BX*2), Y14
+	VMULPS       Y15, Y14, Y14
+	VPMOVSXBD    (R13), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y12, Y15, Y0
+	VFMADD231PS  Y13, Y15, Y4
+	VFMADD231PS  Y14, Y15, Y8
+	VPMOVSXBD    8(R13), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VFMADD231PS  Y13, Y15, Y5
+	VFMADD231PS  Y14, Y15, Y9
+	VPMOVSXBD    16(R13), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y6
+	VFMADD231PS  Y14, Y15, Y10
+	VPMOVSXBD    24(R13), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VFMADD231PS  Y13, Y15, Y7
+	VFMADD231PS  Y14, Y15, Y11
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000004, R14
+	ADDQ         R11, R13
+	ADDQ         $0x00000020, R10
+	DECQ         R15
+	JNZ          loop277
+
+end278:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, (AX)(CX*1)
+	VMOVUPS Y5, 32(AX)(CX*1)
+	VMOVUPS Y6, 64(AX)(CX*1)
+	VMOVUPS Y7, 96(AX)(CX*1)
+	VMOVUPS Y8, (AX)(CX*2)
+	VMOVUPS Y9, 32(AX)(CX*2)
+	VMOVUPS Y10, 64(AX)(CX*2)
+	VMOVUPS Y11, 96(AX)(CX*2)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000020, SI
+	ADDQ    $0x00000080, DI
+	SUBQ    $0x00000020, R9
+	JMP     while275
+
+end276:
+while279:
+	CMPQ    R9, $0x00000008
+	JL      end280
+	VMOVUPS (AX), Y0
+	VMOVUPS (AX)(CX*1), Y1
+	VMOVUPS (AX)(CX*2), Y2
+	MOVQ    DX, R12
+	MOVQ    SI, R13
+	MOVQ    DI, R14
+	MOVQ    R8, R15
+	TESTQ   R15, R15
+	JZ      end282
+
+loop281:
+	PREFETCHT0   (R10)
+	VBROADCASTSS (R14), Y6
+	VBROADCASTSS (R12), Y3
+	VMULPS       Y6, Y3, Y3
+	VBROADCASTSS (R12)(BX*1), Y4
+	VMULPS       Y6, Y4, Y4
+	VBROADCASTSS (R12)(BX*2), Y5
+	VMULPS       Y6, Y5, Y5
+	VPMOVSXBD    (R13), Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y3, Y6, Y0
+	VFMADD231PS  Y4, Y6, Y1
+	VFMADD231PS  Y5, Y6, Y2
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000004, R14
+	ADDQ         R11, R13
+	ADDQ         $0x00000008, R10
+	DECQ         R15
+	JNZ          loop281
+
+end282:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, (AX)(CX*1)
+	VMOVUPS Y2, (AX)(CX*2)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000008, SI
+	SUBQ    $0x00000008, R9
+	JMP     while279
+
+end280:
 	VZEROUPPER
 	RET
 
@@ -7260,18 +7887,18 @@ TEXT ·matMulInt8Nibbles1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end248
+	JZ      end284
 
-loop247:
+loop283:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end250
+	JZ     end286
 
-loop249:
+loop285:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -7371,9 +7998,9 @@ loop249:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000120, CX
 	DECQ         R8
-	JNZ          loop249
+	JNZ          loop285
 
-end250:
+end286:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -7381,9 +8008,9 @@ end250:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop247
+	JNZ     loop283
 
-end248:
+end284:
 	VZEROUPPER
 	RET
 
@@ -7420,18 +8047,18 @@ TEXT ·matMulInt8Nibbles2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end252
+	JZ      end288
 
-loop251:
+loop287:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end254
+	JZ     end290
 
-loop253:
+loop289:
 	VMOVDQU      (CX), Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
@@ -7518,9 +8145,9 @@ loop253:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R11
-	JNZ          loop253
+	JNZ          loop289
 
-end254:
+end290:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -7529,23 +8156,23 @@ end254:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second255
+	JNZ     second291
 	IMUL3Q  $0x00000120, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done256
+	JMP     done292
 
-second255:
+second291:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done256:
+done292:
 	DECQ DX
-	JNZ  loop251
+	JNZ  loop287
 
-end252:
+end288:
 	VZEROUPPER
 	RET
 
@@ -7564,9 +8191,9 @@ TEXT ·matMulInt8Nibbles3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end258
+	JZ      end294
 
-loop257:
+loop293:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -7574,9 +8201,9 @@ loop257:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end260
+	JZ     end296
 
-loop259:
+loop295:
 	VMOVDQU      (CX), Y7
 	VPSRLW       $0x04, Y7, Y8
 	VPAND        Y1, Y7, Y7
@@ -7695,9 +8322,9 @@ loop259:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R11
-	JNZ          loop259
+	JNZ          loop295
 
-end260:
+end296:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -7708,23 +8335,23 @@ end260:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second261
+	JNZ     second297
 	IMUL3Q  $0x00000120, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done262
+	JMP     done298
 
-second261:
+second297:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done262:
+done298:
 	DECQ DX
-	JNZ  loop257
+	JNZ  loop293
 
-end258:
+end294:
 	VZEROUPPER
 	RET
 
@@ -7745,9 +8372,9 @@ TEXT ·matMulInt8Nibbles4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end264
+	JZ      end300
 
-loop263:
+loop299:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -7756,9 +8383,9 @@ loop263:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end266
+	JZ     end302
 
-loop265:
+loop301:
 	VMOVDQU      (CX), Y9
 	VPSRLW       $0x04, Y9, Y10
 	VPAND        Y1, Y9, Y9
@@ -7909,9 +8536,9 @@ loop265:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R10
 	DECQ         R13
-	JNZ          loop265
+	JNZ          loop301
 
-end266:
+end302:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -7924,23 +8551,23 @@ end266:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second267
+	JNZ     second303
 	IMUL3Q  $0x00000120, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done268
+	JMP     done304
 
-second267:
+second303:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done268:
+done304:
 	DECQ DX
-	JNZ  loop263
+	JNZ  loop299
 
-end264:
+end300:
 	VZEROUPPER
 	RET
 
@@ -7957,18 +8584,18 @@ TEXT ·matMulInt8OffsetNibbles1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end270
+	JZ      end306
 
-loop269:
+loop305:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end272
+	JZ     end308
 
-loop271:
+loop307:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -8070,9 +8697,9 @@ loop271:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000140, CX
 	DECQ         R8
-	JNZ          loop271
+	JNZ          loop307
 
-end272:
+end308:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -8080,9 +8707,9 @@ end272:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop269
+	JNZ     loop305
 
-end270:
+end306:
 	VZEROUPPER
 	RET
 
@@ -8101,18 +8728,18 @@ TEXT ·matMulInt8OffsetNibbles2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end274
+	JZ      end310
 
-loop273:
+loop309:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end276
+	JZ     end312
 
-loop275:
+loop311:
 	VMOVDQU      (CX), Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y1, Y5, Y5
@@ -8200,9 +8827,9 @@ loop275:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R8
 	DECQ         R11
-	JNZ          loop275
+	JNZ          loop311
 
-end276:
+end312:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -8211,23 +8838,23 @@ end276:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second277
+	JNZ     second313
 	IMUL3Q  $0x00000140, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done278
+	JMP     done314
 
-second277:
+second313:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done278:
+done314:
 	DECQ DX
-	JNZ  loop273
+	JNZ  loop309
 
-end274:
+end310:
 	VZEROUPPER
 	RET
 
@@ -8246,9 +8873,9 @@ TEXT ·matMulInt8OffsetNibbles3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end280
+	JZ      end316
 
-loop279:
+loop315:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -8256,9 +8883,9 @@ loop279:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end282
+	JZ     end318
 
-loop281:
+loop317:
 	VMOVDQU      (CX), Y7
 	VPSRLW       $0x04, Y7, Y8
 	VPAND        Y1, Y7, Y7
@@ -8378,9 +9005,9 @@ loop281:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R8
 	DECQ         R11
-	JNZ          loop281
+	JNZ          loop317
 
-end282:
+end318:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -8391,23 +9018,23 @@ end282:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second283
+	JNZ     second319
 	IMUL3Q  $0x00000140, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done284
+	JMP     done320
 
-second283:
+second319:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done284:
+done320:
 	DECQ DX
-	JNZ  loop279
+	JNZ  loop315
 
-end280:
+end316:
 	VZEROUPPER
 	RET
 
@@ -8428,9 +9055,9 @@ TEXT ·matMulInt8OffsetNibbles4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    256(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end286
+	JZ      end322
 
-loop285:
+loop321:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -8439,9 +9066,9 @@ loop285:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end288
+	JZ     end324
 
-loop287:
+loop323:
 	VMOVDQU      (CX), Y9
 	VPSRLW       $0x04, Y9, Y10
 	VPAND        Y1, Y9, Y9
@@ -8593,9 +9220,9 @@ loop287:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R10
 	DECQ         R13
-	JNZ          loop287
+	JNZ          loop323
 
-end288:
+end324:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -8608,23 +9235,23 @@ end288:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second289
+	JNZ     second325
 	IMUL3Q  $0x00000140, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done290
+	JMP     done326
 
-second289:
+second325:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done290:
+done326:
 	DECQ DX
-	JNZ  loop285
+	JNZ  loop321
 
-end286:
+end322:
 	VZEROUPPER
 	RET
 
@@ -8641,18 +9268,18 @@ TEXT ·matMulInt8Wide1AVX2(SB), NOSPLIT, $0-56
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end292
+	JZ      end328
 
-loop291:
+loop327:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end294
+	JZ     end330
 
-loop293:
+loop329:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -8780,9 +9407,9 @@ loop293:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000220, CX
 	DECQ         R8
-	JNZ          loop293
+	JNZ          loop329
 
-end294:
+end330:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -8790,9 +9417,9 @@ end294:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop291
+	JNZ     loop327
 
-end292:
+end328:
 	VZEROUPPER
 	RET
 
@@ -8829,18 +9456,18 @@ TEXT ·matMulInt8Wide2AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end296
+	JZ      end332
 
-loop295:
+loop331:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end298
+	JZ     end334
 
-loop297:
+loop333:
 	VPXOR        (CX), Y1, Y5
 	VPABSB       Y5, Y6
 	VPBROADCASTD (R9), Y4
@@ -8951,9 +9578,9 @@ loop297:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R8
 	DECQ         R11
-	JNZ          loop297
+	JNZ          loop333
 
-end298:
+end334:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -8962,23 +9589,23 @@ end298:
 	VMOVUPS Y3, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second299
+	JNZ     second335
 	IMUL3Q  $0x00000220, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done300
+	JMP     done336
 
-second299:
+second335:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done300:
+done336:
 	DECQ DX
-	JNZ  loop295
+	JNZ  loop331
 
-end296:
+end332:
 	VZEROUPPER
 	RET
 
@@ -8997,9 +9624,9 @@ TEXT ·matMulInt8Wide3AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R8
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end302
+	JZ      end338
 
-loop301:
+loop337:
 	MOVQ   q+16(FP), R9
 	MOVQ   blocks+24(FP), R10
 	VXORPS Y2, Y2, Y2
@@ -9007,9 +9634,9 @@ loop301:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R11
 	TESTQ  R11, R11
-	JZ     end304
+	JZ     end340
 
-loop303:
+loop339:
 	VPXOR        (CX), Y1, Y7
 	VPABSB       Y7, Y8
 	VPBROADCASTD (R9), Y5
@@ -9164,9 +9791,9 @@ loop303:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R8
 	DECQ         R11
-	JNZ          loop303
+	JNZ          loop339
 
-end304:
+end340:
 	MOVQ    ldo+8(FP), R9
 	SHLQ    $0x02, R9
 	MOVQ    AX, R10
@@ -9177,23 +9804,23 @@ end304:
 	VMOVUPS Y4, (R10)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second305
+	JNZ     second341
 	IMUL3Q  $0x00000220, DI, R9
 	SUBQ    R9, CX
 	SUBQ    R9, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done306
+	JMP     done342
 
-second305:
+second341:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done306:
+done342:
 	DECQ DX
-	JNZ  loop301
+	JNZ  loop337
 
-end302:
+end338:
 	VZEROUPPER
 	RET
 
@@ -9214,9 +9841,9 @@ TEXT ·matMulInt8Wide4AVX2(SB), NOSPLIT, $0-56
 	LEAQ    512(CX), R10
 	ADDQ    DX, DX
 	TESTQ   DX, DX
-	JZ      end308
+	JZ      end344
 
-loop307:
+loop343:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -9225,9 +9852,9 @@ loop307:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end310
+	JZ     end346
 
-loop309:
+loop345:
 	VPXOR        (CX), Y1, Y9
 	VPABSB       Y9, Y10
 	VPBROADCASTD (R11), Y6
@@ -9426,9 +10053,9 @@ loop309:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R10
 	DECQ         R13
-	JNZ          loop309
+	JNZ          loop345
 
-end310:
+end346:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -9441,23 +10068,23 @@ end310:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second311
+	JNZ     second347
 	IMUL3Q  $0x00000220, DI, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done312
+	JMP     done348
 
-second311:
+second347:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done312:
+done348:
 	DECQ DX
-	JNZ  loop307
+	JNZ  loop343
 
-end308:
+end344:
 	VZEROUPPER
 	RET
 
@@ -9473,9 +10100,9 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-32
 	VMOVSS  c42fe0000<>+0(SB), X2
 	VMOVSS  c3f800000<>+0(SB), X3
 	TESTQ   BX, BX
-	JZ      end314
+	JZ      end350
 
-loop313:
+loop349:
 	VMOVUPS      (DX), Y4
 	VPAND        Y0, Y4, Y8
 	VMOVUPS      32(DX), Y5
@@ -9497,9 +10124,9 @@ loop313:
 	VDIVSS       X2, X9, X10
 	VMOVD        X10, DI
 	CMPL         SI, $0x7f800000
-	JAE          unusual315
+	JAE          unusual351
 	CMPL         DI, $0x00800000
-	JB           unusual315
+	JB           unusual351
 	VDIVSS       X10, X3, X8
 	VBROADCASTSS X8, Y8
 	VMULPS       Y8, Y4, Y4
@@ -9531,29 +10158,29 @@ loop313:
 	VMOVSS       X10, (CX)
 	VMOVSS       X4, 4(CX)
 	MOVL         SI, 8(CX)
-	JMP          done316
+	JMP          done352
 
-unusual315:
+unusual351:
 	VPXOR   Y4, Y4, Y4
 	VMOVDQU Y4, (AX)
 	XORL    DI, DI
 	MOVL    DI, 8(CX)
 	CMPL    SI, $0x7f800000
-	JB      finite317
+	JB      finite353
 	MOVL    $0x7fc00000, DI
 
-finite317:
+finite353:
 	MOVL DI, (CX)
 	MOVL DI, 4(CX)
 
-done316:
+done352:
 	ADDQ $0x00000020, AX
 	ADDQ $0x0000000c, CX
 	ADDQ $0x00000080, DX
 	DECQ BX
-	JNZ  loop313
+	JNZ  loop349
 
-end314:
+end350:
 	VZEROUPPER
 	RET
 

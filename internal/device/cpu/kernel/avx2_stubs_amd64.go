@@ -157,15 +157,45 @@ func fromHalfAVX2(dst *float32, src *uint16, vectors int)
 //go:noescape
 func accumulateHalf1AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
 
+// scoresInt81AVX2 is ScoresInt8 for m = 1.
+//
+//go:noescape
+func scoresInt81AVX2(acc *float32, lda int, q *float32, ldq int, codes *int8, scales *float32, dim int, next *int8)
+
+// outputsInt81AVX2 is OutputsInt8 for m = 1.
+//
+//go:noescape
+func outputsInt81AVX2(acc *float32, lda int, p *float32, ldp int, codes *int8, scales *float32, n int, dim int, next *int8)
+
 // accumulateHalf2AVX2 is AccumulateHalf for m = 2.
 //
 //go:noescape
 func accumulateHalf2AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
 
+// scoresInt82AVX2 is ScoresInt8 for m = 2.
+//
+//go:noescape
+func scoresInt82AVX2(acc *float32, lda int, q *float32, ldq int, codes *int8, scales *float32, dim int, next *int8)
+
+// outputsInt82AVX2 is OutputsInt8 for m = 2.
+//
+//go:noescape
+func outputsInt82AVX2(acc *float32, lda int, p *float32, ldp int, codes *int8, scales *float32, n int, dim int, next *int8)
+
 // accumulateHalf3AVX2 is AccumulateHalf for m = 3.
 //
 //go:noescape
 func accumulateHalf3AVX2(acc *float32, lda int, p *float32, ldp int, v *uint16, n int, dim int, next *uint16)
+
+// scoresInt83AVX2 is ScoresInt8 for m = 3.
+//
+//go:noescape
+func scoresInt83AVX2(acc *float32, lda int, q *float32, ldq int, codes *int8, scales *float32, dim int, next *int8)
+
+// outputsInt83AVX2 is OutputsInt8 for m = 3.
+//
+//go:noescape
+func outputsInt83AVX2(acc *float32, lda int, p *float32, ldp int, codes *int8, scales *float32, n int, dim int, next *int8)
 
 // matMulInt8Nibbles1AVX2 is MatMulInt8 for 1 rows and whole groups.
 //

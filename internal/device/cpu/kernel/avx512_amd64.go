@@ -38,6 +38,9 @@ var avx512 = &Set{
 
 	AccumulateHalf: avx2.AccumulateHalf,
 
+	ScoresInt8:  avx2.ScoresInt8,
+	OutputsInt8: avx2.OutputsInt8,
+
 	Scale:   avx2.Scale,
 	Add:     avx2.Add,
 	RMSNorm: rmsNormRow(rmsNormAVX512).function(),

@@ -62,6 +62,21 @@ type Set struct {
 	// the cache.
 	AccumulateHalf func(acc []float32, lda int, p []float32, ldp int, v []uint16, m, n, dim int, next []uint16)
 
+	// ScoresInt8 adds to acc[i·lda+t] the products of m rows of q with the 32 keys
+	// of a block, for i < m, t < 32: for each 32 elements of the dim of a head, or
+	// those that are left, in order,
+	//
+	//	scales[d/32 · 32 + t] · Σ q[i·ldq+d] · codes[d · 32 + t]
+	//
+	// dim is a multiple of 8. Meanwhile it may fetch next, which is as large as codes
+	// or empty, to the cache.
+	ScoresInt8 func(acc []float32, lda int, q []float32, ldq int, codes []int8, scales []float32, m, dim int, next []int8)
+
+	// OutputsInt8 adds to acc[i·lda+d] the sum over t < n ≤ 32, in that order, of
+	// (p[i·ldp+t] · scales[d/32 · 32 + t]) · codes[t·dim+d], for i < m, d < dim, which
+	// is a multiple of 8; next as in ScoresInt8.
+	OutputsInt8 func(acc []float32, lda int, p []float32, ldp int, codes []int8, scales []float32, m, n, dim int, next []int8)
+
 	// Softmax is one step of an online softmax over the n = len(s) scores of a
 	// block. With M = max(max, scale · max s) it sets s[j] = exp(scale·s[j] - M)
 	// and returns M and Σ s[j]; scale is positive. max is -Inf at first. While M

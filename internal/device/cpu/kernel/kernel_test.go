@@ -23,6 +23,8 @@ var checks = []struct {
 	{"MatVec", checkMatVec},
 	{"Accumulate", checkAccumulate},
 	{"AccumulateHalf", checkAccumulateHalf},
+	{"ScoresInt8", checkScoresInt8},
+	{"OutputsInt8", checkOutputsInt8},
 	{"Softmax", checkSoftmax},
 	{"SoftmaxRows", checkSoftmaxRows},
 	{"Exp", checkExp},
@@ -114,6 +116,20 @@ func TestFaults(t *testing.T) {
 		{"last row of halves dropped", "AccumulateHalf", func(s *Set) {
 			s.AccumulateHalf = func(acc []float32, lda int, p []float32, ldp int, v []uint16, m, n, dim int, next []uint16) {
 				accumulateHalf(acc, lda, p, ldp, v, m, max(0, n-1), dim, next)
+			}
+		}},
+		{"scales of the first elements for all", "ScoresInt8", func(s *Set) {
+			s.ScoresInt8 = func(acc []float32, lda int, q []float32, ldq int, codes []int8, scales []float32, m, dim int, next []int8) {
+				same := slices.Clone(scales)
+				for at := blockColumns; at < len(same); at += blockColumns {
+					copy(same[at:], same[:blockColumns])
+				}
+				scoresInt8(acc, lda, q, ldq, codes, same, m, dim, next)
+			}
+		}},
+		{"last value dropped", "OutputsInt8", func(s *Set) {
+			s.OutputsInt8 = func(acc []float32, lda int, p []float32, ldp int, codes []int8, scales []float32, m, n, dim int, next []int8) {
+				outputsInt8(acc, lda, p, ldp, codes, scales, m, max(0, n-1), dim, next)
 			}
 		}},
 		{"running maximum ignored", "Softmax", func(s *Set) {

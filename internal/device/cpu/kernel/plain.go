@@ -22,6 +22,9 @@ var plain = &Set{
 
 	AccumulateHalf: accumulateHalf,
 
+	ScoresInt8:  scoresInt8,
+	OutputsInt8: outputsInt8,
+
 	Softmax: softmax,
 
 	SoftmaxRows: softmaxRows,
@@ -112,6 +115,36 @@ func accumulateHalf(acc []float32, lda int, p []float32, ldp int, v []uint16, m,
 		for j, weight := range p[i*ldp:][:n] {
 			for d, h := range v[j*dim:][:dim] {
 				row[d] += float32(weight * tensor.FromHalf(h))
+			}
+		}
+	}
+}
+
+func scoresInt8(acc []float32, lda int, q []float32, ldq int, codes []int8, scales []float32, m, dim int, _ []int8) {
+	for i := range m {
+		row := acc[i*lda:][:blockColumns]
+		for first := 0; first < dim; first += blockColumns {
+			var sums [blockColumns]float32
+			for d := first; d < min(first+blockColumns, dim); d++ {
+				x := q[i*ldq+d]
+				for t, c := range codes[d*blockColumns:][:blockColumns] {
+					sums[t] += float32(x * float32(c))
+				}
+			}
+			for t, scale := range scales[first:][:blockColumns] {
+				row[t] += float32(scale * sums[t])
+			}
+		}
+	}
+}
+
+func outputsInt8(acc []float32, lda int, p []float32, ldp int, codes []int8, scales []float32, m, n, dim int, _ []int8) {
+	for i := range m {
+		row := acc[i*lda:][:dim]
+		for t, weight := range p[i*ldp:][:n] {
+			for d, c := range codes[t*dim:][:dim] {
+				scaled := weight * scales[d/blockColumns*blockColumns+t]
+				row[d] += float32(scaled * float32(c))
 			}
 		}
 	}

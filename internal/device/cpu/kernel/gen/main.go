@@ -20,6 +20,8 @@ func main() {
 		halvesAVX2()
 		for m := 1; m <= avx2.tall; m++ {
 			avx2.accumulateHalf(m)
+			avx2.scoresInt8(m)
+			avx2.outputsInt8(m)
 		}
 		int8AVX2()
 	case "avx512":
