@@ -33,6 +33,7 @@ func TestBenchUsage(t *testing.T) {
 		"negative depth":      "depth --depth -1",
 		"negative threads":    "prefill --threads -1",
 		"size of a budget":    "prefill --kv-budget lots",
+		"storage of keys":     "prefill --kv q4",
 		"unknown placement":   "loop --placements virtual,sideways",
 		"unknown shape":       "loop --shape gpt-5",
 		"shape that measures": "loop --shape llama-2-7b --plot a.png",

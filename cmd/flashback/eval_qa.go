@@ -114,7 +114,8 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 		Model, Compute, Data, Index, System string
 		Tokens                              int
 		Adapters                            map[string]string `json:",omitempty"` // digests by name
-	}{filepath.Base(engine.Info().Model), engine.Info().Compute, filepath.Base(f.data), filepath.Base(f.index), f.system, f.tokens, digests})
+		KV                                  string            `json:",omitempty"` // where not as the compute says
+	}{filepath.Base(engine.Info().Model), engine.Info().Compute, filepath.Base(f.data), filepath.Base(f.index), f.system, f.tokens, digests, f.model.kv})
 	if err != nil {
 		return err
 	}

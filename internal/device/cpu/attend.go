@@ -21,7 +21,8 @@ const (
 	// directRows is the number of query rows up to which keys and values in f16
 	// are read as they are: more rows share their expansion.
 	directRows = 6
-	// tileTokens to maxTileTokens tokens share a pass over the keys.
+	// tileTokens to maxTileTokens tokens share a pass over the keys: as many as
+	// leave each thread some tiles. No row's result depends on it.
 	tileTokens, maxTileTokens = 16, 40
 	// spreadTokens is the batch size up to which the splits of one tile are
 	// spread over the threads: larger batches have tiles enough.
@@ -103,7 +104,6 @@ func (d *Device) Attend(out, q []float32, layer int, shape AttendShape, rows []R
 	for _, r := range rows {
 		tokens += r.Count
 	}
-	// Large tiles read keys and values less often, but each worker needs some.
 	most := min(max(tileTokens, tokens*shape.KVHeads/(4*d.pool.workers)), maxTileTokens)
 	for i := range rows {
 		r := &rows[i]
