@@ -147,31 +147,3 @@ func (a *attending) compare(t *testing.T, got []float32, seen int, k, v []float3
 		}
 	}
 }
-
-// BenchmarkAttend is the attention of one layer of a 135M model, on one thread
-// so that the rate can be held to a core's peak: a prefill without depth, one
-// behind 4,096 tokens, and a decoded token there.
-func BenchmarkAttend(b *testing.B) {
-	shape := AttendShape{Heads: 9, KVHeads: 3, HeadDim: 64}
-	for _, c := range []struct{ depth, rows int }{{0, 256}, {256, 256}, {4096, 144}, {4096, 1}} {
-		for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.Q8} {
-			b.Run(fmt.Sprintf("depth=%d/rows=%d/%v", c.depth, c.rows, format), func(b *testing.B) {
-				d := New(kernel.Best(), 1)
-				defer d.Close()
-				a := newAttending(b, d, shape, format, 0, 0, c.depth+c.rows)
-				rows := a.rows
-				rows.First, rows.SelfFirst, rows.Count = c.depth, c.depth, c.rows
-				out := make([]float32, len(a.q))
-				pairs := 0
-				for i := range c.rows {
-					pairs += c.depth + i + 1
-				}
-				for b.Loop() {
-					d.Attend(out, a.q, 0, shape, []Rows{rows})
-				}
-				work := 4 * float64(pairs*shape.Heads*shape.HeadDim)
-				b.ReportMetric(work*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-			})
-		}
-	}
-}

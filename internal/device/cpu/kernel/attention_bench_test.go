@@ -26,9 +26,9 @@ var shape = cpu.AttendShape{Heads: 9, KVHeads: 3, HeadDim: 64}
 // fastest counts, with the peak measured after each, because clocks change and
 // others compute too. Floating-point operations are those of the two products.
 func BenchmarkAttention(b *testing.B) {
-	for _, half := range []bool{false, true} {
-		b.Run(map[bool]string{false: "f32", true: "f16"}[half], func(b *testing.B) {
-			pool, err := kvcache.NewPool(kvcache.Shape{Layers: layers, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Half: half}, math.MaxInt32)
+	for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.Q8} {
+		b.Run(format.String(), func(b *testing.B) {
+			pool, err := kvcache.NewPool(kvcache.Shape{Layers: layers, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Format: format}, math.MaxInt32)
 			if err != nil {
 				b.Fatal(err)
 			}

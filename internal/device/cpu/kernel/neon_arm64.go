@@ -53,12 +53,15 @@ var neon = &Set{
 		fromHalfNEON(unsafe.SliceData(dst), unsafe.SliceData(src), whole/8)
 		fromHalf(dst[whole:], src[whole:])
 	},
-	Accumulate: tiledAccumulate(accumulate1NEON, accumulate2NEON, accumulate3NEON, accumulate4NEON),
-	Softmax:    softmaxRow(softmaxNEON).function(),
-
+	Accumulate:     tiledAccumulate(accumulate1NEON, accumulate2NEON, accumulate3NEON, accumulate4NEON),
 	AccumulateHalf: tiledAccumulateHalf(accumulateHalf1NEON, accumulateHalf2NEON, accumulateHalf3NEON, accumulateHalf4NEON),
+	ScoresInt8:     scoresInt8,
+	OutputsInt8:    outputsInt8,
 
-	Scale: func(x []float32, a float32) { scaleNEON(unsafe.SliceData(x), len(x), a) },
+	Softmax:     softmaxRow(softmaxNEON).function(),
+	SoftmaxRows: rowsOf(softmaxRow(softmaxNEON).function(), scaleBy),
+
+	Scale: scaleBy,
 	Add: func(x, y []float32) {
 		y = y[:len(x)]
 		addNEON(unsafe.SliceData(x), unsafe.SliceData(y), len(x))
@@ -72,3 +75,5 @@ var neon = &Set{
 		rotate(x[2*whole:], cos[whole:], sin[whole:])
 	},
 }
+
+func scaleBy(x []float32, a float32) { scaleNEON(unsafe.SliceData(x), len(x), a) }

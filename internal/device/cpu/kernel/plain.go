@@ -27,7 +27,7 @@ var plain = &Set{
 
 	Softmax: softmax,
 
-	SoftmaxRows: softmaxRows,
+	SoftmaxRows: rowsOf(softmax, scale),
 
 	Scale:   scale,
 	Add:     add,
@@ -167,16 +167,19 @@ func softmax(s []float32, scale, max float32) (newMax, sum float32) {
 	return newMax, float32(total)
 }
 
-func softmaxRows(s []float32, lds, m, n int, scaleBy float32, max, sum, acc []float32, dim int) {
-	for i := range m {
-		top, added := softmax(s[i*lds:][:n], scaleBy, max[i])
-		if top != max[i] {
-			decay := exp(max[i] - top)
-			sum[i] *= decay
-			scale(acc[i*dim:][:dim], decay)
-			max[i] = top
+// rowsOf makes a SoftmaxRows of a Softmax and a Scale.
+func rowsOf(softmax func(s []float32, scale, max float32) (newMax, sum float32), scale func(x []float32, a float32)) func(s []float32, lds, m, n int, scaleBy float32, max, sum, acc []float32, dim int) {
+	return func(s []float32, lds, m, n int, scaleBy float32, max, sum, acc []float32, dim int) {
+		for i := range m {
+			top, added := softmax(s[i*lds:][:n], scaleBy, max[i])
+			if top != max[i] {
+				decay := exp(max[i] - top)
+				sum[i] *= decay
+				scale(acc[i*dim:][:dim], decay)
+				max[i] = top
+			}
+			sum[i] += added
 		}
-		sum[i] += added
 	}
 }
 
