@@ -5387,6 +5387,171 @@ end164:
 	VZEROUPPER
 	RET
 
+// func rmsNormAVX2(dst *float32, x *float32, w *float32, n int, eps float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rmsNormAVX2(SB), NOSPLIT, $0-36
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   w+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   CX, SI
+	MOVQ   BX, DI
+	MOVQ   BX, R8
+	SHRQ   $0x05, DI
+	TESTQ  DI, DI
+	JZ     end168
+
+loop167:
+	VMOVUPS     (SI), Y4
+	VFMADD231PS Y4, Y4, Y0
+	VMOVUPS     32(SI), Y4
+	VFMADD231PS Y4, Y4, Y1
+	VMOVUPS     64(SI), Y4
+	VFMADD231PS Y4, Y4, Y2
+	VMOVUPS     96(SI), Y4
+	VFMADD231PS Y4, Y4, Y3
+	ADDQ        $0x00000080, SI
+	DECQ        DI
+	JNZ         loop167
+
+end168:
+	ANDQ  $0x0000001f, R8
+	XORQ  DI, DI
+	MOVQ  R8, R9
+	SHRQ  $0x03, R9
+	TESTQ R9, R9
+	JZ    end170
+
+loop169:
+	VMOVUPS     (SI)(DI*1), Y4
+	VFMADD231PS Y4, Y4, Y0
+	ADDQ        $0x00000020, DI
+	DECQ        R9
+	JNZ         loop169
+
+end170:
+	TESTQ       $0x00000007, R8
+	JZ          end171
+	ANDQ        $0x00000007, R8
+	NEGQ        R8
+	LEAQ        tail<>+32(SB), R9
+	VMOVDQU     (R9)(R8*4), Y4
+	VMASKMOVPS  (SI)(DI*1), Y4, Y4
+	VFMADD231PS Y4, Y4, Y0
+
+end171:
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	VUNPCKHPD    Y0, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VMOVSHDUP    Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VXORPS       X0, X0, X0
+	VCVTSI2SSQ   BX, X0, X0
+	VDIVSS       X0, X1, X1
+	VADDSS       eps+32(FP), X1, X1
+	VSQRTSS      X1, X1, X1
+	VMOVSS       c3f800000<>+0(SB), X0
+	VDIVSS       X1, X0, X1
+	VBROADCASTSS X1, Y0
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	TESTQ        DI, DI
+	JZ           end173
+
+loop172:
+	VMOVUPS (CX)(SI*1), Y4
+	VMULPS  Y0, Y4, Y4
+	VMOVUPS (DX)(SI*1), Y1
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS Y4, (AX)(SI*1)
+	ADDQ    $0x00000020, SI
+	DECQ    DI
+	JNZ     loop172
+
+end173:
+	TESTQ      $0x00000007, BX
+	JZ         end174
+	ANDQ       $0x00000007, BX
+	NEGQ       BX
+	LEAQ       tail<>+32(SB), DI
+	VMOVDQU    (DI)(BX*4), Y2
+	VMASKMOVPS (CX)(SI*1), Y2, Y4
+	VMULPS     Y0, Y4, Y4
+	VMASKMOVPS (DX)(SI*1), Y2, Y1
+	VMULPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y2, (AX)(SI*1)
+
+end174:
+	VZEROUPPER
+	RET
+
+DATA c3f800000<>+0(SB)/4, $0x3f800000
+DATA c3f800000<>+4(SB)/4, $0x3f800000
+DATA c3f800000<>+8(SB)/4, $0x3f800000
+DATA c3f800000<>+12(SB)/4, $0x3f800000
+DATA c3f800000<>+16(SB)/4, $0x3f800000
+DATA c3f800000<>+20(SB)/4, $0x3f800000
+DATA c3f800000<>+24(SB)/4, $0x3f800000
+DATA c3f800000<>+28(SB)/4, $0x3f800000
+DATA c3f800000<>+32(SB)/4, $0x3f800000
+DATA c3f800000<>+36(SB)/4, $0x3f800000
+DATA c3f800000<>+40(SB)/4, $0x3f800000
+DATA c3f800000<>+44(SB)/4, $0x3f800000
+DATA c3f800000<>+48(SB)/4, $0x3f800000
+DATA c3f800000<>+52(SB)/4, $0x3f800000
+DATA c3f800000<>+56(SB)/4, $0x3f800000
+DATA c3f800000<>+60(SB)/4, $0x3f800000
+GLOBL c3f800000<>(SB), RODATA|NOPTR, $64
+
+// func peakAVX2(steps int)
+// Requires: AVX, FMA3
+TEXT ·peakAVX2(SB), NOSPLIT, $0-8
+	MOVQ   steps+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	TESTQ  AX, AX
+	JZ     end176
+
+loop175:
+	VFMADD231PS Y12, Y12, Y0
+	VFMADD231PS Y12, Y12, Y1
+	VFMADD231PS Y12, Y12, Y2
+	VFMADD231PS Y12, Y12, Y3
+	VFMADD231PS Y12, Y12, Y4
+	VFMADD231PS Y12, Y12, Y5
+	VFMADD231PS Y12, Y12, Y6
+	VFMADD231PS Y12, Y12, Y7
+	VFMADD231PS Y12, Y12, Y8
+	VFMADD231PS Y12, Y12, Y9
+	VFMADD231PS Y12, Y12, Y10
+	VFMADD231PS Y12, Y12, Y11
+	DECQ        AX
+	JNZ         loop175
+
+end176:
+	VZEROUPPER
+	RET
+
 // func softmaxAVX2(s *float32, n int, scale float32, max float32) (newMax float32, sum float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·softmaxAVX2(SB), NOSPLIT, $0-32
@@ -5400,18 +5565,18 @@ TEXT ·softmaxAVX2(SB), NOSPLIT, $0-32
 	MOVQ         CX, BX
 	SHRQ         $0x03, BX
 	TESTQ        BX, BX
-	JZ           end168
+	JZ           end178
 
-loop167:
+loop177:
 	VMOVUPS (AX)(DX*1), Y4
 	VMAXPS  Y4, Y3, Y3
 	ADDQ    $0x00000020, DX
 	DECQ    BX
-	JNZ     loop167
+	JNZ     loop177
 
-end168:
+end178:
 	TESTQ      $0x00000007, CX
-	JZ         end169
+	JZ         end179
 	MOVQ       CX, BX
 	ANDQ       $0x00000007, BX
 	NEGQ       BX
@@ -5421,7 +5586,7 @@ end168:
 	VBLENDVPS  Y4, Y5, Y2, Y5
 	VMAXPS     Y5, Y3, Y3
 
-end169:
+end179:
 	VEXTRACTF128 $0x01, Y3, X2
 	VMAXPS       X2, X3, X2
 	VPSHUFD      $0x4e, X2, X3
@@ -5433,16 +5598,16 @@ end169:
 	VMOVSS       X1, newMax+24(FP)
 	VMOVD        X1, DX
 	CMPL         DX, $0xff800000
-	JEQ          none170
+	JEQ          none180
 	VXORPS       Y2, Y2, Y2
 	VBROADCASTSS X1, Y1
 	XORQ         DX, DX
 	MOVQ         CX, BX
 	SHRQ         $0x03, BX
 
-while171:
+while181:
 	CMPQ         BX, $0x00000004
-	JL           end172
+	JL           end182
 	VMOVUPS      (AX)(DX*1), Y3
 	VMULPS       Y0, Y3, Y3
 	VSUBPS       Y1, Y3, Y3
@@ -5562,13 +5727,13 @@ while171:
 	VADDPS       Y6, Y2, Y2
 	ADDQ         $0x00000080, DX
 	SUBQ         $0x00000004, BX
-	JMP          while171
+	JMP          while181
 
-end172:
+end182:
 	TESTQ BX, BX
-	JZ    end174
+	JZ    end184
 
-loop173:
+loop183:
 	VMOVUPS      (AX)(DX*1), Y3
 	VMULPS       Y0, Y3, Y3
 	VSUBPS       Y1, Y3, Y3
@@ -5613,11 +5778,11 @@ loop173:
 	VADDPS       Y3, Y2, Y2
 	ADDQ         $0x00000020, DX
 	DECQ         BX
-	JNZ          loop173
+	JNZ          loop183
 
-end174:
+end184:
 	TESTQ        $0x00000007, CX
-	JZ           end175
+	JZ           end185
 	ANDQ         $0x00000007, CX
 	NEGQ         CX
 	LEAQ         tail<>+32(SB), BX
@@ -5666,7 +5831,7 @@ end174:
 	VANDPS       Y3, Y4, Y4
 	VADDPS       Y4, Y2, Y2
 
-end175:
+end185:
 	VUNPCKHPD    Y2, Y2, Y0
 	VADDPS       Y0, Y2, Y2
 	VMOVSHDUP    Y2, Y0
@@ -5677,30 +5842,30 @@ end175:
 	VZEROUPPER
 	RET
 
-none170:
+none180:
 	VXORPS Y0, Y0, Y0
 	XORQ   DX, DX
 	MOVQ   CX, BX
 	SHRQ   $0x03, BX
 	TESTQ  BX, BX
-	JZ     end177
+	JZ     end187
 
-loop176:
+loop186:
 	VMOVUPS Y0, (AX)(DX*1)
 	ADDQ    $0x00000020, DX
 	DECQ    BX
-	JNZ     loop176
+	JNZ     loop186
 
-end177:
+end187:
 	TESTQ      $0x00000007, CX
-	JZ         end178
+	JZ         end188
 	ANDQ       $0x00000007, CX
 	NEGQ       CX
 	LEAQ       tail<>+32(SB), BX
 	VMOVDQU    (BX)(CX*4), Y1
 	VMASKMOVPS Y0, Y1, (AX)(DX*1)
 
-end178:
+end188:
 	VXORPS X1, X1, X1
 	VMOVSS X1, sum+28(FP)
 	VZEROUPPER
@@ -5940,24 +6105,6 @@ DATA c3f000000<>+56(SB)/4, $0x3f000000
 DATA c3f000000<>+60(SB)/4, $0x3f000000
 GLOBL c3f000000<>(SB), RODATA|NOPTR, $64
 
-DATA c3f800000<>+0(SB)/4, $0x3f800000
-DATA c3f800000<>+4(SB)/4, $0x3f800000
-DATA c3f800000<>+8(SB)/4, $0x3f800000
-DATA c3f800000<>+12(SB)/4, $0x3f800000
-DATA c3f800000<>+16(SB)/4, $0x3f800000
-DATA c3f800000<>+20(SB)/4, $0x3f800000
-DATA c3f800000<>+24(SB)/4, $0x3f800000
-DATA c3f800000<>+28(SB)/4, $0x3f800000
-DATA c3f800000<>+32(SB)/4, $0x3f800000
-DATA c3f800000<>+36(SB)/4, $0x3f800000
-DATA c3f800000<>+40(SB)/4, $0x3f800000
-DATA c3f800000<>+44(SB)/4, $0x3f800000
-DATA c3f800000<>+48(SB)/4, $0x3f800000
-DATA c3f800000<>+52(SB)/4, $0x3f800000
-DATA c3f800000<>+56(SB)/4, $0x3f800000
-DATA c3f800000<>+60(SB)/4, $0x3f800000
-GLOBL c3f800000<>(SB), RODATA|NOPTR, $64
-
 DATA cb4c0007e<>+0(SB)/4, $0xb4c0007e
 DATA cb4c0007e<>+4(SB)/4, $0xb4c0007e
 DATA cb4c0007e<>+8(SB)/4, $0xb4c0007e
@@ -5990,9 +6137,9 @@ TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-72
 	MOVQ         dim+64(FP), R9
 	VBROADCASTSS scale+32(FP), Y0
 	TESTQ        DX, DX
-	JZ           end180
+	JZ           end190
 
-loop179:
+loop189:
 	VMOVSS  (SI), X1
 	VMOVUPS cff800000<>+0(SB), Y2
 	VMOVAPS Y2, Y3
@@ -6000,18 +6147,18 @@ loop179:
 	MOVQ    BX, R11
 	SHRQ    $0x03, R11
 	TESTQ   R11, R11
-	JZ      end184
+	JZ      end194
 
-loop183:
+loop193:
 	VMOVUPS (AX)(R10*1), Y4
 	VMAXPS  Y4, Y3, Y3
 	ADDQ    $0x00000020, R10
 	DECQ    R11
-	JNZ     loop183
+	JNZ     loop193
 
-end184:
+end194:
 	TESTQ      $0x00000007, BX
-	JZ         end185
+	JZ         end195
 	MOVQ       BX, R11
 	ANDQ       $0x00000007, R11
 	NEGQ       R11
@@ -6021,7 +6168,7 @@ end184:
 	VBLENDVPS  Y4, Y5, Y2, Y5
 	VMAXPS     Y5, Y3, Y3
 
-end185:
+end195:
 	VEXTRACTF128 $0x01, Y3, X2
 	VMAXPS       X2, X3, X2
 	VPSHUFD      $0x4e, X2, X3
@@ -6032,16 +6179,16 @@ end185:
 	VMAXSS       X1, X2, X1
 	VMOVD        X1, R10
 	CMPL         R10, $0xff800000
-	JEQ          none181
+	JEQ          none191
 	VXORPS       Y2, Y2, Y2
 	VBROADCASTSS X1, Y1
 	XORQ         R11, R11
 	MOVQ         BX, R12
 	SHRQ         $0x03, R12
 
-while186:
+while196:
 	CMPQ         R12, $0x00000004
-	JL           end187
+	JL           end197
 	VMOVUPS      (AX)(R11*1), Y3
 	VMULPS       Y0, Y3, Y3
 	VSUBPS       Y1, Y3, Y3
@@ -6161,13 +6308,13 @@ while186:
 	VADDPS       Y6, Y2, Y2
 	ADDQ         $0x00000080, R11
 	SUBQ         $0x00000004, R12
-	JMP          while186
+	JMP          while196
 
-end187:
+end197:
 	TESTQ R12, R12
-	JZ    end189
+	JZ    end199
 
-loop188:
+loop198:
 	VMOVUPS      (AX)(R11*1), Y3
 	VMULPS       Y0, Y3, Y3
 	VSUBPS       Y1, Y3, Y3
@@ -6212,11 +6359,11 @@ loop188:
 	VADDPS       Y3, Y2, Y2
 	ADDQ         $0x00000020, R11
 	DECQ         R12
-	JNZ          loop188
+	JNZ          loop198
 
-end189:
+end199:
 	TESTQ        $0x00000007, BX
-	JZ           end190
+	JZ           end200
 	MOVQ         BX, R12
 	ANDQ         $0x00000007, R12
 	NEGQ         R12
@@ -6266,7 +6413,7 @@ end189:
 	VANDPS       Y3, Y4, Y4
 	VADDPS       Y4, Y2, Y2
 
-end190:
+end200:
 	VUNPCKHPD    Y2, Y2, Y1
 	VADDPS       Y1, Y2, Y2
 	VMOVSHDUP    Y2, Y1
@@ -6274,7 +6421,7 @@ end190:
 	VEXTRACTF128 $0x01, Y2, X1
 	VADDPS       X1, X2, X1
 	CMPL         R10, (SI)
-	JEQ          same191
+	JEQ          same201
 	VBROADCASTSS (SI), Y2
 	VMOVD        R10, X3
 	VSUBSS       X3, X2, X2
@@ -6324,19 +6471,19 @@ end190:
 	MOVQ         R9, R11
 	SHRQ         $0x03, R11
 	TESTQ        R11, R11
-	JZ           end193
+	JZ           end203
 
-loop192:
+loop202:
 	VMOVUPS (R8)(R10*1), Y3
 	VMULPS  Y2, Y3, Y3
 	VMOVUPS Y3, (R8)(R10*1)
 	ADDQ    $0x00000020, R10
 	DECQ    R11
-	JNZ     loop192
+	JNZ     loop202
 
-end193:
+end203:
 	TESTQ      $0x00000007, R9
-	JZ         end194
+	JZ         end204
 	MOVQ       R9, R11
 	ANDQ       $0x00000007, R11
 	NEGQ       R11
@@ -6346,29 +6493,29 @@ end193:
 	VMULPS     Y2, Y3, Y3
 	VMASKMOVPS Y3, Y4, (R8)(R10*1)
 
-end194:
-same191:
+end204:
+same201:
 	VADDSS (DI), X1, X1
 	VMOVSS X1, (DI)
-	JMP    next182
+	JMP    next192
 
-none181:
+none191:
 	VXORPS Y1, Y1, Y1
 	XORQ   R10, R10
 	MOVQ   BX, R11
 	SHRQ   $0x03, R11
 	TESTQ  R11, R11
-	JZ     end196
+	JZ     end206
 
-loop195:
+loop205:
 	VMOVUPS Y1, (AX)(R10*1)
 	ADDQ    $0x00000020, R10
 	DECQ    R11
-	JNZ     loop195
+	JNZ     loop205
 
-end196:
+end206:
 	TESTQ      $0x00000007, BX
-	JZ         end197
+	JZ         end207
 	MOVQ       BX, R11
 	ANDQ       $0x00000007, R11
 	NEGQ       R11
@@ -6376,16 +6523,16 @@ end196:
 	VMOVDQU    (R12)(R11*4), Y2
 	VMASKMOVPS Y1, Y2, (AX)(R10*1)
 
-end197:
-next182:
+end207:
+next192:
 	ADDQ CX, AX
 	ADDQ $0x00000004, SI
 	ADDQ $0x00000004, DI
 	LEAQ (R8)(R9*4), R8
 	DECQ DX
-	JNZ  loop179
+	JNZ  loop189
 
-end180:
+end190:
 	VZEROUPPER
 	RET
 
@@ -6401,9 +6548,9 @@ TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
 	MOVQ    DX, SI
 	SHRQ    $0x03, SI
 
-while198:
+while208:
 	CMPQ         SI, $0x00000004
-	JL           end199
+	JL           end209
 	VMOVUPS      (AX)(BX*1), Y2
 	VXORPS       Y1, Y2, Y2
 	VMOVUPS      32(AX)(BX*1), Y3
@@ -6535,13 +6682,13 @@ while198:
 	VMOVUPS      Y6, 96(AX)(BX*1)
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x00000004, SI
-	JMP          while198
+	JMP          while208
 
-end199:
+end209:
 	TESTQ SI, SI
-	JZ    end201
+	JZ    end211
 
-loop200:
+loop210:
 	VMOVUPS      (AX)(BX*1), Y2
 	VXORPS       Y1, Y2, Y2
 	VMOVUPS      c42b20000<>+0(SB), Y5
@@ -6589,11 +6736,11 @@ loop200:
 	VMOVUPS      Y3, (AX)(BX*1)
 	ADDQ         $0x00000020, BX
 	DECQ         SI
-	JNZ          loop200
+	JNZ          loop210
 
-end201:
+end211:
 	TESTQ        $0x00000007, DX
-	JZ           end202
+	JZ           end212
 	ANDQ         $0x00000007, DX
 	NEGQ         DX
 	LEAQ         tail<>+32(SB), SI
@@ -6644,7 +6791,7 @@ end201:
 	VMULPS       Y1, Y0, Y0
 	VMASKMOVPS   Y0, Y2, (AX)(BX*1)
 
-end202:
+end212:
 	VZEROUPPER
 	RET
 
@@ -6665,153 +6812,6 @@ DATA c80000000<>+52(SB)/4, $0x80000000
 DATA c80000000<>+56(SB)/4, $0x80000000
 DATA c80000000<>+60(SB)/4, $0x80000000
 GLOBL c80000000<>(SB), RODATA|NOPTR, $64
-
-// func rmsNormAVX2(dst *float32, x *float32, w *float32, n int, eps float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·rmsNormAVX2(SB), NOSPLIT, $0-36
-	MOVQ   dst+0(FP), AX
-	MOVQ   x+8(FP), CX
-	MOVQ   w+16(FP), DX
-	MOVQ   n+24(FP), BX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   CX, SI
-	MOVQ   BX, DI
-	MOVQ   BX, R8
-	SHRQ   $0x05, DI
-	TESTQ  DI, DI
-	JZ     end204
-
-loop203:
-	VMOVUPS     (SI), Y4
-	VFMADD231PS Y4, Y4, Y0
-	VMOVUPS     32(SI), Y4
-	VFMADD231PS Y4, Y4, Y1
-	VMOVUPS     64(SI), Y4
-	VFMADD231PS Y4, Y4, Y2
-	VMOVUPS     96(SI), Y4
-	VFMADD231PS Y4, Y4, Y3
-	ADDQ        $0x00000080, SI
-	DECQ        DI
-	JNZ         loop203
-
-end204:
-	ANDQ  $0x0000001f, R8
-	XORQ  DI, DI
-	MOVQ  R8, R9
-	SHRQ  $0x03, R9
-	TESTQ R9, R9
-	JZ    end206
-
-loop205:
-	VMOVUPS     (SI)(DI*1), Y4
-	VFMADD231PS Y4, Y4, Y0
-	ADDQ        $0x00000020, DI
-	DECQ        R9
-	JNZ         loop205
-
-end206:
-	TESTQ       $0x00000007, R8
-	JZ          end207
-	ANDQ        $0x00000007, R8
-	NEGQ        R8
-	LEAQ        tail<>+32(SB), R9
-	VMOVDQU     (R9)(R8*4), Y4
-	VMASKMOVPS  (SI)(DI*1), Y4, Y4
-	VFMADD231PS Y4, Y4, Y0
-
-end207:
-	VADDPS       Y1, Y0, Y0
-	VADDPS       Y3, Y2, Y2
-	VADDPS       Y2, Y0, Y0
-	VUNPCKHPD    Y0, Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VMOVSHDUP    Y0, Y1
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VXORPS       X0, X0, X0
-	VCVTSI2SSQ   BX, X0, X0
-	VDIVSS       X0, X1, X1
-	VADDSS       eps+32(FP), X1, X1
-	VSQRTSS      X1, X1, X1
-	VMOVSS       c3f800000<>+0(SB), X0
-	VDIVSS       X1, X0, X1
-	VBROADCASTSS X1, Y0
-	XORQ         SI, SI
-	MOVQ         BX, DI
-	SHRQ         $0x03, DI
-	TESTQ        DI, DI
-	JZ           end209
-
-loop208:
-	VMOVUPS (CX)(SI*1), Y4
-	VMULPS  Y0, Y4, Y4
-	VMOVUPS (DX)(SI*1), Y1
-	VMULPS  Y1, Y4, Y4
-	VMOVUPS Y4, (AX)(SI*1)
-	ADDQ    $0x00000020, SI
-	DECQ    DI
-	JNZ     loop208
-
-end209:
-	TESTQ      $0x00000007, BX
-	JZ         end210
-	ANDQ       $0x00000007, BX
-	NEGQ       BX
-	LEAQ       tail<>+32(SB), DI
-	VMOVDQU    (DI)(BX*4), Y2
-	VMASKMOVPS (CX)(SI*1), Y2, Y4
-	VMULPS     Y0, Y4, Y4
-	VMASKMOVPS (DX)(SI*1), Y2, Y1
-	VMULPS     Y1, Y4, Y4
-	VMASKMOVPS Y4, Y2, (AX)(SI*1)
-
-end210:
-	VZEROUPPER
-	RET
-
-// func peakAVX2(steps int)
-// Requires: AVX, FMA3
-TEXT ·peakAVX2(SB), NOSPLIT, $0-8
-	MOVQ   steps+0(FP), AX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	VXORPS Y12, Y12, Y12
-	TESTQ  AX, AX
-	JZ     end212
-
-loop211:
-	VFMADD231PS Y12, Y12, Y0
-	VFMADD231PS Y12, Y12, Y1
-	VFMADD231PS Y12, Y12, Y2
-	VFMADD231PS Y12, Y12, Y3
-	VFMADD231PS Y12, Y12, Y4
-	VFMADD231PS Y12, Y12, Y5
-	VFMADD231PS Y12, Y12, Y6
-	VFMADD231PS Y12, Y12, Y7
-	VFMADD231PS Y12, Y12, Y8
-	VFMADD231PS Y12, Y12, Y9
-	VFMADD231PS Y12, Y12, Y10
-	VFMADD231PS Y12, Y12, Y11
-	DECQ        AX
-	JNZ         loop211
-
-end212:
-	VZEROUPPER
-	RET
 
 // func scaleAVX2(x *float32, a float32, vectors int)
 // Requires: AVX

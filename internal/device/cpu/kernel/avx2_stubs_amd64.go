@@ -102,6 +102,16 @@ func dequantizeQ6_KAVX2(dst *float32, src *byte, blocks int)
 //go:noescape
 func matVecQ6_KAVX2(out *float32, x *float32, w *byte, n int, k int)
 
+// rmsNormAVX2 is RMSNorm.
+//
+//go:noescape
+func rmsNormAVX2(dst *float32, x *float32, w *float32, n int, eps float32)
+
+// peakAVX2 runs steps of 12 independent FMA: the peak that the others are measured by.
+//
+//go:noescape
+func peakAVX2(steps int)
+
 // softmaxAVX2 is Softmax.
 //
 //go:noescape
@@ -116,16 +126,6 @@ func softmaxRowsAVX2(s *float32, lds int, m int, n int, scale float32, max *floa
 //
 //go:noescape
 func swiGLUAVX2(gate *float32, up *float32, n int)
-
-// rmsNormAVX2 is RMSNorm.
-//
-//go:noescape
-func rmsNormAVX2(dst *float32, x *float32, w *float32, n int, eps float32)
-
-// peakAVX2 runs steps of 12 independent FMA: the peak that the others are measured by.
-//
-//go:noescape
-func peakAVX2(steps int)
 
 // scaleAVX2 is Scale for vectors of 8.
 //

@@ -32,9 +32,9 @@ var avx512 = &Set{
 	ToHalf:     avx2.ToHalf,
 	FromHalf:   avx2.FromHalf,
 	Accumulate: tiledAccumulate(accumulate1AVX512, accumulate2AVX512, accumulate3AVX512, accumulate4AVX512),
-	Softmax:    softmaxRow(softmaxAVX512).function(),
+	Softmax:    avx2.Softmax,
 
-	SoftmaxRows: softmaxTile(softmaxRowsAVX512).function(),
+	SoftmaxRows: avx2.SoftmaxRows,
 
 	AccumulateHalf: avx2.AccumulateHalf,
 
@@ -44,6 +44,6 @@ var avx512 = &Set{
 	Scale:   avx2.Scale,
 	Add:     avx2.Add,
 	RMSNorm: rmsNormRow(rmsNormAVX512).function(),
-	SwiGLU:  swiGLURow(swiGLUAVX512).function(),
+	SwiGLU:  avx2.SwiGLU,
 	Rotate:  avx2.Rotate,
 }

@@ -112,21 +112,6 @@ func dequantizeQ6_KAVX512(dst *float32, src *byte, blocks int)
 //go:noescape
 func matVecQ6_KAVX512(out *float32, x *float32, w *byte, n int, k int)
 
-// softmaxAVX512 is Softmax.
-//
-//go:noescape
-func softmaxAVX512(s *float32, n int, scale float32, max float32) (newMax float32, sum float32)
-
-// softmaxRowsAVX512 is SoftmaxRows.
-//
-//go:noescape
-func softmaxRowsAVX512(s *float32, lds int, m int, n int, scale float32, max *float32, sum *float32, acc *float32, dim int)
-
-// swiGLUAVX512 is SwiGLU.
-//
-//go:noescape
-func swiGLUAVX512(gate *float32, up *float32, n int)
-
 // rmsNormAVX512 is RMSNorm.
 //
 //go:noescape

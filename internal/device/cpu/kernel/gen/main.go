@@ -14,6 +14,9 @@ func main() {
 	switch *set {
 	case "avx2":
 		generate(avx2, formatsAVX2())
+		avx2.softmax()
+		avx2.softmaxRows()
+		avx2.swiGLU()
 		scaleAVX2()
 		addAVX2()
 		rotateAVX2()
@@ -47,9 +50,6 @@ func generate(s *isa, formats []format) {
 		s.dequantize(f)
 		s.matVec(f)
 	}
-	s.softmax()
-	s.softmaxRows()
-	s.swiGLU()
 	s.rmsNorm()
 	s.peak()
 }
