@@ -32,9 +32,9 @@ func (r *run) ask(ctx context.Context, q retrieve.Query) (answer, error) {
 		found, err := r.retriever.Retrieve(ctx, q)
 		answers <- answer{found, time.Since(start), err}
 	}()
-	late := time.After(patience)
-	if r.o.Placement.Evidence == placement.AtZero {
-		late = nil
+	var late <-chan time.Time
+	if r.o.Placement.Evidence != placement.AtZero {
+		late = time.After(patience)
 	}
 	var a answer
 	select {

@@ -79,34 +79,28 @@ func (s *isa) outputsInt8(m int) {
 	stride := copyOf(dim)
 
 	columns := func(width int) {
-		sums := s.vectors(m * width)
-		for i, sum := range sums {
-			VMOVUPS(acc.at(i/width, i%width*s.bytes()), sum)
-		}
-		ps, from, scale := p.copy(), copyOf(codes), copyOf(scales)
-		weights, values := s.vectors(m), s.vec()
-		loop(copyOf(n), func() {
-			PREFETCHT0(Mem{Base: next})
-			VBROADCASTSS(Mem{Base: scale}, values)
-			for i, weight := range weights {
-				VBROADCASTSS(ps.at(i, 0), weight)
-				VMULPS(values, weight, weight)
-			}
-			for c := range width {
-				expandCodes(Mem{Base: from, Disp: c * s.lanes}, values)
+		s.addTo(acc, m, width, nil, func(sums []reg.VecVirtual) {
+			ps, from, scale := p.copy(), copyOf(codes), copyOf(scales)
+			weights, values := s.vectors(m), s.vec()
+			loop(copyOf(n), func() {
+				PREFETCHT0(Mem{Base: next})
+				VBROADCASTSS(Mem{Base: scale}, values)
 				for i, weight := range weights {
-					VFMADD231PS(weight, values, sums[i*width+c])
+					VBROADCASTSS(ps.at(i, 0), weight)
+					VMULPS(values, weight, weight)
 				}
-			}
-			ps.right(4)
-			ADDQ(imm(4), scale)
-			ADDQ(stride, from)
-			ADDQ(imm(width*s.lanes), next)
+				for c := range width {
+					expandCodes(Mem{Base: from, Disp: c * s.lanes}, values)
+					for i, weight := range weights {
+						VFMADD231PS(weight, values, sums[i*width+c])
+					}
+				}
+				ps.right(4)
+				ADDQ(imm(4), scale)
+				ADDQ(stride, from)
+				ADDQ(imm(width*s.lanes), next)
+			})
 		})
-		for i, sum := range sums {
-			VMOVUPS(sum, acc.at(i/width, i%width*s.bytes()))
-		}
-		acc.right(width * s.bytes())
 		ADDQ(imm(width*s.lanes), codes)
 	}
 	while(dim, blockKeys, func() {

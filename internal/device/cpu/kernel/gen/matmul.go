@@ -89,6 +89,20 @@ func (s *isa) matMul(m int) {
 	finish()
 }
 
+// addTo loads the next width vectors of columns of m rows of acc, or those of a mask,
+// lets body add to them, stores them and moves on.
+func (s *isa) addTo(acc rows, m, width int, k mask, body func(sums []reg.VecVirtual)) {
+	sums := s.vectors(m * width)
+	for i, sum := range sums {
+		load(acc.at(i/width, i%width*s.bytes()), k, sum)
+	}
+	body(sums)
+	for i, sum := range sums {
+		store(sum, k, acc.at(i/width, i%width*s.bytes()))
+	}
+	acc.right(width * s.bytes())
+}
+
 // accumulate adds m weighted sums of the rows of v, by FMA in their order.
 func (s *isa) accumulate(m int) {
 	function(fmt.Sprintf("accumulate%d%s", m, s.name),
@@ -104,34 +118,28 @@ func (s *isa) accumulate(m int) {
 
 	// columns handles the next width vectors of columns, or those of a mask.
 	columns := func(width int, k mask) {
-		sums := s.vectors(m * width)
-		for i, sum := range sums {
-			load(acc.at(i/width, i%width*s.bytes()), k, sum)
-		}
-		ps, vs := p.copy(), copyOf(v)
-		weights, values := s.vectors(m), s.vec()
-		loop(copyOf(n), func() {
-			for i, weight := range weights {
-				VBROADCASTSS(ps.at(i, 0), weight)
-			}
-			for c := range width {
-				at := Mem{Base: vs, Disp: c * s.bytes()}
-				if k == nil && m == 1 {
-					VFMADD231PS(at, weights[0], sums[c])
-					continue
-				}
-				load(at, k, values)
+		s.addTo(acc, m, width, k, func(sums []reg.VecVirtual) {
+			ps, vs := p.copy(), copyOf(v)
+			weights, values := s.vectors(m), s.vec()
+			loop(copyOf(n), func() {
 				for i, weight := range weights {
-					VFMADD231PS(weight, values, sums[i*width+c])
+					VBROADCASTSS(ps.at(i, 0), weight)
 				}
-			}
-			ps.right(4)
-			ADDQ(ldv, vs)
+				for c := range width {
+					at := Mem{Base: vs, Disp: c * s.bytes()}
+					if k == nil && m == 1 {
+						VFMADD231PS(at, weights[0], sums[c])
+						continue
+					}
+					load(at, k, values)
+					for i, weight := range weights {
+						VFMADD231PS(weight, values, sums[i*width+c])
+					}
+				}
+				ps.right(4)
+				ADDQ(ldv, vs)
+			})
 		})
-		for i, sum := range sums {
-			store(sum, k, acc.at(i/width, i%width*s.bytes()))
-		}
-		acc.right(s.bytes() * width)
 		ADDQ(imm(s.bytes()*width), v)
 	}
 	widths := []int{4, 1}
@@ -162,31 +170,25 @@ func (s *isa) accumulateHalf(m int) {
 	ADDQ(ldv, ldv)
 
 	columns := func(width int) {
-		sums := s.vectors(m * width)
-		for i, sum := range sums {
-			VMOVUPS(acc.at(i/width, i%width*s.bytes()), sum)
-		}
-		ps, vs := p.copy(), copyOf(v)
-		weights, values := s.vectors(m), s.vec()
-		loop(copyOf(n), func() {
-			PREFETCHT0(Mem{Base: next})
-			for i, weight := range weights {
-				VBROADCASTSS(ps.at(i, 0), weight)
-			}
-			for c := range width {
-				VCVTPH2PS(Mem{Base: vs, Disp: c * s.bytes() / 2}, values)
+		s.addTo(acc, m, width, nil, func(sums []reg.VecVirtual) {
+			ps, vs := p.copy(), copyOf(v)
+			weights, values := s.vectors(m), s.vec()
+			loop(copyOf(n), func() {
+				PREFETCHT0(Mem{Base: next})
 				for i, weight := range weights {
-					VFMADD231PS(weight, values, sums[i*width+c])
+					VBROADCASTSS(ps.at(i, 0), weight)
 				}
-			}
-			ADDQ(imm(width*s.bytes()/2), next)
-			ps.right(4)
-			ADDQ(ldv, vs)
+				for c := range width {
+					VCVTPH2PS(Mem{Base: vs, Disp: c * s.bytes() / 2}, values)
+					for i, weight := range weights {
+						VFMADD231PS(weight, values, sums[i*width+c])
+					}
+				}
+				ADDQ(imm(width*s.bytes()/2), next)
+				ps.right(4)
+				ADDQ(ldv, vs)
+			})
 		})
-		for i, sum := range sums {
-			VMOVUPS(sum, acc.at(i/width, i%width*s.bytes()))
-		}
-		acc.right(s.bytes() * width)
 		ADDQ(imm(s.bytes()/2*width), v)
 	}
 	for _, width := range []int{4, 1} {

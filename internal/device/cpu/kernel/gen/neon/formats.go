@@ -37,27 +37,24 @@ type source struct {
 
 const lowNibbles = 0x0f
 
+// halves is a format of 16 bits, of which two instructions widen the lower and the upper
+// half of a register.
+func halves(name, lower, upper string) format {
+	return format{name: name, weights: 8, bytes: 16, halves: true,
+		widen: func(from, to vec) { macro(lower, from, to) },
+		expand: func(_ int, s source, sink func(vec)) {
+			h, v := newVec(), newVec()
+			ins("FMOVQ", mem(s.at, 0), h)
+			macro(lower, h, v)
+			sink(v)
+			macro(upper, h, v)
+			sink(v)
+		}}
+}
+
 var formats = []format{
-	{name: "F16", weights: 8, bytes: 16, halves: true,
-		widen: func(from, to vec) { macro("FCVTL", from, to) },
-		expand: func(_ int, s source, sink func(vec)) {
-			h, v := newVec(), newVec()
-			ins("FMOVQ", mem(s.at, 0), h)
-			macro("FCVTL", h, v)
-			sink(v)
-			macro("FCVTL2", h, v)
-			sink(v)
-		}},
-	{name: "BF16", weights: 8, bytes: 16, halves: true,
-		widen: func(from, to vec) { macro("SHLL4S", from, to) },
-		expand: func(_ int, s source, sink func(vec)) {
-			h, v := newVec(), newVec()
-			ins("FMOVQ", mem(s.at, 0), h)
-			macro("SHLL4S", h, v)
-			sink(v)
-			macro("SHLL24S", h, v)
-			sink(v)
-		}},
+	halves("F16", "FCVTL", "FCVTL2"),
+	halves("BF16", "SHLL4S", "SHLL24S"),
 	{name: "Q4_0", weights: 32, bytes: 18, constants: []uint8{lowNibbles, 8},
 		expand: func(_ int, s source, sink func(vec)) {
 			d := s.half(0)

@@ -104,6 +104,12 @@ func (p piece) load(from gp, v vec) {
 	}
 }
 
+// loadNext is load and moves on.
+func (p piece) loadNext(from gp, v vec) {
+	p.load(from, v)
+	add(p.bytes(), from)
+}
+
 // storeNext stores and moves on.
 func (p piece) storeNext(v vec, to gp) {
 	if p.single {
@@ -135,8 +141,7 @@ func softmax() {
 	scope(func() {
 		from, v := copyOf(scores), newVec()
 		eachVector(n, func(p piece) {
-			p.load(from, v)
-			add(p.bytes(), from)
+			p.loadNext(from, v)
 			macro("FMAX4S", v, highest, highest)
 		})
 	})
@@ -195,8 +200,7 @@ func swiGLU() {
 		exp(e)
 		macro("FADD4S", constants[one], e, e)
 		macro("FDIV4S", e, g, g)
-		p.load(up, u)
-		add(p.bytes(), up)
+		p.loadNext(up, u)
 		macro("FMUL4S", u, g, g)
 		p.storeNext(g, gate)
 	})
@@ -244,11 +248,9 @@ func rmsNorm() {
 	ins("VDUP", r.as("S[0]"), r.s4())
 	v, weights := newVec(), newVec()
 	eachVector(n, func(p piece) {
-		p.load(x, v)
-		add(p.bytes(), x)
+		p.loadNext(x, v)
 		macro("FMUL4S", r, v, v)
-		p.load(w, weights)
-		add(p.bytes(), w)
+		p.loadNext(w, weights)
 		macro("FMUL4S", weights, v, v)
 		p.storeNext(v, dst)
 	})
@@ -273,8 +275,7 @@ func addRows() {
 	v, w := newVec(), newVec()
 	eachVector(n, func(p piece) {
 		p.load(x, v)
-		p.load(y, w)
-		add(p.bytes(), y)
+		p.loadNext(y, w)
 		macro("FADD4S", w, v, v)
 		p.storeNext(v, x)
 	})
