@@ -44,11 +44,12 @@ type Options struct {
 	// "neon" or "neondot"; "": the fastest that the processor has. Results of different paths differ
 	// in the last bits.
 	Kernels string
-	// Compute is "exact" (f32 throughout) or "fast" (int8 activations and f16 keys
-	// and values); "": the default.
+	// Compute is "exact" (f32 throughout) or "fast" (int8 activations, keys and
+	// values in 16 bits); "": the default.
 	Compute string
-	// KV is how keys and values are stored: "f32", "f16" or "q8" (8 bits and a scale
-	// for each 32); "": f32 in exact compute, f16 in fast.
+	// KV is how keys and values are stored: "f32", "f16", "i16" (integers of 13 bits and
+	// a scale for each head) or "q8" (8 bits and a scale for each 32); "": f32 in exact
+	// compute, in fast i16 or f16, what the processor multiplies faster.
 	KV string
 	// KVBudget is the memory for keys and values, in bytes, kept evidence
 	// included; 0: enough for one full context of up to 8192 tokens and a

@@ -11,6 +11,7 @@ import (
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/model"
 )
 
@@ -30,8 +31,8 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.model, "model", flashback.DefaultModel, "a `MODEL` that pull brought, hf:owner/name[@rev][:file], or a .gguf file")
 	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
-	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, f16 keys and values")
-	fs.StringVar(&f.kv, "kv", "", "store keys and values as f32, f16 or q8 (8 bits; half the memory of f16) (default: as the compute says)")
+	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, keys and values in 16 bits")
+	fs.StringVar(&f.kv, "kv", "", "store keys and values as f32, f16, i16 (integers, multiplied as such) or q8 (8 bits; half the memory of f16) (default: f32 in exact; i16 or f16 in fast, what the processor multiplies faster)")
 	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for one full context")
 }
 
@@ -40,8 +41,13 @@ func (f *modelFlags) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: must not be negative", f.threads)
 	}
-	if _, err := f.engineOptions().KVFormat(); err != nil {
+	if _, err := engine.ParseCompute(f.compute); err != nil {
 		return usageError{err}
+	}
+	if f.kv != "" {
+		if _, err := kvcache.ParseFormat(f.kv); err != nil {
+			return usageError{err}
+		}
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func Loop(ctx context.Context, w *model.Weights, eo engine.Options, text *Text, 
 	if err != nil {
 		return nil, err
 	}
-	kv, err := eo.KVFormat()
+	kv, err := eo.KVFormat(w.Config)
 	if err != nil {
 		return nil, err
 	}

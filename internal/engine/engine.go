@@ -23,7 +23,7 @@ type Options struct {
 	Threads  int    // threads; 0: one a core
 	Kernels  string // compute path by name; "": the fastest that the processor has
 	Compute  Compute
-	KV       string // how keys and values are stored: f32, f16 or q8; "": as the compute says
+	KV       string // how keys and values are stored: f32, f16, i16 or q8; "": see KVFormat
 	KVBudget int64  // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
 	// BatchTokens is how many rows a forward computes at once; 0: 256. Results
 	// do not depend on it, memory and speed do.
@@ -41,7 +41,7 @@ const (
 	// Every comparison with a reference uses it.
 	Exact Compute = "exact"
 	// Fast rounds activations to int8 in blocks of 32, multiplies them with
-	// weights that were repacked at load, and keeps keys and values in f16 unless
+	// weights that were repacked at load, and keeps keys and values in 16 bits unless
 	// Options.KV says otherwise.
 	Fast Compute = "fast"
 
@@ -97,31 +97,6 @@ type core struct {
 // are large, the vocabulary wide.
 const headRows = 32
 
-// DefaultKVBudget returns the bytes that hold one context of up to 8192 tokens
-// of the model and a quarter more for evidence.
-func DefaultKVBudget(c model.Config, kv kvcache.Format) int64 {
-	return int64(KVShape(c, kv).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
-}
-
-// KVShape returns the size of one token's keys and values.
-func KVShape(c model.Config, kv kvcache.Format) kvcache.Shape {
-	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Format: kv}
-}
-
-// KVFormat returns how the options store keys and values.
-func (o Options) KVFormat() (kvcache.Format, error) {
-	compute, err := ParseCompute(string(o.Compute))
-	switch {
-	case err != nil:
-		return 0, err
-	case o.KV != "":
-		return kvcache.ParseFormat(o.KV)
-	case compute == Fast:
-		return kvcache.F16, nil
-	}
-	return kvcache.F32, nil
-}
-
 // New returns an engine for the weights, which it reads but does not own.
 func New(w *model.Weights, opt Options) (*Engine, error) {
 	set, err := kernel.Choose(opt.Kernels)
@@ -138,12 +113,9 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	kv, err := opt.KVFormat()
+	kv, err := opt.KVFormat(w.Config)
 	if err != nil {
 		return nil, err
-	}
-	if kv == kvcache.Q8 && w.Config.HeadDim%8 != 0 {
-		return nil, fmt.Errorf("keys and values in q8 need heads whose width is a multiple of 8, the model's are %d wide; use f16", w.Config.HeadDim)
 	}
 	if opt.KVBudget <= 0 {
 		opt.KVBudget = DefaultKVBudget(w.Config, kv)

@@ -126,9 +126,8 @@ func firstDifference(t testing.TB, e *Engine, p placement.Placement, steps []ste
 	return ""
 }
 
-// computePaths lists the compute paths of this processor, exact, fast, and fast with
-// keys and values in 8 bits; with
-// -short, those of the fastest kernels only.
+// computePaths lists the compute paths of this processor, exact, and fast with each
+// storage of keys and values; with -short, those of the fastest kernels only.
 func computePaths() []Options {
 	sets := kernel.Sets()
 	if testing.Short() {
@@ -136,7 +135,10 @@ func computePaths() []Options {
 	}
 	var paths []Options
 	for _, set := range sets {
-		paths = append(paths, Options{Kernels: set.Name, Compute: Exact}, Options{Kernels: set.Name, Compute: Fast}, Options{Kernels: set.Name, Compute: Fast, KV: "q8"})
+		paths = append(paths, Options{Kernels: set.Name, Compute: Exact})
+		for _, kv := range []string{"f16", "i16", "q8"} {
+			paths = append(paths, Options{Kernels: set.Name, Compute: Fast, KV: kv})
+		}
 	}
 	return paths
 }
@@ -162,7 +164,7 @@ func TestKeptKVEqualsRecomputing(t *testing.T) {
 func TestBatchingChunkingAndThreadsChangeNothing(t *testing.T) {
 	for name, p := range layouts(t) {
 		t.Run(name, func(t *testing.T) {
-			for _, o := range []Options{{Compute: Exact}, {Compute: Fast}, {Compute: Fast, KV: "q8"}} {
+			for _, o := range []Options{{Compute: Exact}, {Compute: Fast, KV: "i16"}, {Compute: Fast, KV: "f16"}, {Compute: Fast, KV: "q8"}} {
 				o.Threads = 1
 				want := generate(t, newTiny(t, o), p, 3, 500, 2)
 				for _, opt := range []Options{{Threads: 3, BatchTokens: 7}, {Threads: 2, BatchTokens: 1000}} {

@@ -40,6 +40,8 @@ func (s Shape) TokenBytes() int {
 		return values * 2
 	case Q8:
 		return values + heads*s.scales()*4
+	case I16:
+		return (values + heads*scaleCodes) * 2
 	}
 	return values * 4
 }
@@ -51,14 +53,21 @@ func (s Shape) scales() int { return (s.HeadDim + ScaleElements - 1) / ScaleElem
 // [HeadDim, PageTokens], then the values [PageTokens, HeadDim]. Keys lie across,
 // so that scores are sums of their rows as outputs are sums of the values' rows:
 // neither folds the lanes of a vector. Codes of Q8 lie likewise; their scales lie
-// across for both, [HeadDim/32, PageTokens]. The pool's format says which are used.
+// across for both, [HeadDim/32, PageTokens]. I16 has codes as its products read them
+// (kernel.KeyInt16, kernel.ValueInt16), and behind either the bits of their scales,
+// [PageTokens], which a read of the codes so brings to the cache. The pool's format says
+// which are used.
 type page struct {
 	full   []float32
 	half   []uint16
 	codes  []int8
+	pairs  []int16
 	scales []float32
 	refs   int
 }
+
+// scaleCodes is how many codes take the place of a scale.
+const scaleCodes = 2
 
 func newPage(s Shape) *page {
 	heads := s.Layers * s.KVHeads * 2 * PageTokens
@@ -68,6 +77,8 @@ func newPage(s Shape) *page {
 		return &page{half: make([]uint16, n)}
 	case Q8:
 		return &page{codes: make([]int8, n), scales: make([]float32, heads*s.scales())}
+	case I16:
+		return &page{pairs: make([]int16, n+heads*scaleCodes)}
 	}
 	return &page{full: make([]float32, n)}
 }
@@ -76,6 +87,7 @@ func (p *page) copyFrom(q *page) {
 	copy(p.full, q.full)
 	copy(p.half, q.half)
 	copy(p.codes, q.codes)
+	copy(p.pairs, q.pairs)
 	copy(p.scales, q.scales)
 }
 

@@ -1,5 +1,7 @@
 package kvcache
 
+import "unsafe"
+
 // Span is a run of KV entries at the positions start, start+1, …
 type Span struct {
 	pool  *Pool
@@ -129,6 +131,26 @@ func (s *Span) CodedBlock(layer, head, block int) (k, v Coded) {
 	k.Codes, v.Codes = pair(pg.codes, shape, layer, head, shape.HeadDim)
 	k.Scales, v.Scales = pair(pg.scales, shape, layer, head, shape.scales())
 	return k, v
+}
+
+// Paired are keys or values of a block in I16, as kernel.KeyInt16 and kernel.ValueInt16
+// say, and their scales [PageTokens].
+type Paired struct {
+	Codes  []int16
+	Scales []float32
+}
+
+// PairedBlock is Block for a pool in I16.
+func (s *Span) PairedBlock(layer, head, block int) (k, v Paired) {
+	shape, pg := s.pool.shape, s.pages[block]
+	keys, values := pair(pg.pairs, shape, layer, head, shape.HeadDim+scaleCodes)
+	return paired(keys), paired(values)
+}
+
+// paired parts codes and scales.
+func paired(block []int16) Paired {
+	codes := len(block) - PageTokens*scaleCodes
+	return Paired{block[:codes:codes], unsafe.Slice((*float32)(unsafe.Pointer(&block[codes])), PageTokens)}
 }
 
 // Entry returns where entry i is stored, for one layer and head of a pool in f32,

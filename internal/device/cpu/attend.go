@@ -63,6 +63,7 @@ type attendScratch struct {
 
 	weights  []float32 // [tile rows], of a split in combine
 	expanded []float32 // keys or values of a block that are stored in f16
+	int16    int16Scratch
 }
 
 // AttendShape says how the heads of a batch are laid out.
@@ -77,6 +78,7 @@ type attendTask struct {
 	out, q []float32
 	tiles  []tile
 	spread bool
+	int16  bool        // keys and values are integers: see attend_int16.go
 	store  *storeTask  // writes what the last split of each head reads; nil: that is written
 	units  []splitUnit // when spread
 	parts  []state     // when spread: results of the units
@@ -99,6 +101,7 @@ type splitUnit struct {
 func (d *Device) Attend(out, q []float32, layer int, shape AttendShape, rows []Rows) {
 	t := &d.attend
 	t.shape, t.layer, t.out, t.q = shape, layer, out, q
+	t.int16 = len(rows) > 0 && rows[0].Self.Format() == kvcache.I16
 	t.tiles = t.tiles[:0]
 	tokens := 0
 	for _, r := range rows {
@@ -211,19 +214,25 @@ func (t *attendTask) gather(s *attendScratch, tl *tile, head int) {
 		at := (tl.rows.First+tl.first+i)*t.shape.Heads*t.shape.HeadDim + head*width
 		copy(q[i*width:(i+1)*width], t.q[at:])
 	}
+	if t.int16 {
+		t.codeQueries(s, tl.count*t.group())
+	}
 }
 
 // split runs the online softmax of one split into st.
 func (t *attendTask) split(s *attendScratch, tl *tile, head, split int, st *state) {
 	st.reset()
-	r := tl.rows
+	r, strip := tl.rows, t.strip
+	if t.int16 {
+		strip = t.stripInt16
+	}
 	for _, p := range r.View {
 		n := ceil(p.Len, splitTokens)
 		if split < n {
 			from := split * splitTokens
 			to := min(from+splitTokens, p.Len)
 			for b := from; b < to; b += stripTokens {
-				t.strip(s, st, p.Span, head, b, to, to, tl.count)
+				strip(s, st, p.Span, head, b, to, to, tl.count)
 			}
 			return
 		}
@@ -234,7 +243,7 @@ func (t *attendTask) split(s *attendScratch, tl *tile, head, split int, st *stat
 	from := split * splitTokens
 	to := min(from+splitTokens, sees+tl.count-1)
 	for b := from; b < to; b += stripTokens {
-		t.strip(s, st, r.Self, head, b, to, sees, tl.count)
+		strip(s, st, r.Self, head, b, to, sees, tl.count)
 	}
 }
 
@@ -355,11 +364,19 @@ func (t *attendTask) combine(s *attendScratch, a, b *state) {
 	k, hd := t.d.kernels, t.shape.HeadDim
 	weights := grow(&s.weights, len(b.max))
 	copy(weights, b.max)
-	k.SoftmaxRows(weights, 1, len(weights), 1, 1, a.max, a.sum, a.acc, hd)
+	k.SoftmaxRows(weights, 1, len(weights), 1, t.unit(), a.max, a.sum, a.acc, hd)
 	for i, w := range weights {
 		a.sum[i] += w * (b.sum[i] - 1)
 		k.Accumulate(a.acc[i*hd:], hd, weights[i:], 1, b.acc[i*hd:], hd, 1, 1, hd)
 	}
+}
+
+// unit returns what a unit of the maxima of splits is in natural logarithms.
+func (t *attendTask) unit() float32 {
+	if t.int16 {
+		return math.Ln2
+	}
+	return 1
 }
 
 // finish writes the tile's outputs.

@@ -87,6 +87,12 @@ func rounded(x []float32, format kvcache.Format, dim int) []float32 {
 				y[at+i] = float32(q.Q[i]) * q.Blocks[i/32].Scale
 			}
 		}
+	case kvcache.I16:
+		codes, scales := make([]int16, len(x)), make([]float32, len(x)/dim)
+		set.Code16(codes, dim, scales, x, dim, len(x)/dim, dim, kvcache.MostI16)
+		for i, c := range codes {
+			y[i] = float32(c) * scales[i/dim]
+		}
 	}
 	return y
 }
@@ -97,7 +103,7 @@ func rounded(x []float32, format kvcache.Format, dim int) []float32 {
 func TestAttend(t *testing.T) {
 	shapes := []AttendShape{{Heads: 9, KVHeads: 3, HeadDim: 64}, {Heads: 2, KVHeads: 2, HeadDim: 40}}
 	for _, set := range kernel.Sets() {
-		for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.Q8} {
+		for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.Q8, kvcache.I16} {
 			for _, shape := range shapes {
 				t.Run(fmt.Sprintf("%s/%v/%d", set.Name, format, shape.HeadDim), func(t *testing.T) {
 					one, two := New(set, 1), New(set, 2)
@@ -111,14 +117,18 @@ func TestAttend(t *testing.T) {
 							t.Fatalf("%d tokens at a time give other bits", step)
 						}
 					}
-					a.compare(t, got, seen, rounded(a.k, format, shape.HeadDim), rounded(a.v, format, shape.HeadDim))
+					tolerance := 1e-5
+					if format == kvcache.I16 { // queries and weights are rounded to 13 and 14 bits, too
+						tolerance = 3e-4
+					}
+					a.compare(t, got, tolerance, seen, rounded(a.k, format, shape.HeadDim), rounded(a.v, format, shape.HeadDim))
 				})
 			}
 		}
 	}
 }
 
-func (a *attending) compare(t *testing.T, got []float32, seen int, k, v []float32) {
+func (a *attending) compare(t *testing.T, got []float32, tolerance float64, seen int, k, v []float32) {
 	t.Helper()
 	s, hd := a.shape, a.shape.HeadDim
 	for i := 0; i < a.rows.Count; i += 13 {
@@ -140,7 +150,7 @@ func (a *attending) compare(t *testing.T, got []float32, seen int, k, v []float3
 				}
 			}
 			for d := range hd {
-				if got := float64(got[at+d]); math.Abs(got-want[d]/sum) > 1e-5 {
+				if got := float64(got[at+d]); math.Abs(got-want[d]/sum) > tolerance {
 					t.Fatalf("token %d head %d: [%d] = %v, want %v", i, h, d, got, want[d]/sum)
 				}
 			}

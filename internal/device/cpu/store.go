@@ -68,6 +68,8 @@ func (t *storeTask) entry(worker, head, entry int) {
 		copy(value.Codes, codes)
 		codes = t.code(scratch, k, key.Scales)
 		across(key.Codes, codes)
+	case kvcache.I16:
+		t.storeInt16(scratch, head, entry, k, v)
 	default:
 		key, value := t.into.Entry(t.layer, head, entry)
 		copy(value, v)

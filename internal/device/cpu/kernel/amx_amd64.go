@@ -7,4 +7,4 @@ var amx = avx512.withInt8("amx", [...]int8Tiles{
 	nibbles:       {low: tilesVNNI[nibbles], tall: matMulInt8NibblesAMX},
 	offsetNibbles: {low: tilesVNNI[offsetNibbles], tall: matMulInt8OffsetNibblesAMX},
 	wide:          {low: tilesVNNI[wide], tall: matMulInt8WideAMX},
-})
+}).withInt16VNNI()

@@ -26,14 +26,14 @@ var shape = cpu.AttendShape{Heads: 9, KVHeads: 3, HeadDim: 64}
 // fastest counts, with the peak measured after each, because clocks change and
 // others compute too. Floating-point operations are those of the two products.
 func BenchmarkAttention(b *testing.B) {
-	for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.Q8} {
+	for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.I16, kvcache.Q8} {
 		b.Run(format.String(), func(b *testing.B) {
 			pool, err := kvcache.NewPool(kvcache.Shape{Layers: layers, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Format: format}, math.MaxInt32)
 			if err != nil {
 				b.Fatal(err)
 			}
 			context := extended(b, pool, 0, depth)
-			for _, tokens := range []int{16, 1} {
+			for _, tokens := range []int{36, 1} {
 				own := extended(b, pool, depth, tokens)
 				rows := []cpu.Rows{{Count: tokens, View: []kvcache.Part{context.All()}, Self: own}}
 				b.Run(fmt.Sprintf("rows=%d", tokens), func(b *testing.B) {

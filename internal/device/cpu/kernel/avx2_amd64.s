@@ -10237,3 +10237,4658 @@ DATA c42fe0000<>+52(SB)/4, $0x42fe0000
 DATA c42fe0000<>+56(SB)/4, $0x42fe0000
 DATA c42fe0000<>+60(SB)/4, $0x42fe0000
 GLOBL c42fe0000<>(SB), RODATA|NOPTR, $64
+
+// func scoresInt161AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·scoresInt161AVX2(SB), NOSPLIT, $0-72
+	MOVQ   out+0(FP), AX
+	MOVQ   ldo+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   q+16(FP), CX
+	MOVQ   ldq+24(FP), DX
+	ADDQ   DX, DX
+	MOVQ   keys+40(FP), DX
+	MOVQ   keyScales+48(FP), BX
+	MOVQ   next+64(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   CX, DI
+	MOVQ   pairs+56(FP), R8
+
+while354:
+	CMPQ         R8, $0x00000004
+	JL           end355
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	PREFETCHT0   (SI)
+	VPBROADCASTD (DI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      64(DX), Y2
+	VMOVUPS      96(DX), Y3
+	PREFETCHT0   64(SI)
+	VPBROADCASTD 4(DI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      128(DX), Y2
+	VMOVUPS      160(DX), Y3
+	PREFETCHT0   128(SI)
+	VPBROADCASTD 8(DI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      192(DX), Y2
+	VMOVUPS      224(DX), Y3
+	PREFETCHT0   192(SI)
+	VPBROADCASTD 12(DI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000010, DI
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x00000004, R8
+	JMP          while354
+
+end355:
+	TESTQ R8, R8
+	JZ    end357
+
+loop356:
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	PREFETCHT0   (SI)
+	VPBROADCASTD (DI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000004, DI
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, SI
+	DECQ         R8
+	JNZ          loop356
+
+end357:
+	MOVQ         AX, DI
+	MOVQ         scales+32(FP), R8
+	VBROADCASTSS (R8), Y2
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (BX), Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (DI)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(BX), Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 32(DI)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, BX
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	MOVQ         pairs+56(FP), DI
+
+while358:
+	CMPQ         DI, $0x00000004
+	JL           end359
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	PREFETCHT0   (SI)
+	VPBROADCASTD (CX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      64(DX), Y2
+	VMOVUPS      96(DX), Y3
+	PREFETCHT0   64(SI)
+	VPBROADCASTD 4(CX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      128(DX), Y2
+	VMOVUPS      160(DX), Y3
+	PREFETCHT0   128(SI)
+	VPBROADCASTD 8(CX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      192(DX), Y2
+	VMOVUPS      224(DX), Y3
+	PREFETCHT0   192(SI)
+	VPBROADCASTD 12(CX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x00000004, DI
+	JMP          while358
+
+end359:
+	TESTQ DI, DI
+	JZ    end361
+
+loop360:
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	PREFETCHT0   (SI)
+	VPBROADCASTD (CX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000040, SI
+	DECQ         DI
+	JNZ          loop360
+
+end361:
+	MOVQ         AX, CX
+	MOVQ         scales+32(FP), DX
+	VBROADCASTSS (DX), Y2
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (BX), Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (CX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(BX), Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, BX
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	VZEROUPPER
+	RET
+
+// func outputsInt161AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·outputsInt161AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), CX
+	MOVQ ldp+24(FP), DX
+	ADDQ DX, DX
+	MOVQ values+40(FP), DX
+	MOVQ dim+56(FP), BX
+	MOVQ next+64(FP), SI
+
+while362:
+	CMPQ   BX, $0x00000010
+	JL     end363
+	MOVQ   DX, DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   CX, R8
+	MOVQ   pairs+48(FP), R9
+
+while364:
+	CMPQ         R9, $0x00000004
+	JL           end365
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	PREFETCHT0   (SI)
+	VPBROADCASTD (R8), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      64(DI), Y2
+	VMOVUPS      96(DI), Y3
+	PREFETCHT0   64(SI)
+	VPBROADCASTD 4(R8), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      128(DI), Y2
+	VMOVUPS      160(DI), Y3
+	PREFETCHT0   128(SI)
+	VPBROADCASTD 8(R8), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      192(DI), Y2
+	VMOVUPS      224(DI), Y3
+	PREFETCHT0   192(SI)
+	VPBROADCASTD 12(R8), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000010, R8
+	ADDQ         $0x00000100, DI
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x00000004, R9
+	JMP          while364
+
+end365:
+	TESTQ R9, R9
+	JZ    end367
+
+loop366:
+	VMOVUPS      (DI), Y2
+	VMOVUPS      32(DI), Y3
+	PREFETCHT0   (SI)
+	VPBROADCASTD (R8), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000040, SI
+	DECQ         R9
+	JNZ          loop366
+
+end367:
+	MOVQ         AX, DI
+	MOVQ         scales+32(FP), R8
+	VBROADCASTSS (R8), Y2
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       (DI), Y0, Y0
+	VMOVUPS      Y0, (DI)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VADDPS       32(DI), Y1, Y1
+	VMOVUPS      Y1, 32(DI)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000400, DX
+	SUBQ         $0x00000010, BX
+	JMP          while362
+
+end363:
+while368:
+	CMPQ   BX, $0x00000008
+	JL     end369
+	MOVQ   DX, DI
+	VXORPS Y0, Y0, Y0
+	MOVQ   CX, R8
+	MOVQ   pairs+48(FP), R9
+
+while370:
+	CMPQ         R9, $0x00000004
+	JL           end371
+	VMOVUPS      (DI), Y1
+	PREFETCHT0   (SI)
+	VPBROADCASTD (R8), Y2
+	VPMADDWD     Y1, Y2, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVUPS      32(DI), Y1
+	VPBROADCASTD 4(R8), Y2
+	VPMADDWD     Y1, Y2, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVUPS      64(DI), Y1
+	PREFETCHT0   64(SI)
+	VPBROADCASTD 8(R8), Y2
+	VPMADDWD     Y1, Y2, Y1
+	VPADDD       Y1, Y0, Y0
+	VMOVUPS      96(DI), Y1
+	VPBROADCASTD 12(R8), Y2
+	VPMADDWD     Y1, Y2, Y1
+	VPADDD       Y1, Y0, Y0
+	ADDQ         $0x00000010, R8
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000004, R9
+	JMP          while370
+
+end371:
+	TESTQ R9, R9
+	JZ    end373
+
+loop372:
+	VMOVUPS      (DI), Y1
+	PREFETCHT0   (SI)
+	VPBROADCASTD (R8), Y2
+	VPMADDWD     Y1, Y2, Y1
+	VPADDD       Y1, Y0, Y0
+	ADDQ         $0x00000004, R8
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000020, SI
+	DECQ         R9
+	JNZ          loop372
+
+end373:
+	MOVQ         AX, DI
+	MOVQ         scales+32(FP), R8
+	VBROADCASTSS (R8), Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VADDPS       (DI), Y0, Y0
+	VMOVUPS      Y0, (DI)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000200, DX
+	SUBQ         $0x00000008, BX
+	JMP          while368
+
+end369:
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	VZEROUPPER
+	RET
+
+// func scoresInt162AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·scoresInt162AVX2(SB), NOSPLIT, $0-72
+	MOVQ   out+0(FP), AX
+	MOVQ   ldo+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   q+16(FP), DX
+	MOVQ   ldq+24(FP), BX
+	ADDQ   BX, BX
+	MOVQ   keys+40(FP), SI
+	MOVQ   keyScales+48(FP), DI
+	MOVQ   next+64(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   DX, R9
+	MOVQ   pairs+56(FP), R10
+
+while374:
+	CMPQ         R10, $0x00000004
+	JL           end375
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      64(SI), Y4
+	VMOVUPS      96(SI), Y5
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R9), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 4(R9)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      128(SI), Y4
+	VMOVUPS      160(SI), Y5
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R9), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 8(R9)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      192(SI), Y4
+	VMOVUPS      224(SI), Y5
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R9), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 12(R9)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R10
+	JMP          while374
+
+end375:
+	TESTQ R10, R10
+	JZ    end377
+
+loop376:
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R10
+	JNZ          loop376
+
+end377:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y4
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	MOVQ         pairs+56(FP), R9
+
+while378:
+	CMPQ         R9, $0x00000004
+	JL           end379
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	PREFETCHT0   (R8)
+	VPBROADCASTD (DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      64(SI), Y4
+	VMOVUPS      96(SI), Y5
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 4(DX)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      128(SI), Y4
+	VMOVUPS      160(SI), Y5
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 8(DX)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      192(SI), Y4
+	VMOVUPS      224(SI), Y5
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 12(DX)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R9
+	JMP          while378
+
+end379:
+	TESTQ R9, R9
+	JZ    end381
+
+loop380:
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	PREFETCHT0   (R8)
+	VPBROADCASTD (DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R9
+	JNZ          loop380
+
+end381:
+	MOVQ         AX, DX
+	MOVQ         scales+32(FP), BX
+	VBROADCASTSS (BX), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 4(BX), Y4
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	VZEROUPPER
+	RET
+
+// func outputsInt162AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·outputsInt162AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	ADDQ BX, BX
+	MOVQ values+40(FP), SI
+	MOVQ dim+56(FP), DI
+	MOVQ next+64(FP), R8
+
+while382:
+	CMPQ   DI, $0x00000010
+	JL     end383
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+
+while384:
+	CMPQ         R11, $0x00000004
+	JL           end385
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      64(R9), Y4
+	VMOVUPS      96(R9), Y5
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R10), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      128(R9), Y4
+	VMOVUPS      160(R9), Y5
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R10), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      192(R9), Y4
+	VMOVUPS      224(R9), Y5
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R10), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R11
+	JMP          while384
+
+end385:
+	TESTQ R11, R11
+	JZ    end387
+
+loop386:
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y4
+	VPADDD       Y4, Y2, Y2
+	VPMADDWD     Y5, Y6, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R8
+	DECQ         R11
+	JNZ          loop386
+
+end387:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y4
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000400, SI
+	SUBQ         $0x00000010, DI
+	JMP          while382
+
+end383:
+while388:
+	CMPQ   DI, $0x00000008
+	JL     end389
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+
+while390:
+	CMPQ         R11, $0x00000004
+	JL           end391
+	VMOVUPS      (R9), Y2
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y3
+	VPMADDWD     Y2, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      32(R9), Y2
+	VPBROADCASTD 4(R10), Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y0, Y0
+	VPBROADCASTD 4(R10)(BX*1), Y3
+	VPMADDWD     Y2, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      64(R9), Y2
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 8(R10), Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y0, Y0
+	VPBROADCASTD 8(R10)(BX*1), Y3
+	VPMADDWD     Y2, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      96(R9), Y2
+	VPBROADCASTD 12(R10), Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y0, Y0
+	VPBROADCASTD 12(R10)(BX*1), Y3
+	VPMADDWD     Y2, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000080, R9
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x00000004, R11
+	JMP          while390
+
+end391:
+	TESTQ R11, R11
+	JZ    end393
+
+loop392:
+	VMOVUPS      (R9), Y2
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y3
+	VPMADDWD     Y2, Y3, Y3
+	VPADDD       Y3, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y3
+	VPMADDWD     Y2, Y3, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R8
+	DECQ         R11
+	JNZ          loop392
+
+end393:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y2
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y2
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VADDPS       (R9), Y1, Y1
+	VMOVUPS      Y1, (R9)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000008, DI
+	JMP          while388
+
+end389:
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	VZEROUPPER
+	RET
+
+// func scoresInt163AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·scoresInt163AVX2(SB), NOSPLIT, $0-72
+	MOVQ   out+0(FP), AX
+	MOVQ   ldo+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   q+16(FP), DX
+	MOVQ   ldq+24(FP), BX
+	ADDQ   BX, BX
+	MOVQ   keys+40(FP), SI
+	MOVQ   keyScales+48(FP), DI
+	MOVQ   next+64(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   DX, R9
+	MOVQ   pairs+56(FP), R10
+
+while394:
+	CMPQ         R10, $0x00000004
+	JL           end395
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y7
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      64(SI), Y6
+	VMOVUPS      96(SI), Y7
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R9), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 4(R9)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 4(R9)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      128(SI), Y6
+	VMOVUPS      160(SI), Y7
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R9), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 8(R9)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 8(R9)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      192(SI), Y6
+	VMOVUPS      224(SI), Y7
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R9), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 12(R9)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 12(R9)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R10
+	JMP          while394
+
+end395:
+	TESTQ R10, R10
+	JZ    end397
+
+loop396:
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y7
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R10
+	JNZ          loop396
+
+end397:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y6, Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y6, Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y6
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (DI), Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	MOVQ         pairs+56(FP), R9
+
+while398:
+	CMPQ         R9, $0x00000004
+	JL           end399
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y7
+	PREFETCHT0   (R8)
+	VPBROADCASTD (DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      64(SI), Y6
+	VMOVUPS      96(SI), Y7
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 4(DX)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 4(DX)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      128(SI), Y6
+	VMOVUPS      160(SI), Y7
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 8(DX)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 8(DX)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      192(SI), Y6
+	VMOVUPS      224(SI), Y7
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 12(DX)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 12(DX)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R9
+	JMP          while398
+
+end399:
+	TESTQ R9, R9
+	JZ    end401
+
+loop400:
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y7
+	PREFETCHT0   (R8)
+	VPBROADCASTD (DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (DX)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (DX)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R9
+	JNZ          loop400
+
+end401:
+	MOVQ         AX, DX
+	MOVQ         scales+32(FP), BX
+	VBROADCASTSS (BX), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y6, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y6, Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 4(BX), Y6
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 8(BX), Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (DI), Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	VZEROUPPER
+	RET
+
+// func outputsInt163AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·outputsInt163AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	ADDQ BX, BX
+	MOVQ values+40(FP), SI
+	MOVQ dim+56(FP), DI
+	MOVQ next+64(FP), R8
+
+while402:
+	CMPQ   DI, $0x00000010
+	JL     end403
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+
+while404:
+	CMPQ         R11, $0x00000004
+	JL           end405
+	VMOVUPS      (R9), Y6
+	VMOVUPS      32(R9), Y7
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (R10)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      64(R9), Y6
+	VMOVUPS      96(R9), Y7
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R10), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 4(R10)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      128(R9), Y6
+	VMOVUPS      160(R9), Y7
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R10), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 8(R10)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      192(R9), Y6
+	VMOVUPS      224(R9), Y7
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R10), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 12(R10)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R11
+	JMP          while404
+
+end405:
+	TESTQ R11, R11
+	JZ    end407
+
+loop406:
+	VMOVUPS      (R9), Y6
+	VMOVUPS      32(R9), Y7
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (R10)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPMADDWD     Y7, Y8, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R8
+	DECQ         R11
+	JNZ          loop406
+
+end407:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y6, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y6, Y1, Y1
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y6
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VADDPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000400, SI
+	SUBQ         $0x00000010, DI
+	JMP          while402
+
+end403:
+while408:
+	CMPQ   DI, $0x00000008
+	JL     end409
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+
+while410:
+	CMPQ         R11, $0x00000004
+	JL           end411
+	VMOVUPS      (R9), Y3
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPBROADCASTD (R10)(BX*2), Y4
+	VPMADDWD     Y3, Y4, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      32(R9), Y3
+	VPBROADCASTD 4(R10), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPBROADCASTD 4(R10)(BX*1), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*2), Y4
+	VPMADDWD     Y3, Y4, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      64(R9), Y3
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 8(R10), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPBROADCASTD 8(R10)(BX*1), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*2), Y4
+	VPMADDWD     Y3, Y4, Y3
+	VPADDD       Y3, Y2, Y2
+	VMOVUPS      96(R9), Y3
+	VPBROADCASTD 12(R10), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPBROADCASTD 12(R10)(BX*1), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*2), Y4
+	VPMADDWD     Y3, Y4, Y3
+	VPADDD       Y3, Y2, Y2
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000080, R9
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x00000004, R11
+	JMP          while410
+
+end411:
+	TESTQ R11, R11
+	JZ    end413
+
+loop412:
+	VMOVUPS      (R9), Y3
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y4
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VPBROADCASTD (R10)(BX*2), Y4
+	VPMADDWD     Y3, Y4, Y3
+	VPADDD       Y3, Y2, Y2
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R8
+	DECQ         R11
+	JNZ          loop412
+
+end413:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y3
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y3, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y3
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VADDPS       (R9), Y1, Y1
+	VMOVUPS      Y1, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000008, DI
+	JMP          while408
+
+end409:
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	VZEROUPPER
+	RET
+
+// func scoresInt164AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·scoresInt164AVX2(SB), NOSPLIT, $0-72
+	MOVQ   out+0(FP), AX
+	MOVQ   ldo+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   q+16(FP), DX
+	MOVQ   ldq+24(FP), BX
+	ADDQ   BX, BX
+	MOVQ   keys+40(FP), SI
+	MOVQ   keyScales+48(FP), DI
+	MOVQ   next+64(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   DX, R9
+	MOVQ   pairs+56(FP), R10
+	LEAQ   (BX)(BX*2), R11
+	ADDQ   DX, R11
+
+while414:
+	CMPQ         R10, $0x00000004
+	JL           end415
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      64(SI), Y8
+	VMOVUPS      96(SI), Y9
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 4(R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 4(R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      128(SI), Y8
+	VMOVUPS      160(SI), Y9
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 8(R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 8(R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 8(R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      192(SI), Y8
+	VMOVUPS      224(SI), Y9
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 12(R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 12(R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 12(R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000010, R11
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R10
+	JMP          while414
+
+end415:
+	TESTQ R10, R10
+	JZ    end417
+
+loop416:
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R10
+	JNZ          loop416
+
+end417:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y8, Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y8, Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y8
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y8, Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y8, Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y8
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (DI), Y4, Y4
+	VMULPS       Y8, Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       Y8, Y5, Y5
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y8
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (DI), Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, (R9)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	MOVQ         DX, R9
+	MOVQ         pairs+56(FP), R10
+	LEAQ         (BX)(BX*2), R11
+	ADDQ         DX, R11
+
+while418:
+	CMPQ         R10, $0x00000004
+	JL           end419
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      64(SI), Y8
+	VMOVUPS      96(SI), Y9
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 4(R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 4(R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      128(SI), Y8
+	VMOVUPS      160(SI), Y9
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 8(R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 8(R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 8(R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      192(SI), Y8
+	VMOVUPS      224(SI), Y9
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 12(R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 12(R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 12(R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000010, R11
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R10
+	JMP          while418
+
+end419:
+	TESTQ R10, R10
+	JZ    end421
+
+loop420:
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R11), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R10
+	JNZ          loop420
+
+end421:
+	MOVQ         AX, DX
+	MOVQ         scales+32(FP), BX
+	VBROADCASTSS (BX), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y8, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y8, Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 4(BX), Y8
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y8, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y8, Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 8(BX), Y8
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (DI), Y4, Y4
+	VMULPS       Y8, Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       Y8, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 12(BX), Y8
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (DI), Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	VZEROUPPER
+	RET
+
+// func outputsInt164AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·outputsInt164AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	ADDQ BX, BX
+	MOVQ values+40(FP), SI
+	MOVQ dim+56(FP), DI
+	MOVQ next+64(FP), R8
+
+while422:
+	CMPQ   DI, $0x00000010
+	JL     end423
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+	LEAQ   (BX)(BX*2), R12
+	ADDQ   DX, R12
+
+while424:
+	CMPQ         R11, $0x00000004
+	JL           end425
+	VMOVUPS      (R9), Y8
+	VMOVUPS      32(R9), Y9
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R10)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R12), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      64(R9), Y8
+	VMOVUPS      96(R9), Y9
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R10), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 4(R10)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(R12), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      128(R9), Y8
+	VMOVUPS      160(R9), Y9
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R10), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 8(R10)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 8(R12), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVUPS      192(R9), Y8
+	VMOVUPS      224(R9), Y9
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R10), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 12(R10)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 12(R12), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000010, R12
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R11
+	JMP          while424
+
+end425:
+	TESTQ R11, R11
+	JZ    end427
+
+loop426:
+	VMOVUPS      (R9), Y8
+	VMOVUPS      32(R9), Y9
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R10)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R12), Y10
+	VPMADDWD     Y8, Y10, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y9, Y10, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R8
+	DECQ         R11
+	JNZ          loop426
+
+end427:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y8
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y8, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y8, Y1, Y1
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y8
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y8, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y8, Y3, Y3
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y8
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y8, Y4, Y4
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y8, Y5, Y5
+	VADDPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y8
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VADDPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R9)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VADDPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000400, SI
+	SUBQ         $0x00000010, DI
+	JMP          while422
+
+end423:
+while428:
+	CMPQ   DI, $0x00000008
+	JL     end429
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+	LEAQ   (BX)(BX*2), R12
+	ADDQ   DX, R12
+
+while430:
+	CMPQ         R11, $0x00000004
+	JL           end431
+	VMOVUPS      (R9), Y4
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD (R10)(BX*2), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD (R12), Y5
+	VPMADDWD     Y4, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      32(R9), Y4
+	VPBROADCASTD 4(R10), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD 4(R10)(BX*1), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*2), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD 4(R12), Y5
+	VPMADDWD     Y4, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      64(R9), Y4
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 8(R10), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD 8(R10)(BX*1), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*2), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD 8(R12), Y5
+	VPMADDWD     Y4, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	VMOVUPS      96(R9), Y4
+	VPBROADCASTD 12(R10), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD 12(R10)(BX*1), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*2), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD 12(R12), Y5
+	VPMADDWD     Y4, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000010, R12
+	ADDQ         $0x00000080, R9
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x00000004, R11
+	JMP          while430
+
+end431:
+	TESTQ R11, R11
+	JZ    end433
+
+loop432:
+	VMOVUPS      (R9), Y4
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y1, Y1
+	VPBROADCASTD (R10)(BX*2), Y5
+	VPMADDWD     Y4, Y5, Y5
+	VPADDD       Y5, Y2, Y2
+	VPBROADCASTD (R12), Y5
+	VPMADDWD     Y4, Y5, Y4
+	VPADDD       Y4, Y3, Y3
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R8
+	DECQ         R11
+	JNZ          loop432
+
+end433:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y4
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y4
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VADDPS       (R9), Y1, Y1
+	VMOVUPS      Y1, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y4
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VADDPS       (R9), Y3, Y3
+	VMOVUPS      Y3, (R9)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000008, DI
+	JMP          while428
+
+end429:
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	VZEROUPPER
+	RET
+
+// func scoresInt165AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·scoresInt165AVX2(SB), NOSPLIT, $0-72
+	MOVQ   out+0(FP), AX
+	MOVQ   ldo+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   q+16(FP), DX
+	MOVQ   ldq+24(FP), BX
+	ADDQ   BX, BX
+	MOVQ   keys+40(FP), SI
+	MOVQ   keyScales+48(FP), DI
+	MOVQ   next+64(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   DX, R9
+	MOVQ   pairs+56(FP), R10
+	LEAQ   (BX)(BX*2), R11
+	ADDQ   DX, R11
+
+while434:
+	CMPQ         R10, $0x00000004
+	JL           end435
+	VMOVUPS      (SI), Y10
+	VMOVUPS      32(SI), Y11
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      64(SI), Y10
+	VMOVUPS      96(SI), Y11
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 4(R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 4(R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 4(R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 4(R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      128(SI), Y10
+	VMOVUPS      160(SI), Y11
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 8(R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 8(R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 8(R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 8(R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      192(SI), Y10
+	VMOVUPS      224(SI), Y11
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 12(R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 12(R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 12(R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 12(R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000010, R11
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R10
+	JMP          while434
+
+end435:
+	TESTQ R10, R10
+	JZ    end437
+
+loop436:
+	VMOVUPS      (SI), Y10
+	VMOVUPS      32(SI), Y11
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R10
+	JNZ          loop436
+
+end437:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y10, Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y10
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y10, Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y10, Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y10
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (DI), Y4, Y4
+	VMULPS       Y10, Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       Y10, Y5, Y5
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y10
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (DI), Y6, Y6
+	VMULPS       Y10, Y6, Y6
+	VMOVUPS      Y6, (R9)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 16(R10), Y10
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (DI), Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      Y8, (R9)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       32(DI), Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	MOVQ         DX, R9
+	MOVQ         pairs+56(FP), R10
+	LEAQ         (BX)(BX*2), R11
+	ADDQ         DX, R11
+
+while438:
+	CMPQ         R10, $0x00000004
+	JL           end439
+	VMOVUPS      (SI), Y10
+	VMOVUPS      32(SI), Y11
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      64(SI), Y10
+	VMOVUPS      96(SI), Y11
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 4(R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 4(R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 4(R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 4(R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      128(SI), Y10
+	VMOVUPS      160(SI), Y11
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 8(R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 8(R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 8(R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 8(R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      192(SI), Y10
+	VMOVUPS      224(SI), Y11
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 12(R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 12(R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 12(R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 12(R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000010, R11
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R10
+	JMP          while438
+
+end439:
+	TESTQ R10, R10
+	JZ    end441
+
+loop440:
+	VMOVUPS      (SI), Y10
+	VMOVUPS      32(SI), Y11
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (R11), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (R11)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R10
+	JNZ          loop440
+
+end441:
+	MOVQ         AX, DX
+	MOVQ         scales+32(FP), BX
+	VBROADCASTSS (BX), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y10, Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 4(BX), Y10
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y10, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y10, Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 8(BX), Y10
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (DI), Y4, Y4
+	VMULPS       Y10, Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       Y10, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 12(BX), Y10
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (DI), Y6, Y6
+	VMULPS       Y10, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 16(BX), Y10
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (DI), Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       32(DI), Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 32(DX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	VZEROUPPER
+	RET
+
+// func outputsInt165AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·outputsInt165AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	ADDQ BX, BX
+	MOVQ values+40(FP), SI
+	MOVQ dim+56(FP), DI
+	MOVQ next+64(FP), R8
+
+while442:
+	CMPQ   DI, $0x00000010
+	JL     end443
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+	LEAQ   (BX)(BX*2), R12
+	ADDQ   DX, R12
+
+while444:
+	CMPQ         R11, $0x00000004
+	JL           end445
+	VMOVUPS      (R9), Y10
+	VMOVUPS      32(R9), Y11
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (R10)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (R12), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (R12)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      64(R9), Y10
+	VMOVUPS      96(R9), Y11
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R10), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 4(R10)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 4(R12), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 4(R12)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      128(R9), Y10
+	VMOVUPS      160(R9), Y11
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R10), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 8(R10)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 8(R12), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 8(R12)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVUPS      192(R9), Y10
+	VMOVUPS      224(R9), Y11
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R10), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD 12(R10)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD 12(R12), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD 12(R12)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000010, R12
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R11
+	JMP          while444
+
+end445:
+	TESTQ R11, R11
+	JZ    end447
+
+loop446:
+	VMOVUPS      (R9), Y10
+	VMOVUPS      32(R9), Y11
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y3, Y3
+	VPBROADCASTD (R10)(BX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y5, Y5
+	VPBROADCASTD (R12), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y12
+	VPADDD       Y12, Y7, Y7
+	VPBROADCASTD (R12)(BX*1), Y12
+	VPMADDWD     Y10, Y12, Y10
+	VPADDD       Y10, Y8, Y8
+	VPMADDWD     Y11, Y12, Y10
+	VPADDD       Y10, Y9, Y9
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R8
+	DECQ         R11
+	JNZ          loop446
+
+end447:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y10
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y10, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y10, Y1, Y1
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y10
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y10, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y10, Y3, Y3
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y10
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y10, Y4, Y4
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y10, Y5, Y5
+	VADDPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y10
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y10, Y6, Y6
+	VADDPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R9)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VADDPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 16(R10), Y10
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VADDPS       (R9), Y8, Y8
+	VMOVUPS      Y8, (R9)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VADDPS       32(R9), Y9, Y9
+	VMOVUPS      Y9, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000400, SI
+	SUBQ         $0x00000010, DI
+	JMP          while442
+
+end443:
+while448:
+	CMPQ   DI, $0x00000008
+	JL     end449
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+	LEAQ   (BX)(BX*2), R12
+	ADDQ   DX, R12
+
+while450:
+	CMPQ         R11, $0x00000004
+	JL           end451
+	VMOVUPS      (R9), Y5
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R10)(BX*2), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPBROADCASTD (R12), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD (R12)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      32(R9), Y5
+	VPBROADCASTD 4(R10), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y0, Y0
+	VPBROADCASTD 4(R10)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*2), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPBROADCASTD 4(R12), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD 4(R12)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      64(R9), Y5
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 8(R10), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y0, Y0
+	VPBROADCASTD 8(R10)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*2), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPBROADCASTD 8(R12), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD 8(R12)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVUPS      96(R9), Y5
+	VPBROADCASTD 12(R10), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y0, Y0
+	VPBROADCASTD 12(R10)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*2), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPBROADCASTD 12(R12), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD 12(R12)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y5
+	VPADDD       Y5, Y4, Y4
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000010, R12
+	ADDQ         $0x00000080, R9
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x00000004, R11
+	JMP          while450
+
+end451:
+	TESTQ R11, R11
+	JZ    end453
+
+loop452:
+	VMOVUPS      (R9), Y5
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R10)(BX*2), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y2, Y2
+	VPBROADCASTD (R12), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD (R12)(BX*1), Y6
+	VPMADDWD     Y5, Y6, Y5
+	VPADDD       Y5, Y4, Y4
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R8
+	DECQ         R11
+	JNZ          loop452
+
+end453:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y5
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y5, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y5
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y5, Y1, Y1
+	VADDPS       (R9), Y1, Y1
+	VMOVUPS      Y1, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y5
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y5
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VADDPS       (R9), Y3, Y3
+	VMOVUPS      Y3, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 16(R10), Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R9)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000008, DI
+	JMP          while448
+
+end449:
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	VZEROUPPER
+	RET
+
+// func scoresInt166AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·scoresInt166AVX2(SB), NOSPLIT, $0-72
+	MOVQ   out+0(FP), AX
+	MOVQ   ldo+8(FP), CX
+	SHLQ   $0x02, CX
+	MOVQ   q+16(FP), DX
+	MOVQ   ldq+24(FP), BX
+	ADDQ   BX, BX
+	MOVQ   keys+40(FP), SI
+	MOVQ   keyScales+48(FP), DI
+	MOVQ   next+64(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   DX, R9
+	MOVQ   pairs+56(FP), R10
+	LEAQ   (BX)(BX*2), R11
+	ADDQ   DX, R11
+
+while454:
+	CMPQ         R10, $0x00000004
+	JL           end455
+	VMOVUPS      (SI), Y12
+	VMOVUPS      32(SI), Y13
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      64(SI), Y12
+	VMOVUPS      96(SI), Y13
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 4(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 4(R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 4(R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 4(R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      128(SI), Y12
+	VMOVUPS      160(SI), Y13
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 8(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 8(R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 8(R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 8(R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      192(SI), Y12
+	VMOVUPS      224(SI), Y13
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 12(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 12(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 12(R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 12(R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000010, R11
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R10
+	JMP          while454
+
+end455:
+	TESTQ R10, R10
+	JZ    end457
+
+loop456:
+	VMOVUPS      (SI), Y12
+	VMOVUPS      32(SI), Y13
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R10
+	JNZ          loop456
+
+end457:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y12, Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y12, Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y12
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y12, Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y12
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (DI), Y4, Y4
+	VMULPS       Y12, Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y12
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (DI), Y6, Y6
+	VMULPS       Y12, Y6, Y6
+	VMOVUPS      Y6, (R9)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       Y12, Y7, Y7
+	VMOVUPS      Y7, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 16(R10), Y12
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (DI), Y8, Y8
+	VMULPS       Y12, Y8, Y8
+	VMOVUPS      Y8, (R9)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       32(DI), Y9, Y9
+	VMULPS       Y12, Y9, Y9
+	VMOVUPS      Y9, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 20(R10), Y12
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       (DI), Y10, Y10
+	VMULPS       Y12, Y10, Y10
+	VMOVUPS      Y10, (R9)
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       32(DI), Y11, Y11
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      Y11, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	MOVQ         DX, R9
+	MOVQ         pairs+56(FP), R10
+	LEAQ         (BX)(BX*2), R11
+	ADDQ         DX, R11
+
+while458:
+	CMPQ         R10, $0x00000004
+	JL           end459
+	VMOVUPS      (SI), Y12
+	VMOVUPS      32(SI), Y13
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      64(SI), Y12
+	VMOVUPS      96(SI), Y13
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 4(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 4(R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 4(R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 4(R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      128(SI), Y12
+	VMOVUPS      160(SI), Y13
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 8(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 8(R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 8(R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 8(R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      192(SI), Y12
+	VMOVUPS      224(SI), Y13
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 12(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 12(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 12(R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 12(R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	ADDQ         $0x00000010, R9
+	ADDQ         $0x00000010, R11
+	ADDQ         $0x00000100, SI
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R10
+	JMP          while458
+
+end459:
+	TESTQ R10, R10
+	JZ    end461
+
+loop460:
+	VMOVUPS      (SI), Y12
+	VMOVUPS      32(SI), Y13
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (R11), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (R11)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R11)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	ADDQ         $0x00000004, R9
+	ADDQ         $0x00000004, R11
+	ADDQ         $0x00000040, SI
+	ADDQ         $0x00000040, R8
+	DECQ         R10
+	JNZ          loop460
+
+end461:
+	MOVQ         AX, DX
+	MOVQ         scales+32(FP), BX
+	VBROADCASTSS (BX), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (DI), Y0, Y0
+	VMULPS       Y12, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       Y12, Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 4(BX), Y12
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (DI), Y2, Y2
+	VMULPS       Y12, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       Y12, Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 8(BX), Y12
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (DI), Y4, Y4
+	VMULPS       Y12, Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       Y12, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 12(BX), Y12
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (DI), Y6, Y6
+	VMULPS       Y12, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       Y12, Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 16(BX), Y12
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (DI), Y8, Y8
+	VMULPS       Y12, Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       32(DI), Y9, Y9
+	VMULPS       Y12, Y9, Y9
+	VMOVUPS      Y9, 32(DX)
+	ADDQ         CX, DX
+	VBROADCASTSS 20(BX), Y12
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       (DI), Y10, Y10
+	VMULPS       Y12, Y10, Y10
+	VMOVUPS      Y10, (DX)
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       32(DI), Y11, Y11
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      Y11, 32(DX)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000040, DI
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	VZEROUPPER
+	RET
+
+// func outputsInt166AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+// Requires: AVX, AVX2, MMX+
+TEXT ·outputsInt166AVX2(SB), NOSPLIT, $0-72
+	MOVQ acc+0(FP), AX
+	MOVQ lda+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ p+16(FP), DX
+	MOVQ ldp+24(FP), BX
+	ADDQ BX, BX
+	MOVQ values+40(FP), SI
+	MOVQ dim+56(FP), DI
+	MOVQ next+64(FP), R8
+
+while462:
+	CMPQ   DI, $0x00000010
+	JL     end463
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+	LEAQ   (BX)(BX*2), R12
+	ADDQ   DX, R12
+
+while464:
+	CMPQ         R11, $0x00000004
+	JL           end465
+	VMOVUPS      (R9), Y12
+	VMOVUPS      32(R9), Y13
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (R10)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (R12), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (R12)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R12)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      64(R9), Y12
+	VMOVUPS      96(R9), Y13
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 4(R10), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 4(R10)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 4(R12), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 4(R12)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 4(R12)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      128(R9), Y12
+	VMOVUPS      160(R9), Y13
+	PREFETCHT0   128(R8)
+	VPBROADCASTD 8(R10), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(R10)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 8(R12), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 8(R12)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 8(R12)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVUPS      192(R9), Y12
+	VMOVUPS      224(R9), Y13
+	PREFETCHT0   192(R8)
+	VPBROADCASTD 12(R10), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 12(R10)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(R12), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 12(R12)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 12(R12)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000010, R12
+	ADDQ         $0x00000100, R9
+	ADDQ         $0x00000100, R8
+	SUBQ         $0x00000004, R11
+	JMP          while464
+
+end465:
+	TESTQ R11, R11
+	JZ    end467
+
+loop466:
+	VMOVUPS      (R9), Y12
+	VMOVUPS      32(R9), Y13
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (R10)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (R10)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (R12), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (R12)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R12)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y12
+	VPADDD       Y12, Y10, Y10
+	VPMADDWD     Y13, Y14, Y12
+	VPADDD       Y12, Y11, Y11
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000040, R9
+	ADDQ         $0x00000040, R8
+	DECQ         R11
+	JNZ          loop466
+
+end467:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y12
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y12, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y12, Y1, Y1
+	VADDPS       32(R9), Y1, Y1
+	VMOVUPS      Y1, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y12
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y12, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y12, Y3, Y3
+	VADDPS       32(R9), Y3, Y3
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y12
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y12, Y4, Y4
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y12, Y5, Y5
+	VADDPS       32(R9), Y5, Y5
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y12
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y12, Y6, Y6
+	VADDPS       (R9), Y6, Y6
+	VMOVUPS      Y6, (R9)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y12, Y7, Y7
+	VADDPS       32(R9), Y7, Y7
+	VMOVUPS      Y7, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 16(R10), Y12
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y12, Y8, Y8
+	VADDPS       (R9), Y8, Y8
+	VMOVUPS      Y8, (R9)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y12, Y9, Y9
+	VADDPS       32(R9), Y9, Y9
+	VMOVUPS      Y9, 32(R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 20(R10), Y12
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y12, Y10, Y10
+	VADDPS       (R9), Y10, Y10
+	VMOVUPS      Y10, (R9)
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y12, Y11, Y11
+	VADDPS       32(R9), Y11, Y11
+	VMOVUPS      Y11, 32(R9)
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000400, SI
+	SUBQ         $0x00000010, DI
+	JMP          while462
+
+end463:
+while468:
+	CMPQ   DI, $0x00000008
+	JL     end469
+	MOVQ   SI, R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   DX, R10
+	MOVQ   pairs+48(FP), R11
+	LEAQ   (BX)(BX*2), R12
+	ADDQ   DX, R12
+
+while470:
+	CMPQ         R11, $0x00000004
+	JL           end471
+	VMOVUPS      (R9), Y6
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD (R10)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD (R12), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD (R12)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD (R12)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      32(R9), Y6
+	VPBROADCASTD 4(R10), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPBROADCASTD 4(R10)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD 4(R10)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD 4(R12), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD 4(R12)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 4(R12)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      64(R9), Y6
+	PREFETCHT0   64(R8)
+	VPBROADCASTD 8(R10), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPBROADCASTD 8(R10)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD 8(R10)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD 8(R12), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD 8(R12)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 8(R12)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVUPS      96(R9), Y6
+	VPBROADCASTD 12(R10), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPBROADCASTD 12(R10)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD 12(R10)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD 12(R12), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD 12(R12)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD 12(R12)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000010, R10
+	ADDQ         $0x00000010, R12
+	ADDQ         $0x00000080, R9
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x00000004, R11
+	JMP          while470
+
+end471:
+	TESTQ R11, R11
+	JZ    end473
+
+loop472:
+	VMOVUPS      (R9), Y6
+	PREFETCHT0   (R8)
+	VPBROADCASTD (R10), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y0, Y0
+	VPBROADCASTD (R10)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD (R10)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y2, Y2
+	VPBROADCASTD (R12), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD (R12)(BX*1), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y4, Y4
+	VPBROADCASTD (R12)(BX*2), Y7
+	VPMADDWD     Y6, Y7, Y6
+	VPADDD       Y6, Y5, Y5
+	ADDQ         $0x00000004, R10
+	ADDQ         $0x00000004, R12
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R8
+	DECQ         R11
+	JNZ          loop472
+
+end473:
+	MOVQ         AX, R9
+	MOVQ         scales+32(FP), R10
+	VBROADCASTSS (R10), Y6
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y6, Y0, Y0
+	VADDPS       (R9), Y0, Y0
+	VMOVUPS      Y0, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 4(R10), Y6
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y6, Y1, Y1
+	VADDPS       (R9), Y1, Y1
+	VMOVUPS      Y1, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 8(R10), Y6
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VADDPS       (R9), Y2, Y2
+	VMOVUPS      Y2, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 12(R10), Y6
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VADDPS       (R9), Y3, Y3
+	VMOVUPS      Y3, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 16(R10), Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VADDPS       (R9), Y4, Y4
+	VMOVUPS      Y4, (R9)
+	ADDQ         CX, R9
+	VBROADCASTSS 20(R10), Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VADDPS       (R9), Y5, Y5
+	VMOVUPS      Y5, (R9)
+	ADDQ         $0x00000020, AX
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000008, DI
+	JMP          while468
+
+end469:
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	VZEROUPPER
+	RET
+
+// func code16AVX2(codes *int16, ldc int, scales *float32, x *float32, ldx int, m int, n int, reciprocal float32)
+// Requires: AVX, AVX2
+TEXT ·code16AVX2(SB), NOSPLIT, $0-60
+	MOVQ    codes+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	ADDQ    CX, CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    x+24(FP), BX
+	MOVQ    ldx+32(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    m+40(FP), DI
+	MOVQ    n+48(FP), R8
+	VMOVUPS c7fffffff<>+0(SB), Y0
+	VMOVSS  reciprocal+56(FP), X1
+	VMOVSS  c3f800000<>+0(SB), X2
+	TESTQ   DI, DI
+	JZ      end475
+
+loop474:
+	VPXOR Y3, Y3, Y3
+	XORQ  R9, R9
+	MOVQ  R8, R10
+	SHRQ  $0x03, R10
+	TESTQ R10, R10
+	JZ    end477
+
+loop476:
+	VMOVUPS (BX)(R9*1), Y4
+	VPAND   Y0, Y4, Y4
+	VPMAXUD Y4, Y3, Y3
+	ADDQ    $0x00000020, R9
+	DECQ    R10
+	JNZ     loop476
+
+end477:
+	TESTQ      $0x00000007, R8
+	JZ         end478
+	MOVQ       R8, R10
+	ANDQ       $0x00000007, R10
+	NEGQ       R10
+	LEAQ       tail<>+32(SB), R11
+	VMOVDQU    (R11)(R10*4), Y4
+	VMASKMOVPS (BX)(R9*1), Y4, Y4
+	VPAND      Y0, Y4, Y4
+	VPMAXUD    Y4, Y3, Y3
+
+end478:
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMAXUD      X4, X3, X4
+	VPSHUFD      $0x4e, X4, X3
+	VPMAXUD      X3, X4, X4
+	VPSHUFD      $0xb1, X4, X3
+	VPMAXUD      X3, X4, X4
+	VMULSS       X1, X4, X3
+	VMOVD        X4, R9
+	CMPL         R9, $0x7f800000
+	JAE          none479
+	VMOVD        X3, R9
+	CMPL         R9, $0x00800000
+	JB           none479
+	VDIVSS       X3, X2, X5
+	VBROADCASTSS X5, Y5
+	XORQ         R9, R9
+	MOVQ         R8, R10
+	SHRQ         $0x03, R10
+	TESTQ        R10, R10
+	JZ           end482
+
+loop481:
+	VMOVUPS      (BX)(R9*1), Y4
+	VMULPS       Y5, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKSSDW    X6, X4, X6
+	MOVQ         R9, R11
+	SHRQ         $0x01, R11
+	VMOVDQU      X6, (AX)(R11*1)
+	ADDQ         $0x00000020, R9
+	DECQ         R10
+	JNZ          loop481
+
+end482:
+	TESTQ        $0x00000007, R8
+	JZ           end483
+	MOVQ         R8, R10
+	ANDQ         $0x00000007, R10
+	NEGQ         R10
+	LEAQ         tail<>+32(SB), R11
+	VMOVDQU      (R11)(R10*4), Y4
+	VMASKMOVPS   (BX)(R9*1), Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKSSDW    X6, X4, X6
+	SHRQ         $0x01, R9
+	VMOVDQU      X6, (AX)(R9*1)
+
+end483:
+	JMP ready480
+
+none479:
+	VPXOR X6, X6, X6
+	XORQ  R10, R10
+	MOVQ  R8, R11
+	SHRQ  $0x03, R11
+	TESTQ R11, R11
+	JZ    end485
+
+loop484:
+	MOVQ    R10, R12
+	SHRQ    $0x01, R12
+	VMOVDQU X6, (AX)(R12*1)
+	ADDQ    $0x00000020, R10
+	DECQ    R11
+	JNZ     loop484
+
+end485:
+	TESTQ   $0x00000007, R8
+	JZ      end486
+	MOVQ    R8, R11
+	ANDQ    $0x00000007, R11
+	NEGQ    R11
+	LEAQ    tail<>+32(SB), R12
+	VMOVDQU (R12)(R11*4), Y3
+	SHRQ    $0x01, R10
+	VMOVDQU X6, (AX)(R10*1)
+
+end486:
+	VXORPS X3, X3, X3
+	CMPL   R9, $0x7f800000
+	JB     ready480
+	VMOVSS c7fc00000<>+0(SB), X3
+
+ready480:
+	VMOVSS X3, (DX)
+	ADDQ   $0x00000004, DX
+	ADDQ   CX, AX
+	ADDQ   SI, BX
+	DECQ   DI
+	JNZ    loop474
+
+end475:
+	VZEROUPPER
+	RET
+
+DATA c7fc00000<>+0(SB)/4, $0x7fc00000
+DATA c7fc00000<>+4(SB)/4, $0x7fc00000
+DATA c7fc00000<>+8(SB)/4, $0x7fc00000
+DATA c7fc00000<>+12(SB)/4, $0x7fc00000
+DATA c7fc00000<>+16(SB)/4, $0x7fc00000
+DATA c7fc00000<>+20(SB)/4, $0x7fc00000
+DATA c7fc00000<>+24(SB)/4, $0x7fc00000
+DATA c7fc00000<>+28(SB)/4, $0x7fc00000
+DATA c7fc00000<>+32(SB)/4, $0x7fc00000
+DATA c7fc00000<>+36(SB)/4, $0x7fc00000
+DATA c7fc00000<>+40(SB)/4, $0x7fc00000
+DATA c7fc00000<>+44(SB)/4, $0x7fc00000
+DATA c7fc00000<>+48(SB)/4, $0x7fc00000
+DATA c7fc00000<>+52(SB)/4, $0x7fc00000
+DATA c7fc00000<>+56(SB)/4, $0x7fc00000
+DATA c7fc00000<>+60(SB)/4, $0x7fc00000
+GLOBL c7fc00000<>(SB), RODATA|NOPTR, $64
+
+// func weightsInt16AVX2(p *int16, ldp int, scales *float32, ldScales int, s *float32, lds int, m int, blocks int, factor float32, by *float32, max *float32, sum *float32, acc *float32, dim int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·weightsInt16AVX2(SB), NOSPLIT, $0-112
+	MOVQ         p+0(FP), AX
+	MOVQ         scales+16(FP), CX
+	MOVQ         s+32(FP), DX
+	MOVQ         m+48(FP), BX
+	MOVQ         max+80(FP), SI
+	MOVQ         sum+88(FP), DI
+	MOVQ         acc+96(FP), R8
+	VBROADCASTSS factor+64(FP), Y0
+	TESTQ        BX, BX
+	JZ           end488
+
+loop487:
+	MOVQ    DX, R9
+	VMOVUPS cff800000<>+0(SB), Y1
+	VMOVUPS cff800000<>+0(SB), Y2
+	VMOVUPS cff800000<>+0(SB), Y3
+	VMOVUPS cff800000<>+0(SB), Y4
+	MOVQ    blocks+56(FP), R10
+	TESTQ   R10, R10
+	JZ      end490
+
+loop489:
+	VMAXPS (R9), Y1, Y1
+	VMAXPS 32(R9), Y2, Y2
+	VMAXPS 64(R9), Y3, Y3
+	VMAXPS 96(R9), Y4, Y4
+	ADDQ   $0x00000080, R9
+	DECQ   R10
+	JNZ    loop489
+
+end490:
+	VMAXPS       Y2, Y1, Y1
+	VMAXPS       Y4, Y3, Y3
+	VMAXPS       Y3, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VMAXPS       X2, X1, X2
+	VPSHUFD      $0x4e, X2, X1
+	VMAXPS       X1, X2, X2
+	VPSHUFD      $0xb1, X2, X1
+	VMAXPS       X1, X2, X2
+	VMULSS       X0, X2, X2
+	VMAXSS       (SI), X2, X1
+	VMOVD        X1, R9
+	CMPL         R9, (SI)
+	JEQ          same491
+	VMOVSS       (SI), X2
+	VSUBSS       X1, X2, X2
+	VBROADCASTSS X2, Y2
+	VMOVUPS      cc2fa0000<>+0(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      c4b400000<>+0(SB), Y5
+	VADDPS       Y5, Y2, Y3
+	VSUBPS       Y5, Y3, Y4
+	VSUBPS       Y4, Y2, Y4
+	VPSLLD       $0x17, Y3, Y3
+	VMOVUPS      c3c1ccbeb<>+0(SB), Y5
+	VMOVAPS      Y5, Y2
+	VMOVUPS      c3d650a20<>+0(SB), Y5
+	VFMADD213PS  Y5, Y4, Y2
+	VMOVUPS      c3e76036d<>+0(SB), Y5
+	VFMADD213PS  Y5, Y4, Y2
+	VMOVUPS      c3f31706e<>+0(SB), Y5
+	VFMADD213PS  Y5, Y4, Y2
+	VMOVUPS      c3f7ffff4<>+0(SB), Y5
+	VFMADD213PS  Y5, Y4, Y2
+	VPADDD       Y3, Y2, Y2
+	VMOVSS       X1, (SI)
+	VMULSS       (DI), X2, X3
+	VMOVSS       X3, (DI)
+	MOVQ         dim+104(FP), R9
+	XORQ         R10, R10
+	MOVQ         R9, R11
+	SHRQ         $0x03, R11
+	TESTQ        R11, R11
+	JZ           end493
+
+loop492:
+	VMOVUPS (R8)(R10*1), Y3
+	VMULPS  Y2, Y3, Y3
+	VMOVUPS Y3, (R8)(R10*1)
+	ADDQ    $0x00000020, R10
+	DECQ    R11
+	JNZ     loop492
+
+end493:
+	TESTQ      $0x00000007, R9
+	JZ         end494
+	ANDQ       $0x00000007, R9
+	NEGQ       R9
+	LEAQ       tail<>+32(SB), R11
+	VMOVDQU    (R11)(R9*4), Y4
+	VMASKMOVPS (R8)(R10*1), Y4, Y3
+	VMULPS     Y2, Y3, Y3
+	VMASKMOVPS Y3, Y4, (R8)(R10*1)
+
+end494:
+same491:
+	VXORPS       Y2, Y2, Y2
+	VBROADCASTSS X1, Y1
+	MOVQ         DX, R9
+	MOVQ         AX, R10
+	MOVQ         by+72(FP), R11
+	MOVQ         CX, R12
+	MOVQ         blocks+56(FP), R13
+	TESTQ        R13, R13
+	JZ           end496
+
+loop495:
+	VMOVUPS      (R9), Y3
+	VFMSUB213PS  Y1, Y0, Y3
+	VMOVUPS      32(R9), Y4
+	VFMSUB213PS  Y1, Y0, Y4
+	VMOVUPS      64(R9), Y5
+	VFMSUB213PS  Y1, Y0, Y5
+	VMOVUPS      96(R9), Y6
+	VFMSUB213PS  Y1, Y0, Y6
+	VMOVUPS      cc2fa0000<>+0(SB), Y15
+	VMAXPS       Y3, Y15, Y3
+	VMAXPS       Y4, Y15, Y4
+	VMAXPS       Y5, Y15, Y5
+	VMAXPS       Y6, Y15, Y6
+	VMOVUPS      c4b400000<>+0(SB), Y15
+	VADDPS       Y15, Y3, Y7
+	VSUBPS       Y15, Y7, Y11
+	VSUBPS       Y11, Y3, Y11
+	VPSLLD       $0x17, Y7, Y7
+	VADDPS       Y15, Y4, Y8
+	VSUBPS       Y15, Y8, Y12
+	VSUBPS       Y12, Y4, Y12
+	VPSLLD       $0x17, Y8, Y8
+	VADDPS       Y15, Y5, Y9
+	VSUBPS       Y15, Y9, Y13
+	VSUBPS       Y13, Y5, Y13
+	VPSLLD       $0x17, Y9, Y9
+	VADDPS       Y15, Y6, Y10
+	VSUBPS       Y15, Y10, Y14
+	VSUBPS       Y14, Y6, Y14
+	VPSLLD       $0x17, Y10, Y10
+	VMOVUPS      c3c1ccbeb<>+0(SB), Y15
+	VMOVAPS      Y15, Y3
+	VMOVAPS      Y15, Y4
+	VMOVAPS      Y15, Y5
+	VMOVAPS      Y15, Y6
+	VMOVUPS      c3d650a20<>+0(SB), Y15
+	VFMADD213PS  Y15, Y11, Y3
+	VFMADD213PS  Y15, Y12, Y4
+	VFMADD213PS  Y15, Y13, Y5
+	VFMADD213PS  Y15, Y14, Y6
+	VMOVUPS      c3e76036d<>+0(SB), Y15
+	VFMADD213PS  Y15, Y11, Y3
+	VFMADD213PS  Y15, Y12, Y4
+	VFMADD213PS  Y15, Y13, Y5
+	VFMADD213PS  Y15, Y14, Y6
+	VMOVUPS      c3f31706e<>+0(SB), Y15
+	VFMADD213PS  Y15, Y11, Y3
+	VFMADD213PS  Y15, Y12, Y4
+	VFMADD213PS  Y15, Y13, Y5
+	VFMADD213PS  Y15, Y14, Y6
+	VMOVUPS      c3f7ffff4<>+0(SB), Y15
+	VFMADD213PS  Y15, Y11, Y3
+	VFMADD213PS  Y15, Y12, Y4
+	VFMADD213PS  Y15, Y13, Y5
+	VFMADD213PS  Y15, Y14, Y6
+	VPADDD       Y7, Y3, Y3
+	VPADDD       Y8, Y4, Y4
+	VPADDD       Y9, Y5, Y5
+	VPADDD       Y10, Y6, Y6
+	VADDPS       Y3, Y2, Y2
+	VMULPS       (R11), Y3, Y3
+	VADDPS       Y4, Y2, Y2
+	VMULPS       32(R11), Y4, Y4
+	VADDPS       Y5, Y2, Y2
+	VMULPS       64(R11), Y5, Y5
+	VADDPS       Y6, Y2, Y2
+	VMULPS       96(R11), Y6, Y6
+	VPMAXUD      Y4, Y3, Y7
+	VPMAXUD      Y6, Y5, Y8
+	VPMAXUD      Y8, Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMAXUD      X8, X7, X8
+	VPSHUFD      $0x4e, X8, X7
+	VPMAXUD      X7, X8, X8
+	VPSHUFD      $0xb1, X8, X7
+	VPMAXUD      X7, X8, X8
+	VMULSS       c38800200<>+0(SB), X8, X8
+	VMOVSS       c00800000<>+0(SB), X7
+	VMAXSS       X8, X7, X8
+	VMOVSS       X8, (R12)
+	VMOVSS       c3f800000<>+0(SB), X7
+	VDIVSS       X8, X7, X7
+	VBROADCASTSS X7, Y7
+	VMULPS       Y7, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VMULPS       Y7, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VMULPS       Y7, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y4, Y3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VMOVDQU      Y3, (R10)
+	VPACKSSDW    Y6, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      Y5, 32(R10)
+	ADDQ         $0x00000080, R9
+	ADDQ         $0x00000080, R11
+	ADDQ         $0x00000040, R10
+	ADDQ         ldScales+24(FP), R12
+	DECQ         R13
+	JNZ          loop495
+
+end496:
+	VUNPCKHPD    Y2, Y2, Y1
+	VADDPS       Y1, Y2, Y2
+	VMOVSHDUP    Y2, Y1
+	VADDPS       Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X1
+	VADDPS       X1, X2, X1
+	VADDSS       (DI), X1, X1
+	VMOVSS       X1, (DI)
+	ADDQ         $0x00000004, CX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	ADDQ         ldp+8(FP), AX
+	ADDQ         lds+40(FP), DX
+	MOVQ         dim+104(FP), R9
+	LEAQ         (R8)(R9*4), R8
+	DECQ         BX
+	JNZ          loop487
+
+end488:
+	VZEROUPPER
+	RET
+
+DATA cc2fa0000<>+0(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+4(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+8(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+12(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+16(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+20(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+24(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+28(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+32(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+36(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+40(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+44(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+48(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+52(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+56(SB)/4, $0xc2fa0000
+DATA cc2fa0000<>+60(SB)/4, $0xc2fa0000
+GLOBL cc2fa0000<>(SB), RODATA|NOPTR, $64
+
+DATA c3c1ccbeb<>+0(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+4(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+8(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+12(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+16(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+20(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+24(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+28(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+32(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+36(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+40(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+44(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+48(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+52(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+56(SB)/4, $0x3c1ccbeb
+DATA c3c1ccbeb<>+60(SB)/4, $0x3c1ccbeb
+GLOBL c3c1ccbeb<>(SB), RODATA|NOPTR, $64
+
+DATA c3d650a20<>+0(SB)/4, $0x3d650a20
+DATA c3d650a20<>+4(SB)/4, $0x3d650a20
+DATA c3d650a20<>+8(SB)/4, $0x3d650a20
+DATA c3d650a20<>+12(SB)/4, $0x3d650a20
+DATA c3d650a20<>+16(SB)/4, $0x3d650a20
+DATA c3d650a20<>+20(SB)/4, $0x3d650a20
+DATA c3d650a20<>+24(SB)/4, $0x3d650a20
+DATA c3d650a20<>+28(SB)/4, $0x3d650a20
+DATA c3d650a20<>+32(SB)/4, $0x3d650a20
+DATA c3d650a20<>+36(SB)/4, $0x3d650a20
+DATA c3d650a20<>+40(SB)/4, $0x3d650a20
+DATA c3d650a20<>+44(SB)/4, $0x3d650a20
+DATA c3d650a20<>+48(SB)/4, $0x3d650a20
+DATA c3d650a20<>+52(SB)/4, $0x3d650a20
+DATA c3d650a20<>+56(SB)/4, $0x3d650a20
+DATA c3d650a20<>+60(SB)/4, $0x3d650a20
+GLOBL c3d650a20<>(SB), RODATA|NOPTR, $64
+
+DATA c3e76036d<>+0(SB)/4, $0x3e76036d
+DATA c3e76036d<>+4(SB)/4, $0x3e76036d
+DATA c3e76036d<>+8(SB)/4, $0x3e76036d
+DATA c3e76036d<>+12(SB)/4, $0x3e76036d
+DATA c3e76036d<>+16(SB)/4, $0x3e76036d
+DATA c3e76036d<>+20(SB)/4, $0x3e76036d
+DATA c3e76036d<>+24(SB)/4, $0x3e76036d
+DATA c3e76036d<>+28(SB)/4, $0x3e76036d
+DATA c3e76036d<>+32(SB)/4, $0x3e76036d
+DATA c3e76036d<>+36(SB)/4, $0x3e76036d
+DATA c3e76036d<>+40(SB)/4, $0x3e76036d
+DATA c3e76036d<>+44(SB)/4, $0x3e76036d
+DATA c3e76036d<>+48(SB)/4, $0x3e76036d
+DATA c3e76036d<>+52(SB)/4, $0x3e76036d
+DATA c3e76036d<>+56(SB)/4, $0x3e76036d
+DATA c3e76036d<>+60(SB)/4, $0x3e76036d
+GLOBL c3e76036d<>(SB), RODATA|NOPTR, $64
+
+DATA c3f31706e<>+0(SB)/4, $0x3f31706e
+DATA c3f31706e<>+4(SB)/4, $0x3f31706e
+DATA c3f31706e<>+8(SB)/4, $0x3f31706e
+DATA c3f31706e<>+12(SB)/4, $0x3f31706e
+DATA c3f31706e<>+16(SB)/4, $0x3f31706e
+DATA c3f31706e<>+20(SB)/4, $0x3f31706e
+DATA c3f31706e<>+24(SB)/4, $0x3f31706e
+DATA c3f31706e<>+28(SB)/4, $0x3f31706e
+DATA c3f31706e<>+32(SB)/4, $0x3f31706e
+DATA c3f31706e<>+36(SB)/4, $0x3f31706e
+DATA c3f31706e<>+40(SB)/4, $0x3f31706e
+DATA c3f31706e<>+44(SB)/4, $0x3f31706e
+DATA c3f31706e<>+48(SB)/4, $0x3f31706e
+DATA c3f31706e<>+52(SB)/4, $0x3f31706e
+DATA c3f31706e<>+56(SB)/4, $0x3f31706e
+DATA c3f31706e<>+60(SB)/4, $0x3f31706e
+GLOBL c3f31706e<>(SB), RODATA|NOPTR, $64
+
+DATA c3f7ffff4<>+0(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+4(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+8(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+12(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+16(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+20(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+24(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+28(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+32(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+36(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+40(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+44(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+48(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+52(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+56(SB)/4, $0x3f7ffff4
+DATA c3f7ffff4<>+60(SB)/4, $0x3f7ffff4
+GLOBL c3f7ffff4<>(SB), RODATA|NOPTR, $64
+
+DATA c38800200<>+0(SB)/4, $0x38800200
+DATA c38800200<>+4(SB)/4, $0x38800200
+DATA c38800200<>+8(SB)/4, $0x38800200
+DATA c38800200<>+12(SB)/4, $0x38800200
+DATA c38800200<>+16(SB)/4, $0x38800200
+DATA c38800200<>+20(SB)/4, $0x38800200
+DATA c38800200<>+24(SB)/4, $0x38800200
+DATA c38800200<>+28(SB)/4, $0x38800200
+DATA c38800200<>+32(SB)/4, $0x38800200
+DATA c38800200<>+36(SB)/4, $0x38800200
+DATA c38800200<>+40(SB)/4, $0x38800200
+DATA c38800200<>+44(SB)/4, $0x38800200
+DATA c38800200<>+48(SB)/4, $0x38800200
+DATA c38800200<>+52(SB)/4, $0x38800200
+DATA c38800200<>+56(SB)/4, $0x38800200
+DATA c38800200<>+60(SB)/4, $0x38800200
+GLOBL c38800200<>(SB), RODATA|NOPTR, $64
+
+DATA c00800000<>+0(SB)/4, $0x00800000
+DATA c00800000<>+4(SB)/4, $0x00800000
+DATA c00800000<>+8(SB)/4, $0x00800000
+DATA c00800000<>+12(SB)/4, $0x00800000
+DATA c00800000<>+16(SB)/4, $0x00800000
+DATA c00800000<>+20(SB)/4, $0x00800000
+DATA c00800000<>+24(SB)/4, $0x00800000
+DATA c00800000<>+28(SB)/4, $0x00800000
+DATA c00800000<>+32(SB)/4, $0x00800000
+DATA c00800000<>+36(SB)/4, $0x00800000
+DATA c00800000<>+40(SB)/4, $0x00800000
+DATA c00800000<>+44(SB)/4, $0x00800000
+DATA c00800000<>+48(SB)/4, $0x00800000
+DATA c00800000<>+52(SB)/4, $0x00800000
+DATA c00800000<>+56(SB)/4, $0x00800000
+DATA c00800000<>+60(SB)/4, $0x00800000
+GLOBL c00800000<>(SB), RODATA|NOPTR, $64

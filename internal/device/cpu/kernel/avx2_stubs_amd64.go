@@ -261,3 +261,73 @@ func matMulInt8Wide4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int,
 //
 //go:noescape
 func quantizeAVX2(q *int8, blocks *byte, x *float32, n int)
+
+// scoresInt161AVX2 is ScoresInt16 for m = 1.
+//
+//go:noescape
+func scoresInt161AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt161AVX2 is OutputsInt16 for m = 1.
+//
+//go:noescape
+func outputsInt161AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt162AVX2 is ScoresInt16 for m = 2.
+//
+//go:noescape
+func scoresInt162AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt162AVX2 is OutputsInt16 for m = 2.
+//
+//go:noescape
+func outputsInt162AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt163AVX2 is ScoresInt16 for m = 3.
+//
+//go:noescape
+func scoresInt163AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt163AVX2 is OutputsInt16 for m = 3.
+//
+//go:noescape
+func outputsInt163AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt164AVX2 is ScoresInt16 for m = 4.
+//
+//go:noescape
+func scoresInt164AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt164AVX2 is OutputsInt16 for m = 4.
+//
+//go:noescape
+func outputsInt164AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt165AVX2 is ScoresInt16 for m = 5.
+//
+//go:noescape
+func scoresInt165AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt165AVX2 is OutputsInt16 for m = 5.
+//
+//go:noescape
+func outputsInt165AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt166AVX2 is ScoresInt16 for m = 6.
+//
+//go:noescape
+func scoresInt166AVX2(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt166AVX2 is OutputsInt16 for m = 6.
+//
+//go:noescape
+func outputsInt166AVX2(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// code16AVX2 is Code16.
+//
+//go:noescape
+func code16AVX2(codes *int16, ldc int, scales *float32, x *float32, ldx int, m int, n int, reciprocal float32)
+
+// weightsInt16AVX2 is WeightsInt16; strides are in bytes.
+//
+//go:noescape
+func weightsInt16AVX2(p *int16, ldp int, scales *float32, ldScales int, s *float32, lds int, m int, blocks int, factor float32, by *float32, max *float32, sum *float32, acc *float32, dim int)

@@ -41,6 +41,11 @@ var avx512 = &Set{
 	ScoresInt8:  avx2.ScoresInt8,
 	OutputsInt8: avx2.OutputsInt8,
 
+	Code16:       avx2.Code16,
+	WeightsInt16: avx2.WeightsInt16,
+	ScoresInt16:  avx2.ScoresInt16,
+	OutputsInt16: avx2.OutputsInt16,
+
 	Scale:   avx2.Scale,
 	Add:     avx2.Add,
 	RMSNorm: rmsNormRow(rmsNormAVX512).function(),

@@ -143,6 +143,41 @@ func BenchmarkAccumulate(b *testing.B) {
 	}
 }
 
+// BenchmarkInt16 measures scores and outputs of a block and weights of four in 16 bits, heads of 64:
+// the rows of a tile of a prefill and of a decode.
+func BenchmarkInt16(b *testing.B) {
+	const dim, keys = 64, blockColumns
+	codes, scales := make([]int16, dim*keys), make([]float32, 4*128)
+	for _, m := range []int{108, 3} {
+		p, acc, x := make([]int16, m*128), make([]float32, m*dim), random(m*128)
+		tops, sums := make([]float32, m), make([]float32, m)
+		for _, f := range []struct {
+			name string
+			work int
+			run  func(set *Set)
+		}{
+			{"scores", m * keys * dim, func(set *Set) {
+				set.ScoresInt16(acc, keys, p, dim, scales, codes, scales, m, dim, nil)
+			}},
+			{"outputs", m * keys * dim, func(set *Set) {
+				set.OutputsInt16(acc, dim, p, keys, scales, codes, m, keys/2, dim, nil)
+			}},
+			{"weights", m * 128 / 2, func(set *Set) {
+				set.WeightsInt16(p, 128, scales, m, x, 128, m, 4, 0.1, scales, tops, sums, acc, dim)
+			}},
+		} {
+			b.Run(fmt.Sprintf("%s/%d", f.name, m), func(b *testing.B) {
+				each(b, func(b *testing.B, set *Set) {
+					for b.Loop() {
+						f.run(set)
+					}
+					flops(b, set, 2*float64(f.work))
+				})
+			})
+		}
+	}
+}
+
 // BenchmarkMatVec reads weights from the second cache (256 rows) and from memory
 // (as many rows as a vocabulary).
 func BenchmarkMatVec(b *testing.B) {

@@ -10,6 +10,10 @@ package kernel
 
 import "github.com/flashback-lm/flashback/internal/tensor"
 
+// MostWeight is the largest code of WeightsInt16: sums of 32 products with codes of
+// 13 bits fit 32 bits.
+const MostWeight = 1<<14 - 1
+
 // Set is one compute path. Matrices are row-major with a leading dimension
 // (elements from one row to the next). No function allocates or keeps a slice.
 type Set struct {
@@ -76,6 +80,38 @@ type Set struct {
 	// (p[i·ldp+t] · scales[d/32 · 32 + t]) · codes[t·dim+d], for i < m, d < dim, which
 	// is a multiple of 8; next as in ScoresInt8.
 	OutputsInt8 func(acc []float32, lda int, p []float32, ldp int, codes []int8, scales []float32, m, n, dim int, next []int8)
+
+	// Code16 rounds m rows of n numbers x[i·ldx+j] to codes[i·ldc+j] of at most most in
+	// magnitude, with scales[i] = max|x| · (1/most) and code = x · (1/scale), each rounded,
+	// the code to the nearest integer, ties to even. Codes of the row behind n, up to the
+	// next multiple of 8, become 0. Scales below the normal numbers and numbers that are
+	// not finite are treated as by Quantize. All sets give the same bits.
+	Code16 func(codes []int16, ldc int, scales, x []float32, ldx int, m, n int, most int16)
+
+	// WeightsInt16 is a step of m online softmaxes in powers of two over the scores of
+	// some blocks of 32, s[i·lds:]: SoftmaxRows with factor as its scale and 2^x for
+	// exp(x), but the weights, times by[j], go to codes p[i·ldp+j] of at most MostWeight,
+	// with a scale for each row and block, scales[b·ldScales+i], at least 2^-126. Scores of -Inf
+	// weigh less than 2^-124. Weights are within 10⁻⁵ of themselves and half a code.
+	WeightsInt16 func(p []int16, ldp int, scales []float32, ldScales int, s []float32, lds, m, blocks int, factor float32, by, max, sum, acc []float32, dim int)
+
+	// ScoresInt16 sets out[i·ldo+t] to the product of row i of q, dim codes at
+	// q[i·ldq:] with a scale each, and the 32 keys [2, dim/2, 16, 2] of a block, for i < m,
+	// t < 32: the first index and the third are the token's, the second and the last the
+	// element's. (Σ · keyScales[t]) · scales[i], each rounded, where the sum of integers is
+	// exact and must fit 32 bits. dim is even. Meanwhile it may fetch next, which is as
+	// large as keys or empty, to the cache. All sets give the same bits.
+	ScoresInt16 func(out []float32, ldo int, q []int16, ldq int, scales []float32, keys []int16, keyScales []float32, m, dim int, next []int16)
+
+	// OutputsInt16 adds to acc[i·lda+d] the sum over 2·pairs tokens of p[i·ldp+t] and
+	// the values of a block [dim/16, 16, 16, 2], times scales[i], for i < m, d < dim: the
+	// first index and the third are the element's; dim is a multiple of 8, and elements that
+	// make no 16 stand last, [16, 8, 2]. acc + Σ · scale, each rounded; sums and next as in
+	// ScoresInt16.
+	OutputsInt16 func(acc []float32, lda int, p []int16, ldp int, scales []float32, values []int16, m, pairs, dim int, next []int16)
+
+	// FastInt16 says that products in 16 bits take less time than those in f32.
+	FastInt16 bool
 
 	// Softmax is one step of an online softmax over the n = len(s) scores of a
 	// block. With M = max(max, scale · max s) it sets s[j] = exp(scale·s[j] - M)

@@ -25,6 +25,10 @@ var checks = []struct {
 	{"AccumulateHalf", checkAccumulateHalf},
 	{"ScoresInt8", checkScoresInt8},
 	{"OutputsInt8", checkOutputsInt8},
+	{"Code16", checkCode16},
+	{"WeightsInt16", checkWeightsInt16},
+	{"ScoresInt16", checkScoresInt16},
+	{"OutputsInt16", checkOutputsInt16},
 	{"Softmax", checkSoftmax},
 	{"SoftmaxRows", checkSoftmaxRows},
 	{"Exp", checkExp},
@@ -130,6 +134,36 @@ func TestFaults(t *testing.T) {
 		{"last value dropped", "OutputsInt8", func(s *Set) {
 			s.OutputsInt8 = func(acc []float32, lda int, p []float32, ldp int, codes []int8, scales []float32, m, n, dim int, next []int8) {
 				outputsInt8(acc, lda, p, ldp, codes, scales, m, max(0, n-1), dim, next)
+			}
+		}},
+		{"codes cut off", "Code16", func(s *Set) {
+			s.Code16 = func(codes []int16, ldc int, scales, x []float32, ldx int, m, n int, most int16) {
+				code16(codes, ldc, scales, x, ldx, m, n, most)
+				for i := range m {
+					for j := range n {
+						codes[i*ldc+j] = codes[i*ldc+j] / 2 * 2
+					}
+				}
+			}
+		}},
+		{"weights of the block before", "WeightsInt16", func(s *Set) {
+			s.WeightsInt16 = func(p []int16, ldp int, scales []float32, ldScales int, x []float32, lds, m, blocks int, factor float32, by, max, sum, acc []float32, dim int) {
+				weightsInt16(p, ldp, scales, ldScales, x, lds, m, blocks, factor, by, max, sum, acc, dim)
+				if blocks > 1 {
+					copy(p[blockColumns:2*blockColumns], p)
+				}
+			}
+		}},
+		{"scale of the first row for all", "ScoresInt16", func(s *Set) {
+			s.ScoresInt16 = func(out []float32, ldo int, q []int16, ldq int, scales []float32, keys []int16, keyScales []float32, m, dim int, next []int16) {
+				for i := range m {
+					scoresInt16(out[i*ldo:], ldo, q[i*ldq:], ldq, scales, keys, keyScales, 1, dim, next)
+				}
+			}
+		}},
+		{"last pair dropped", "OutputsInt16", func(s *Set) {
+			s.OutputsInt16 = func(acc []float32, lda int, p []int16, ldp int, scales []float32, values []int16, m, pairs, dim int, next []int16) {
+				outputsInt16(acc, lda, p, ldp, scales, values, m, max(0, pairs-1), dim, next)
 			}
 		}},
 		{"running maximum ignored", "Softmax", func(s *Set) {

@@ -61,6 +61,11 @@ var neon = &Set{
 	Softmax:     softmaxRow(softmaxNEON).function(),
 	SoftmaxRows: rowsOf(softmaxRow(softmaxNEON).function(), scaleBy),
 
+	Code16:       code16,
+	WeightsInt16: weightsInt16,
+	ScoresInt16:  scoresInt16,
+	OutputsInt16: outputsInt16,
+
 	Scale: scaleBy,
 	Add: func(x, y []float32) {
 		y = y[:len(x)]

@@ -25,6 +25,11 @@ var plain = &Set{
 	ScoresInt8:  scoresInt8,
 	OutputsInt8: outputsInt8,
 
+	Code16:       code16,
+	WeightsInt16: weightsInt16,
+	ScoresInt16:  scoresInt16,
+	OutputsInt16: outputsInt16,
+
 	Softmax: softmax,
 
 	SoftmaxRows: rowsOf(softmax, scale),

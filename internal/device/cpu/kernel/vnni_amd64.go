@@ -2,12 +2,22 @@ package kernel
 
 //go:generate go run -C gen . -set vnni -out ../vnni_amd64.s -stubs ../vnni_stubs_amd64.go -pkg kernel
 
-// avx512vnni is avx512 with the dot products of bytes of AVX512-VNNI.
+// avx512vnni is avx512 with the dot products of AVX512-VNNI.
 var avx512vnni = avx512.withInt8("avx512vnni", [...]int8Tiles{
 	nibbles:       {low: tilesVNNI[nibbles]},
 	offsetNibbles: {low: tilesVNNI[offsetNibbles]},
 	wide:          {low: tilesVNNI[wide]},
-})
+}).withInt16VNNI()
+
+// withInt16VNNI returns the set with the dot products of 16 bits of AVX512-VNNI.
+func (s *Set) withInt16VNNI() *Set {
+	s.ScoresInt16 = tiledScoresInt16(scoresInt161VNNI, scoresInt162VNNI, scoresInt163VNNI,
+		scoresInt164VNNI, scoresInt165VNNI, scoresInt166VNNI)
+	s.OutputsInt16 = tiledOutputsInt16(outputsInt161VNNI, outputsInt162VNNI, outputsInt163VNNI,
+		outputsInt164VNNI, outputsInt165VNNI, outputsInt166VNNI)
+	s.FastInt16 = true
+	return s
+}
 
 var tilesVNNI = [...][]matMulInt8Tile{
 	nibbles: {

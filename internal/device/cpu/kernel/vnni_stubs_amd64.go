@@ -121,3 +121,63 @@ func matMulInt8Wide7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int,
 //
 //go:noescape
 func matMulInt8Wide8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// scoresInt161VNNI is ScoresInt16 for m = 1.
+//
+//go:noescape
+func scoresInt161VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt161VNNI is OutputsInt16 for m = 1.
+//
+//go:noescape
+func outputsInt161VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt162VNNI is ScoresInt16 for m = 2.
+//
+//go:noescape
+func scoresInt162VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt162VNNI is OutputsInt16 for m = 2.
+//
+//go:noescape
+func outputsInt162VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt163VNNI is ScoresInt16 for m = 3.
+//
+//go:noescape
+func scoresInt163VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt163VNNI is OutputsInt16 for m = 3.
+//
+//go:noescape
+func outputsInt163VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt164VNNI is ScoresInt16 for m = 4.
+//
+//go:noescape
+func scoresInt164VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt164VNNI is OutputsInt16 for m = 4.
+//
+//go:noescape
+func outputsInt164VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt165VNNI is ScoresInt16 for m = 5.
+//
+//go:noescape
+func scoresInt165VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt165VNNI is OutputsInt16 for m = 5.
+//
+//go:noescape
+func outputsInt165VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// scoresInt166VNNI is ScoresInt16 for m = 6.
+//
+//go:noescape
+func scoresInt166VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt166VNNI is OutputsInt16 for m = 6.
+//
+//go:noescape
+func outputsInt166VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)

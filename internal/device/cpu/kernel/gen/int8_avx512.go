@@ -19,13 +19,22 @@ func int8VNNI() {
 }
 
 // vpdpbusd adds to each lane of sum the product of the four unsigned bytes of
-// weights in that lane with the four signed ones at x. avo does not know it.
+// weights in that lane with the four signed ones at x.
 func vpdpbusd(x Mem, weights, sum reg.VecVirtual) {
+	instructionVNNI("VPDPBUSD", []string{"BCST"}, x, weights, sum)
+}
+
+// vpdpwssd adds to each lane of sum the products of the two 16-bit integers of a and
+// b in that lane.
+func vpdpwssd(a, b, sum reg.VecVirtual) { instructionVNNI("VPDPWSSD", nil, a, b, sum) }
+
+// instructionVNNI adds an instruction that avo does not know; it adds to sum.
+func instructionVNNI(opcode string, suffixes []string, a Op, b, sum reg.VecVirtual) {
 	Instruction(&ir.Instruction{
-		Opcode:   "VPDPBUSD",
-		Suffixes: []string{"BCST"},
-		Operands: []Op{x, weights, sum},
-		Inputs:   []Op{x, weights, sum},
+		Opcode:   opcode,
+		Suffixes: suffixes,
+		Operands: []Op{a, b, sum},
+		Inputs:   []Op{a, b, sum},
 		Outputs:  []Op{sum},
 		ISA:      []string{"AVX512_VNNI"},
 	})

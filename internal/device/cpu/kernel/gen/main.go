@@ -27,10 +27,20 @@ func main() {
 			avx2.outputsInt8(m)
 		}
 		int8AVX2()
+		for m := 1; m <= tallInt16; m++ {
+			int16AVX2.scores(m)
+			int16AVX2.outputs(m, int16AVX2)
+		}
+		code16AVX2()
+		weightsInt16AVX2()
 	case "avx512":
 		generate(avx512, formatsAVX512())
 	case "vnni":
 		int8VNNI()
+		for m := 1; m <= tallInt16; m++ {
+			int16VNNI.scores(m)
+			int16VNNI.outputs(m, int16NarrowVNNI)
+		}
 	case "amx":
 		int8AMX()
 	default:

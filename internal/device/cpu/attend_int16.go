@@ -1,0 +1,111 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
+	"github.com/flashback-lm/flashback/internal/kvcache"
+)
+
+// Attention in 16-bit integers, where keys and values are stored so. Queries are
+// rounded once; the weights of a block once, times the scales of its values. Sums are
+// exact in int32, so that no result depends on the rows beside it. The softmax is in
+// powers of two.
+
+type int16Scratch struct {
+	q       []int16              // [tile rows, headDim]
+	qScales []float32            // [tile rows]
+	by      [stripTokens]float32 // scales of the strip's values, 0 behind its end
+	p       []int16              // [tile rows, stripTokens]
+	pScales []float32            // [blocks of a strip, tile rows]
+	key     []int16              // [headDim], to be stored
+	scale   [1]float32           // its scale
+}
+
+// codeQueries rounds the queries that gather collected, to codes whose products with
+// those of keys add up to 32 bits.
+func (t *attendTask) codeQueries(s *attendScratch, rows int) {
+	hd, c := t.shape.HeadDim, &s.int16
+	most := min(math.MaxInt16, math.MaxInt32/(hd*kvcache.MostI16))
+	t.d.kernels.Code16(grow(&c.q, rows*hd), hd, grow(&c.qScales, rows), s.q, hd, rows, hd, int16(most))
+}
+
+// stripInt16 is strip in integers.
+func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span, head, first, to, sees, tokens int) {
+	k, hd, group, c := t.d.kernels, t.shape.HeadDim, t.group(), &s.int16
+	rows, n := tokens*group, min(stripTokens, to-first)
+	blocks := ceil(n, blockTokens)
+	// seeing returns the first token that sees an entry of the strip.
+	seeing := func(entry int) int { return max(0, first+entry+1-sees) }
+	scores := grow(&s.scores, rows*stripTokens)
+	var keys, values [stripTokens/blockTokens + 1]kvcache.Paired
+	for b := range blocks {
+		keys[b], values[b] = span.PairedBlock(t.layer, head, first/blockTokens+b)
+		copy(c.by[b*blockTokens:], values[b].Scales)
+	}
+	if first+n < to {
+		_, values[blocks] = span.PairedBlock(t.layer, head, (first+n)/blockTokens)
+	}
+	clear(c.by[n:])
+	keys[blocks] = values[0]
+	for b := range blocks {
+		i := seeing(b*blockTokens) * group
+		k.ScoresInt16(scores[i*stripTokens+b*blockTokens:], stripTokens, c.q[i*hd:], hd, c.qScales[i:],
+			keys[b].Codes, keys[b].Scales, rows-i, hd, keys[b+1].Codes)
+	}
+
+	p, scales := grow(&c.p, rows*stripTokens), grow(&c.pScales, blocks*rows)
+	factor := float32(math.Log2E / math.Sqrt(float64(hd)))
+	weigh := func(token, count, see int) {
+		at := token * group
+		blocks := ceil(see, blockTokens)
+		for i := at; i < at+count*group && see < blocks*blockTokens; i++ {
+			hide(scores[i*stripTokens:][see : blocks*blockTokens])
+		}
+		k.WeightsInt16(p[at*stripTokens:], stripTokens, scales[at:], rows, scores[at*stripTokens:], stripTokens,
+			count*group, blocks, factor, c.by[:], st.max[at:], st.sum[at:], st.acc[at*hd:], hd)
+	}
+	whole := seeing(n - 1)
+	for i := seeing(0); i < whole; i++ {
+		weigh(i, 1, sees+i-first)
+	}
+	weigh(whole, tokens-whole, n)
+
+	for b := range blocks {
+		i := seeing(b*blockTokens) * group
+		pairs := ceil(min(blockTokens, n-b*blockTokens), 2)
+		k.OutputsInt16(st.acc[i*hd:], hd, p[i*stripTokens+b*blockTokens:], stripTokens, scales[b*rows+i:],
+			values[b].Codes, rows-i, pairs, hd, values[b+1].Codes)
+	}
+}
+
+// hide makes scores weigh nothing.
+func hide(scores []float32) {
+	for i := range scores {
+		scores[i] = float32(math.Inf(-1))
+	}
+}
+
+// storeInt16 writes a key and a value to their places in a block.
+func (t *storeTask) storeInt16(s *scratch, head, entry int, k, v []float32) {
+	c, hd := &s.attend.int16, len(k)
+	codes := grow(&c.key, hd)
+	keys, values := t.into.PairedBlock(t.layer, head, entry/kvcache.PageTokens)
+	at := entry % kvcache.PageTokens
+	code := func(x []float32) float32 {
+		t.d.kernels.Code16(codes, hd, c.scale[:], x, hd, 1, hd, kvcache.MostI16)
+		return c.scale[0]
+	}
+	keys.Scales[at] = code(k)
+	for d := 0; d < hd; d += 2 {
+		pair := keys.Codes[kernel.KeyInt16(at, d, hd):][:2]
+		pair[0], pair[1] = codes[d], codes[d+1]
+	}
+	values.Scales[at] = code(v)
+	for d, x := range codes {
+		values.Codes[kernel.ValueInt16(at, d, hd)] = x
+	}
+}
+
+// The weights' codes and those of values must not add up to more than 32 bits.
+const _ = uint(math.MaxInt32 - kvcache.PageTokens*kernel.MostWeight*kvcache.MostI16)
