@@ -2,7 +2,8 @@
 
     python3 tools/llamacpp/compare.py --flashback ./flashback --bin build/bin --files . --rounds 5 -o figures.jsonl
 
---files has F16.gguf and Q4_0.gguf of the model (README.md beside this file). Each program is alone while it runs;
+--files has F16.gguf and Q4_0.gguf of the model (README.md beside this file); with --scan all of its files are tried once,
+with both -fa, and each row goes on with the best two, which differ from processor to processor. Each program is alone while it runs;
 each figure is a line of -o, so that rounds of several calls add up, and `--rounds 0` prints what the file has.
 llama.cpp's rows name the storage type and the flag that a measurement was taken with, and its best median counts.
 Needs Python alone.
@@ -10,6 +11,7 @@ Needs Python alone.
 
 import argparse
 import collections
+import itertools
 import json
 import os
 import statistics
@@ -88,11 +90,27 @@ def flashback(a, figures, *command):
             figures.add("ours", f"loop {row['context']}", row["ms_per_token"], f"{row['placement']} {row['evidence']}".strip())
 
 
+def scan(a):
+    """Leaves the best two storage types and flags in each row of BENCH."""
+    types = sorted(f[: -len(".gguf")] for f in os.listdir(a.files) if f.endswith(".gguf"))
+    for name, (flags, _) in BENCH.items():
+        rates = {}
+        for model, flash in itertools.product(types, ("on", "off")):
+            command = [f"{a.bin}/llama-bench", "-m", f"{a.files}/{model}.gguf", "-t", str(a.threads), "-r", "1", "-o", "json", "-fa", flash]
+            done = subprocess.run(command + flags, capture_output=True, text=True)
+            if done.returncode == 0:  # some types crash with some instructions
+                rates[model, flash] = json.loads(done.stdout)[0]["avg_ts"]
+        best = sorted(rates, key=rates.get, reverse=True)
+        BENCH[name] = (flags, best[:2])
+        print(name + ": " + ", ".join(f"{m} -fa {f} {rates[m, f]:.1f}" for m, f in best), file=sys.stderr)
+
+
 def llama_loop(a, figures, context):
-    command = [sys.executable, f"{HERE}/loop.py", "--server", f"{a.bin}/llama-server", "--model", f"{a.files}/Q4_0.gguf", "--json"]
-    command += ["--contexts", context, "--placements", "append", "--flash-attention", "off", "--threads", str(a.threads)]
+    model, flash = BENCH["depth decode"][1][0]
+    command = [sys.executable, f"{HERE}/loop.py", "--server", f"{a.bin}/llama-server", "--model", f"{a.files}/{model}.gguf", "--json"]
+    command += ["--contexts", context, "--placements", "append", "--flash-attention", flash, "--threads", str(a.threads)]
     for row in output(command):
-        figures.add("llama.cpp", f"loop {row['context']}", row["ms_per_token"], "Q4_0 append")
+        figures.add("llama.cpp", f"loop {row['context']}", row["ms_per_token"], f"{model} append")
 
 
 def main():
@@ -102,10 +120,13 @@ def main():
     p.add_argument("--files", required=True, help="directory of F16.gguf and Q4_0.gguf")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--scan", action="store_true", help="find llama.cpp's best files and flags first")
     p.add_argument("--contexts", default="1024,4096", help="of the loop")
     p.add_argument("-o", "--out", help="file of figures to add to")
     a = p.parse_args()
     figures = Figures(a.out)
+    if a.scan:
+        scan(a)
     for _ in range(a.rounds):
         llama_bench(a, figures, "prefill")
         flashback(a, figures, "prefill")

@@ -45,10 +45,11 @@ var avx512 = &Set{
 	WeightsInt16: avx2.WeightsInt16,
 	ScoresInt16:  avx2.ScoresInt16,
 	OutputsInt16: avx2.OutputsInt16,
+	FastInt16:    true,
 
 	Scale:   avx2.Scale,
 	Add:     avx2.Add,
 	RMSNorm: rmsNormRow(rmsNormAVX512).function(),
-	SwiGLU:  avx2.SwiGLU,
+	SwiGLU:  swiGLURow(swiGLUAVX512).function(),
 	Rotate:  avx2.Rotate,
 }

@@ -121,3 +121,8 @@ func rmsNormAVX512(dst *float32, x *float32, w *float32, n int, eps float32)
 //
 //go:noescape
 func peakAVX512(steps int)
+
+// swiGLUAVX512 is SwiGLU.
+//
+//go:noescape
+func swiGLUAVX512(gate *float32, up *float32, n int)

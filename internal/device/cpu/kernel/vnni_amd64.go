@@ -15,7 +15,6 @@ func (s *Set) withInt16VNNI() *Set {
 		scoresInt164VNNI, scoresInt165VNNI, scoresInt166VNNI)
 	s.OutputsInt16 = tiledOutputsInt16(outputsInt161VNNI, outputsInt162VNNI, outputsInt163VNNI,
 		outputsInt164VNNI, outputsInt165VNNI, outputsInt166VNNI)
-	s.FastInt16 = true
 	return s
 }
 

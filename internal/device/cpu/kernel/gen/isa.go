@@ -21,8 +21,6 @@ type isa struct {
 	loadTail func(count reg.Register, m Mem, v reg.VecVirtual)
 	// sum folds the lanes of a vector into one number.
 	sum func(v reg.VecVirtual) reg.VecVirtual
-	// max is the maximum of the lanes.
-	max func(v reg.VecVirtual) reg.VecVirtual
 	// storeSums folds the lanes of each vector in the order of sum and stores
 	// four sums a row.
 	storeSums func(acc [][]reg.VecVirtual, at func(r int) Mem)
@@ -55,10 +53,6 @@ func (s *isa) zero(n int) []reg.VecVirtual {
 type mask interface {
 	load(m Mem, v reg.VecVirtual)
 	store(v reg.VecVirtual, m Mem)
-	// keep zeros the other lanes of v.
-	keep(v reg.VecVirtual)
-	// fill sets the other lanes of v to those of w.
-	fill(v, w reg.VecVirtual)
 }
 
 func load(m Mem, k mask, v reg.VecVirtual) {
@@ -96,7 +90,6 @@ var avx2 = &isa{
 		foldPairs(v, YMM())
 		return addHalves(v)
 	},
-	max: maxOfY,
 	storeSums: func(acc [][]reg.VecVirtual, at func(r int) Mem) {
 		for i, row := range acc {
 			VMOVUPS(addHalves(fold4(row, YMM())).AsX(), at(i))
@@ -124,8 +117,12 @@ type avx2Mask struct{ lanes reg.VecVirtual }
 
 func (k avx2Mask) load(m Mem, v reg.VecVirtual)  { VMASKMOVPS(m, k.lanes, v) }
 func (k avx2Mask) store(v reg.VecVirtual, m Mem) { VMASKMOVPS(v, k.lanes, m) }
-func (k avx2Mask) keep(v reg.VecVirtual)         { VANDPS(k.lanes, v, v) }
-func (k avx2Mask) fill(v, w reg.VecVirtual)      { VBLENDVPS(k.lanes, v, w, v) }
+
+// keep zeros the other lanes of v.
+func (k avx2Mask) keep(v reg.VecVirtual) { VANDPS(k.lanes, v, v) }
+
+// fill sets the other lanes of v to those of w.
+func (k avx2Mask) fill(v, w reg.VecVirtual) { VBLENDVPS(k.lanes, v, w, v) }
 
 // avx512 is AVX-512 F, BW, VL and DQ: vectors of 16 lanes, 32 registers.
 var avx512 = &isa{
@@ -145,12 +142,6 @@ var avx512 = &isa{
 		VEXTRACTF64X4(U8(1), v, high)
 		VADDPS(high, v.AsY(), high)
 		return addHalves(high)
-	},
-	max: func(v reg.VecVirtual) reg.VecVirtual {
-		high := YMM()
-		VEXTRACTF64X4(U8(1), v, high)
-		VMAXPS(high, v.AsY(), high)
-		return maxOfY(high)
 	},
 	storeSums: func(acc [][]reg.VecVirtual, at func(r int) Mem) {
 		// Each row becomes one vector whose four quarters q0 … q3 hold four
@@ -200,8 +191,6 @@ type avx512Mask struct{ lanes reg.OpmaskVirtual }
 
 func (k avx512Mask) load(m Mem, v reg.VecVirtual)  { VMOVUPS_Z(m, k.lanes, v) }
 func (k avx512Mask) store(v reg.VecVirtual, m Mem) { VMOVUPS(v, k.lanes, m) }
-func (k avx512Mask) keep(v reg.VecVirtual)         { VMOVAPS_Z(v, k.lanes, v) }
-func (k avx512Mask) fill(v, w reg.VecVirtual)      { VBLENDMPS(v, w, k.lanes, v) }
 
 // fold4 folds the four lanes l of each quarter of four vectors, (l0+l2)+(l1+l3),
 // into one vector whose quarters hold a sum of each. t is overwritten.

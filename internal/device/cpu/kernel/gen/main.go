@@ -35,6 +35,7 @@ func main() {
 		weightsInt16AVX2()
 	case "avx512":
 		generate(avx512, formatsAVX512())
+		avx512.swiGLU()
 	case "vnni":
 		int8VNNI()
 		for m := 1; m <= tallInt16; m++ {

@@ -101,11 +101,11 @@ func (s *isa) highest(scores, n reg.GPVirtual, factor, top reg.VecVirtual) {
 		v := s.vec()
 		load(index(scores, at), k, v)
 		if k != nil {
-			k.fill(v, least)
+			k.(avx2Mask).fill(v, least)
 		}
 		VMAXPS(v, most, most)
 	})
-	best := s.max(most).AsX()
+	best := maxOfY(most)
 	VMULSS(factor.AsX(), best, best)
 	VMAXSS(top.AsX(), best, top.AsX())
 }
@@ -135,7 +135,7 @@ func (s *isa) weights(scores, n reg.GPVirtual, factor, top reg.VecVirtual) reg.V
 		for i, v := range vs {
 			store(v, k, where(i))
 			if k != nil {
-				k.keep(v)
+				k.(avx2Mask).keep(v)
 			}
 			VADDPS(v, sum, sum)
 		}
