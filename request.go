@@ -20,7 +20,8 @@ type Request struct {
 	// default), "append" (FlashBack's way, behind the context), "prepend"
 	// (In-Context RALM) or "none". Without a retriever the default is "none".
 	Placement string
-	// Echo is how many context tokens append repeats behind the evidence; nil: 0.
+	// Echo is how many of the last context tokens are encoded again in sight of the
+	// evidence: append repeats them behind it, nil: 0; virtual in place, nil: 1.
 	Echo *int
 
 	Passages   int // passages a retrieval; 0: 1

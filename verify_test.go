@@ -57,6 +57,7 @@ func TestVerify(t *testing.T) {
 		{"append-3", "append", nil, 3},
 		{"append-echo16-3", "append", &echo16, 3},
 		{"virtual-3", "virtual", nil, 3},
+		{"virtual-echo16", "virtual", &echo16, 1},
 	}
 	for i, l := range layouts {
 		t.Run(l.name, func(t *testing.T) {

@@ -47,6 +47,7 @@ A row is a placement and its options:
 
   none  prepend  virtual  append
   append:echo=16     repeat the last 16 context tokens behind the evidence
+  virtual:echo=16    encode the last 16 context tokens again, with the evidence in sight
   virtual:k=2        two passages: side by side; append and prepend mix branches
   virtual:sink=0     token 0 first in every text
   append:random      passages drawn at random instead of the best

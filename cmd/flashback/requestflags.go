@@ -31,7 +31,7 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request) *requestFla
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")
 	fs.StringVar(&f.Placement, "placement", defaults.Placement, "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
-	fs.IntVar(&f.echo, "echo", 0, "context tokens that append repeats behind the passages")
+	fs.IntVar(&f.echo, "echo", 0, "context tokens that append (default 0) or virtual (default 1) encodes again in sight of the passages")
 	fs.IntVar(&f.Passages, "k", defaults.Passages, "passages a retrieval")
 	fs.IntVar(&f.Stride, "stride", defaults.Stride, "tokens from one retrieval to the next")
 	fs.IntVar(&f.QueryLen, "query-len", defaults.QueryLen, "last tokens of the text that make a query")

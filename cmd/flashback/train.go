@@ -59,6 +59,7 @@ other settings it refuses, and --restart begins anew.
   flashback train notes.examples -o notes.adapter --validation notes.validation --steps 500
   flashback train notes.examples -o paper.adapter --recipe paper
   flashback train notes.examples -o echo.adapter --placement append --echo 16 --k 1 --marks
+  flashback train notes.examples -o again.adapter --placement virtual --echo 16 --k 1
   flashback train notes.examples -o first.adapter --steps 0        # the untrained adapter
   flashback train notes.examples -o more.adapter --init notes.adapter --lr 1e-4`,
 		Args: usageArgs(cobra.ExactArgs(1)),
@@ -82,7 +83,7 @@ other settings it refuses, and --restart begins anew.
 // addRecipe adds a flag for each setting of a recipe, whose values are the defaults.
 func addRecipe(fl *pflag.FlagSet, r *train.Recipe) {
 	fl.StringVar(&r.Placement, "placement", r.Placement, "where passages stand: virtual, append, prepend or none")
-	fl.IntVar(&r.Echo, "echo", r.Echo, "context tokens that append repeats behind the passages")
+	fl.IntVar(&r.Echo, "echo", r.Echo, "context tokens that append or virtual encodes again in sight of the passages")
 	fl.IntVar(&r.K, "k", r.K, "passages a stride")
 	fl.BoolVar(&r.Marks, "marks", r.Marks, "train two Marking Tokens around each passage")
 	fl.BoolVar(&r.Activated, "activated", r.Activated, "apply the adapter from the passages on only, so that the context's KV is the base model's")

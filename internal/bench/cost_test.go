@@ -59,10 +59,11 @@ func TestCostsByHand(t *testing.T) {
 	}{
 		{placement.None, 0, false, sums{2, 6 + 7, 2, 2, 2, 6 + 7}},
 		{placement.Append, 1, false, sums{6, 5 + 6 + 7 + 8 + 9 + 10, 2, 2, 2, 9 + 10}},
-		{withEcho(t, 2), 1, false, sums{8, 5 + 6 + 7 + 8 + 9 + 10 + 11 + 12, 2, 2, 2, 11 + 12}},
+		{withEcho(t, placement.Append, 2), 1, false, sums{8, 5 + 6 + 7 + 8 + 9 + 10 + 11 + 12, 2, 2, 2, 11 + 12}},
 		{placement.Append, 2, false, sums{10, 5 + 6 + 2*(7+8+9) + 2*10, 4, 2, 2, (6 + 3 + 3) + (6 + 4 + 4)}},
 		{placement.Prepend, 1, false, sums{10, 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10, 2, 3, 2, (3 + 5) + 9 + 10}},
 		{placement.Virtual, 1, false, sums{7, 5 + 6 + (2 + 3 + 4) + (5 + 3 + 1) + (5 + 3 + 2), 2, 2, 2, (6 + 3 + 1) + (5 + 3 + 2)}},
+		{withEcho(t, placement.Virtual, 3), 1, true, sums{6, 5 + 6 + (3 + 3 + 1) + (3 + 3 + 2) + (3 + 3 + 3) + (3 + 3 + 4), 2, 2, 2, (6 + 3 + 3) + (3 + 3 + 4)}},
 		{placement.Virtual, 1, true, sums{4, 5 + 6 + (5 + 3 + 1) + (5 + 3 + 2), 2, 2, 2, (6 + 3 + 1) + (5 + 3 + 2)}},
 	} {
 		got := kind{c.p, c.k, c.warm}.cost(s, Stride{Context: 6, Sampled: 2, Passages: c.k, Evidence: 3, Warm: c.warm})
@@ -83,7 +84,7 @@ func TestCostsAgainstEngine(t *testing.T) {
 	w := modeltest.Tiny(1)
 	s := Shape{Name: "tiny", Model: w.Config, Blocks: tensor.F32, Head: tensor.F32, KVBytes: 4, BatchTokens: 64}
 	o := LoopOptions{
-		Placements: []placement.Placement{placement.Virtual, placement.Append, withEcho(t, 16), placement.Prepend, placement.None},
+		Placements: []placement.Placement{placement.Virtual, placement.Append, withEcho(t, placement.Append, 16), placement.Prepend, placement.None},
 		Contexts:   []int{300}, Passages: []int{1}, Evidence: 50, Stride: 16, Rounds: 1,
 	}
 	costs, err := Costs(s, o)

@@ -46,8 +46,8 @@ func newText(t testing.TB, docs int) *Text {
 	return text
 }
 
-func withEcho(t testing.TB, n int) placement.Placement {
-	p, err := placement.Append.WithEcho(n)
+func withEcho(t testing.TB, p placement.Placement, n int) placement.Placement {
+	p, err := p.WithEcho(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func withEcho(t testing.TB, n int) placement.Placement {
 func TestLoop(t *testing.T) {
 	steps := 0
 	o := LoopOptions{
-		Placements: []placement.Placement{placement.Virtual, placement.Append, withEcho(t, 6), placement.Prepend, placement.None},
+		Placements: []placement.Placement{placement.Virtual, placement.Append, withEcho(t, placement.Append, 6), placement.Prepend, placement.None},
 		Contexts:   []int{40, 100}, Passages: []int{1, 3}, Evidence: 33, Stride: 8, Rounds: 2,
 		Step: func() { steps++ },
 	}
@@ -153,7 +153,7 @@ func TestFit(t *testing.T) {
 	}{
 		"all":     {func(*LoopOptions) {}, []int{40, 1800, 2048 - 4*50 - 1 - 16}},
 		"prepend": {func(o *LoopOptions) { o.Placements = []placement.Placement{placement.Prepend} }, []int{40, 1800, 2048 - 50 - 16}},
-		"echo":    {func(o *LoopOptions) { o.Placements = []placement.Placement{withEcho(t, 16)} }, []int{40, 1800, 2048 - 50 - 16 - 16}},
+		"echo":    {func(o *LoopOptions) { o.Placements = []placement.Placement{withEcho(t, placement.Append, 16)} }, []int{40, 1800, 2048 - 50 - 16 - 16}},
 		"none":    {func(o *LoopOptions) { o.Placements = []placement.Placement{placement.None} }, []int{40, 1800, 2048 - 16}},
 	} {
 		t.Run(name, func(t *testing.T) {

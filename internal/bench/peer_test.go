@@ -108,7 +108,7 @@ func TestAgainst(t *testing.T) {
 				t.Errorf("taken for %s", peer.Name)
 			}
 			rows, err := Loop(ctx, modeltest.Tiny(1), engine.Options{Threads: 1, Compute: engine.Exact}, newText(t, 100), LoopOptions{
-				Placements: []placement.Placement{placement.Virtual, placement.Append, withEcho(t, 4), placement.Prepend, placement.None},
+				Placements: []placement.Placement{placement.Virtual, placement.Append, withEcho(t, placement.Append, 4), placement.Prepend, placement.None},
 				Contexts:   []int{40, 70}, Passages: []int{1}, Evidence: 30, Stride: 8, Rounds: 3, Peer: peer,
 			})
 			if err != nil {

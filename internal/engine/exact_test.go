@@ -33,10 +33,15 @@ func layouts(t testing.TB) map[string]placement.Placement {
 		t.Fatal(err)
 	}
 	echo16.Name = "append-echo16"
+	again, err := placement.Virtual.WithEcho(16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Name = "virtual-echo16"
 	chat := placement.Prepend
 	chat.At, chat.Name = 3, "prepend-at-3"
 	all := map[string]placement.Placement{}
-	for _, p := range append(slices.Clone(placement.All), echo16, chat) {
+	for _, p := range append(slices.Clone(placement.All), echo16, again, chat) {
 		all[p.Name] = p
 	}
 	return all
@@ -187,6 +192,7 @@ func TestBatchingChunkingAndThreadsChangeNothing(t *testing.T) {
 // that the comparison sees it.
 func TestPlantedFaultsAreFound(t *testing.T) {
 	echo16, _ := placement.Append.WithEcho(16)
+	virtual16, _ := placement.Virtual.WithEcho(16)
 	var dropped []kvcache.Part // evidence of the stride before
 	tests := []struct {
 		name   string
@@ -231,6 +237,11 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				st.branches[0].view[0].Len++
 			}
 		}},
+		{"first echoed copy visible in virtual", virtual16, func(*Engine) func(*stride, *plan) {
+			return func(st *stride, pl *plan) {
+				st.branches[0].view[0].Len++
+			}
+		}},
 		{"span reused under another token 0", placement.Virtual, func(e *Engine) func(*stride, *plan) {
 			return func(st *stride, pl *plan) {
 				for i := range pl.keep {
@@ -264,6 +275,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 func TestTokensComputedAreThoseOfTheTable(t *testing.T) {
 	const p, n, s, strides = 100, 20, 16, 4
 	echo16, _ := placement.Append.WithEcho(16)
+	virtual16, _ := placement.Virtual.WithEcho(16)
 	for _, tt := range []struct {
 		p                    placement.Placement
 		prefilled, decoded   int // without what depends on the stride
@@ -275,6 +287,7 @@ func TestTokensComputedAreThoseOfTheTable(t *testing.T) {
 		{placement.Append, strides*n + (strides-1)*s, strides * (s - 1), 100 + 116 + 132, strides * n, 0},
 		{echo16, strides*(n+16) + (strides-1)*s, strides * (s - 1), 100 + 116 + 132, strides * n, 0},
 		{placement.Virtual, n + strides + (strides-1)*s, strides * (s - 1), 100 + 116 + 132, strides * n, (strides - 1) * n},
+		{virtual16, n + strides*16 + (strides-1)*s, strides * (s - 1), 100 + 116 + 132, strides * n, (strides - 1) * n},
 	} {
 		t.Run(fmt.Sprint(tt.p.Name, tt.p.Echo), func(t *testing.T) {
 			e := newTiny(t, Options{})

@@ -8,6 +8,7 @@ func TestParseRow(t *testing.T) {
 		"virtual":                   "virtual",
 		"virtual:echo=1:k=1":        "virtual",
 		"virtual:k=2":               "virtual:k=2",
+		"virtual:k=2:echo=16":       "virtual:echo=16:k=2",
 		"append:echo=16":            "append:echo=16",
 		"append:sink=0:echo=0":      "append:sink=0",
 		"prepend:k=4:sink=49151":    "prepend:k=4:sink=49151",
@@ -28,7 +29,7 @@ func TestParseRow(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", "front", "virtual:", "virtual:k", "virtual:k=", "virtual:k=0", "virtual:k=-1", "virtual:k=99999999999",
-		"virtual:echo=2", "none:random", "virtual:adapter=", "virtual:adapter=a/b", "virtual:random=1", "none:k=1", "none:echo=1", "append:echo=x", "append:width=3", "append:sink=2147483648", "append echo=16",
+		"virtual:echo=0", "prepend:echo=1", "none:random", "virtual:adapter=", "virtual:adapter=a/b", "virtual:random=1", "none:k=1", "none:echo=1", "append:echo=x", "append:width=3", "append:sink=2147483648", "append echo=16",
 	} {
 		if r, err := ParseRow(s, -1); err == nil {
 			t.Errorf("ParseRow(%q) = %s, want an error", s, r)

@@ -43,8 +43,9 @@ type Placement struct {
 	// the evidence (at most p-1 of them are).
 	Echo int
 	// EchoInPlace puts the echo at the positions of the tokens it repeats,
-	// p-e' …, and hides their first copies from the tail. Otherwise the tail
-	// starts at p+n and sees the first copies too.
+	// p-e' …, and hides their first copies from the tail: the last tokens of the
+	// context are read again with the evidence in sight. The last one always is,
+	// since it predicts. Otherwise the tail starts at p+n and sees the first copies too.
 	EchoInPlace bool
 	// SideBySide puts several passages in one view, none seeing the others.
 	// Otherwise each passage gets a branch and the branches' next-token
@@ -93,15 +94,17 @@ func (p Placement) Positions(context int, evidence []int, n int) int {
 	return context + longest + p.Echo + n
 }
 
-// WithEcho returns the placement with another echo length. Only append takes
-// one: virtual needs exactly its last context token, and the others have no
-// evidence to echo behind.
+// WithEcho returns the placement with another echo length. Append takes any,
+// virtual at least its last context token; the others have no evidence to echo
+// behind.
 func (p Placement) WithEcho(echo int) (Placement, error) {
-	if echo < 0 {
+	switch {
+	case echo < 0:
 		return p, fmt.Errorf("echo %d: must not be negative", echo)
-	}
-	if p.Evidence != AfterText && echo != p.Echo {
-		return p, fmt.Errorf("echo %d: only placement append takes another echo, %s has %d", echo, p.Name, p.Echo)
+	case p.EchoInPlace && echo < 1:
+		return p, fmt.Errorf("echo %d: placement %s repeats at least the last context token", echo, p.Name)
+	case p.Evidence != AfterText && !p.EchoInPlace && echo != p.Echo:
+		return p, fmt.Errorf("echo %d: placement %s takes none, append and virtual do", echo, p.Name)
 	}
 	p.Echo = echo
 	return p, nil

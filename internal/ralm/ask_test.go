@@ -117,7 +117,7 @@ func TestCancelledWhileAsking(t *testing.T) {
 func TestSlowRetrieversChangeNothing(t *testing.T) {
 	w := modeltest.Tiny(1)
 	passages := shelves{strings.Repeat("some words ", 5), strings.Repeat("other ", 6), "few", strings.Repeat("and more ", 3)}
-	for _, p := range []placement.Placement{placement.Virtual, placement.Append, echo16(t)} {
+	for _, p := range []placement.Placement{placement.Virtual, placement.Append, echo16(t, placement.Append), echo16(t, placement.Virtual)} {
 		t.Run(p.Name, func(t *testing.T) {
 			o := ralm.Defaults()
 			o.Placement, o.K, o.MaxTokens = p, 2, 60

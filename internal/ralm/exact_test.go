@@ -88,13 +88,13 @@ func exactness(t *testing.T, e *engine.Engine, tk ralm.Tokenizer, r retrieve.Ret
 	}
 }
 
-func echo16(t *testing.T) placement.Placement {
+func echo16(t *testing.T, p placement.Placement) placement.Placement {
 	t.Helper()
-	p, err := placement.Append.WithEcho(16)
+	p, err := p.WithEcho(16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Name = "append-echo16"
+	p.Name += "-echo16"
 	return p
 }
 
@@ -131,7 +131,7 @@ func TestExactness(t *testing.T) {
 	}
 	chat := placement.Prepend
 	chat.At, chat.Name = 5, "prepend-in-chat"
-	for _, p := range append([]placement.Placement{echo16(t), chat}, placement.All...) {
+	for _, p := range append([]placement.Placement{echo16(t, placement.Append), echo16(t, placement.Virtual), chat}, placement.All...) {
 		for _, k := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s/k=%d", p.Name, k), func(t *testing.T) {
 				v := &ralm.Verifier{Engine: e, Oracle: oracle.New(w), Tolerance: tinyTolerance}
@@ -172,7 +172,7 @@ func TestExactnessOfTheModel(t *testing.T) {
 		at := 128 + i*256%len(text) + i/8*13
 		starts = append(starts, text[at:at+12+i*7%24])
 	}
-	for _, p := range []placement.Placement{placement.Append, echo16(t), placement.Virtual} {
+	for _, p := range []placement.Placement{placement.Append, echo16(t, placement.Append), placement.Virtual, echo16(t, placement.Virtual)} {
 		for _, k := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s/k=%d", p.Name, k), func(t *testing.T) {
 				v := &ralm.Verifier{Engine: e, Oracle: oracle.New(&m.Weights), Tolerance: modelTolerance, OracleEvery: *every}

@@ -199,6 +199,10 @@ func TestLength(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	again3, err := placement.Virtual.WithEcho(3)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name  string
 		p     placement.Placement
@@ -207,6 +211,7 @@ func TestLength(t *testing.T) {
 		{"the longest of the branches", placement.Append, 6 + 7 + 4},
 		{"echo", echo3, 6 + 7 + 3 + 4},
 		{"all passages side by side", placement.Virtual, 6 + 7 + 4 + 1 + 4},
+		{"side by side with an echo", again3, 6 + 7 + 4 + 3 + 4},
 		{"no evidence", placement.None, 6 + 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -94,6 +94,10 @@ func layouts() []struct {
 	if err != nil {
 		panic(err)
 	}
+	again, err := placement.Virtual.WithEcho(4)
+	if err != nil {
+		panic(err)
+	}
 	type layout = struct {
 		name  string
 		p     placement.Placement
@@ -107,6 +111,7 @@ func layouts() []struct {
 		{"append echo", echo, 1, tinyMarks},
 		{"virtual", placement.Virtual, 1, tinyMarks},
 		{"virtual 2", placement.Virtual, 2, nil},
+		{"virtual echo", again, 1, tinyMarks},
 	}
 }
 

@@ -24,6 +24,10 @@ func TestPack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	again, err := placement.Virtual.WithEcho(3) // all but token 0 of the first stride
+	if err != nil {
+		t.Fatal(err)
+	}
 	marks := &ralm.Marks{Left: 90, Right: 91}
 	for _, c := range []struct {
 		name      string
@@ -74,6 +78,17 @@ func TestPack(t *testing.T) {
 				{First: 9, Count: 2, Sees: []cpu.Run{{From: 0, To: 4}, {From: 4, To: 6}, {From: 8, To: 9}}},
 			}, context: 4,
 			targets: []prediction{{6, 3}, {7, 4}, {9, 5}, {10, 6}},
+		}},
+		{"virtual echo", again, 1, nil, Packed{
+			tokens:    []int32{0, 1, 20, 21, 1, 2, 3, 2, 3, 4, 5},
+			positions: []int{0, 1, -2, -1, 1, 2, 3, 2, 3, 4, 5},
+			segments: []cpu.Segment{
+				{First: 0, Count: 2},
+				{First: 2, Count: 2, Sees: []cpu.Run{{From: 0, To: 1}}},
+				{First: 4, Count: 3, Sees: []cpu.Run{{From: 0, To: 1}, {From: 2, To: 4}}},
+				{First: 7, Count: 4, Sees: []cpu.Run{{From: 0, To: 2}, {From: 2, To: 4}}},
+			}, context: 2,
+			targets: []prediction{{5, 3}, {6, 4}, {9, 5}, {10, 6}},
 		}},
 	} {
 		got, err := Pack(window, c.placement, c.k, c.marks, 2)

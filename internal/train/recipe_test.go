@@ -30,7 +30,7 @@ func TestRecipesAreSound(t *testing.T) {
 func TestRecipeChecks(t *testing.T) {
 	for want, change := range map[string]func(*Recipe){
 		"placement":     func(r *Recipe) { r.Placement = "behind" },
-		"echo":          func(r *Recipe) { r.Echo = 4 }, // virtual has one
+		"echo":          func(r *Recipe) { r.Echo = 0 }, // virtual needs one
 		"passages":      func(r *Recipe) { r.K = 0 },
 		"rank":          func(r *Recipe) { r.Rank = math.MaxInt32 },
 		"alpha":         func(r *Recipe) { r.Alpha = math.NaN() },

@@ -38,7 +38,7 @@ class Layout:
     """How strides are laid out."""
 
     placement: str
-    echo: int = 0
+    echo: int = 0  # context tokens encoded again in sight of the passages: at least 1 for virtual
     k: int = 1
     marks: tuple = ()
     target: int = 16  # tokens a stride
@@ -63,8 +63,9 @@ class Layout:
         if self.placement == "prepend":
             ids = passages[0] + context + fed
             return ids, list(range(len(ids))), [TAIL] * len(ids), [0] * len(ids)
+        echo = min(self.echo, p - 1)
         if self.placement == "append":
-            ids = passages[0] + context[p - min(self.echo, p - 1) :] + fed
+            ids = passages[0] + context[p - echo :] + fed
             return ids, list(range(p, p + len(ids))), [TAIL] * len(ids), [p] * len(ids)
         ids, positions, segments, seen = [], [], [], []
         for j, passage in enumerate(passages, 1):
@@ -72,10 +73,10 @@ class Layout:
             positions += range(-len(passage), 0)
             segments += [j] * len(passage)
             seen += [1] * len(passage)
-        tail = context[p - 1 :] + fed
+        tail = context[p - echo :] + fed
         ids += tail
-        positions += range(p - 1, p - 1 + len(tail))
-        return ids, positions, segments + [TAIL] * len(tail), seen + [p - 1] * len(tail)
+        positions += range(p - echo, p - echo + len(tail))
+        return ids, positions, segments + [TAIL] * len(tail), seen + [p - echo] * len(tail)
 
 
 @dataclass

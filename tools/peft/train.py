@@ -35,7 +35,7 @@ def arguments():
     p.add_argument("--every", type=int, default=0)
     p.add_argument("--check", metavar="CASES", help="compare with the scores that `flashback eval perplexity --export` wrote, and end")
     p.add_argument("--placement", choices=PLACEMENTS, default="append")
-    p.add_argument("--echo", type=int, default=0, help="context tokens that append repeats")
+    p.add_argument("--echo", type=int, help="context tokens that append (default 0) or virtual (default 1) repeats")
     p.add_argument("--k", type=int, default=1, help="passages, side by side, for virtual")
     p.add_argument("--marks", action="store_true", help="bound passages by two trained tokens")
     p.add_argument("--activated", action="store_true", help="adapt evidence and what follows it only")
@@ -63,8 +63,10 @@ def arguments():
     a = p.parse_args()
     if a.check is None and not (a.data and a.out):
         p.error("name --data and -o, or --check")
-    if a.echo and a.placement != "append":
-        p.error("only append takes an echo")
+    least = 1 if a.placement == "virtual" else 0  # virtual's last context token is read again, since it predicts
+    a.echo = least if a.echo is None else a.echo
+    if a.echo < least or a.echo and a.placement not in ("append", "virtual"):
+        p.error(f"--echo {a.echo} is not for {a.placement}: append takes any, virtual at least 1")
     if a.k > 1 and a.placement != "virtual":
         p.error("only virtual takes several passages")
     if a.activated and a.placement not in ("append", "virtual"):
@@ -197,7 +199,7 @@ def main():
             "base": base.digest,
             "vocabulary": base.vocab,
             "placement": a.placement,
-            "echo": 1 if a.placement == "virtual" else a.echo,
+            "echo": a.echo,
             "passages": 0 if a.placement == "none" else a.k,
             "marks": {"left": marks[0], "right": marks[1]} if marks else None,
             "activated": a.activated,

@@ -37,6 +37,13 @@ ROWS = {
     "flashback-echo64": "--placement append --marks --echo 64",
     "flashback-all": "--placement append --marks --targets q,k,v,o,gate,up,down",
     "flashback-long": "--placement append --marks --steps 4000",
+    "virtual-echo16": "--placement virtual --echo 16",
+    "virtual-echo16-k2": "--placement virtual --echo 16 --k 2",
+    "flashback-all-echo16": "--placement append --marks --echo 16 --targets q,k,v,o,gate,up,down",
+    "prepend-all": "--placement prepend --targets q,k,v,o,gate,up,down",
+    "virtual-all": "--placement virtual --targets q,k,v,o,gate,up,down",
+    "virtual-echo16-all": "--placement virtual --echo 16 --targets q,k,v,o,gate,up,down",
+    "none-all": "--placement none --targets q,k,v,o,gate,up,down",
 }
 DEFAULT = list(ROWS)[:10]
 

@@ -7,7 +7,7 @@ placement  evidence at     evidence sees       tail at  tail sees besides itself
 none                                           p        [0, p)
 prepend    0 ...           itself              n+p      everything (the context, at n ..., sees the evidence)
 append     p ...           [0, p) and itself   p+n      [0, p) and the evidence; the first copies of echoed tokens too
-virtual    -n_j ... each   token 0 and itself  p-1      [0, p-1) and all passages; not the first copy of the one echoed token
+virtual    -n_j ... each   token 0 and itself  p-e'     [0, p-e') and all passages; not the first copies of echoed tokens
 """
 
 from dataclasses import dataclass, field
@@ -56,10 +56,11 @@ def flatten(placement, echo, context, evidence, target):
         flat.add(context[p - min(echo, p - 1) :] + fed, p + len(passage), seen)
     elif placement == "virtual":
         text = flat.add(context, 0, [])
-        seen = text[: p - 1]
+        first = p - min(echo, p - 1)
+        seen = text[:first]
         for passage in evidence:
             seen = seen + flat.add(passage, -len(passage), text[:1])
-        flat.add(context[p - 1 :] + fed, p - 1, seen)
+        flat.add(context[first:] + fed, first, seen)
     else:
         raise ValueError(f"unknown placement {placement!r}")
     return flat
@@ -73,9 +74,9 @@ def target_logits(model, flat, targets):
     for row, seen in zip(mask, flat.sees):
         row[seen] = 0
     return model(
-        input_ids=torch.tensor([flat.ids]),
-        position_ids=torch.tensor([flat.positions]),
-        attention_mask=mask[None, None],
+        input_ids=torch.tensor([flat.ids], device=model.device),
+        position_ids=torch.tensor([flat.positions], device=model.device),
+        attention_mask=mask[None, None].to(model.device),
         use_cache=False,
         logits_to_keep=targets,
     ).logits[0]

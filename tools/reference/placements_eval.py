@@ -17,6 +17,7 @@ import math
 import sys
 from pathlib import Path
 
+import torch
 from gguf_llama import load_model
 from placements import flatten, target_logits
 
@@ -40,9 +41,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=DIR", help="repeatable")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda: f32 there too")
     arguments = parser.parse_args()
     folders = dict(adapter.split("=", 1) for adapter in arguments.adapter)
-    models = {"": load_model(arguments.model)}
+    torch.backends.cuda.matmul.allow_tf32 = False
+    models = {"": load_model(arguments.model).to(arguments.device)}
     vocabulary = models[""].config.vocab_size
     rows = collections.defaultdict(list)
     for line in sys.stdin:
@@ -51,10 +54,10 @@ def main():
         row = case.get("row", f"{case['placement']} echo {case.get('echo', 0)} passages {len(case['evidence'])}")
         name = row.partition(":adapter=")[2]
         if name not in models:
-            models[name] = load_adapted(arguments.model, folders[name])
+            models[name] = load_adapted(arguments.model, folders[name]).to(arguments.device)
         flat = flatten(case["placement"], case.get("echo", 0), case["context"], case["evidence"], target)
         # The marks are never predicted: probabilities are over the base's vocabulary.
-        logits = target_logits(models[name], flat, len(target)).double()[:, :vocabulary]
+        logits = target_logits(models[name], flat, len(target)).cpu().double()[:, :vocabulary]
         case["logprobs"] = logits.log_softmax(1)[range(len(target)), target].tolist()
         print(json.dumps(case), flush=True)
         rows[row] += zip(case["logprobs"], case.get("ours", case["logprobs"]))

@@ -1,0 +1,24 @@
+package placement
+
+import "testing"
+
+// Which placements take which echo is the table's column.
+func TestWithEcho(t *testing.T) {
+	for _, c := range []struct {
+		p    Placement
+		echo int
+		ok   bool
+	}{
+		{Append, 0, true}, {Append, 16, true}, {Append, -1, false},
+		{Virtual, 1, true}, {Virtual, 16, true}, {Virtual, 0, false}, {Virtual, -1, false},
+		{Prepend, 0, true}, {Prepend, 1, false}, {None, 0, true}, {None, 16, false},
+	} {
+		p, err := c.p.WithEcho(c.echo)
+		if (err == nil) != c.ok {
+			t.Errorf("%s with an echo of %d: error %v", c.p.Name, c.echo, err)
+		}
+		if err == nil && p.Echo != c.echo {
+			t.Errorf("%s has an echo of %d instead of %d", c.p.Name, p.Echo, c.echo)
+		}
+	}
+}
