@@ -87,7 +87,7 @@ func TestTextErrors(t *testing.T) {
 		{[]string{"generate", "--prompt", "a", "--mix-factor", "NaN"}, true, "--mix-factor"},
 		{[]string{"generate", "--prompt", "a", "--placement", "behind"}, true, "virtual, append, prepend, none"},
 		{[]string{"generate", "--prompt", "a", "--placement", "append"}, true, "--index"},
-		{[]string{"generate", "--prompt", "a", "--index", "i", "--echo", "3"}, true, "echo 3"},
+		{[]string{"generate", "--prompt", "a", "--index", "i", "--echo", "0"}, true, "echo 0"},
 		{[]string{"generate", "--prompt", "a", "--index", "i", "--retriever", "http://localhost:1"}, true, "name one of them"},
 		{[]string{"generate", "--prompt", "a", "--retriever", "localhost:1"}, true, "--retriever"},
 		{[]string{"generate", "--prompt", "a"}, false, pull},
