@@ -14396,7 +14396,7 @@ end477:
 
 end478:
 	VEXTRACTI128 $0x01, Y3, X4
-	VPMAXUD      X4, X3, X4
+	VPMAXUD      X3, X4, X4
 	VPSHUFD      $0x4e, X4, X3
 	VPMAXUD      X3, X4, X4
 	VPSHUFD      $0xb1, X4, X3
@@ -14693,7 +14693,7 @@ loop495:
 	VPMAXUD      Y6, Y5, Y8
 	VPMAXUD      Y8, Y7, Y7
 	VEXTRACTI128 $0x01, Y7, X8
-	VPMAXUD      X8, X7, X8
+	VPMAXUD      X7, X8, X8
 	VPSHUFD      $0x4e, X8, X7
 	VPMAXUD      X7, X8, X8
 	VPSHUFD      $0xb1, X8, X7

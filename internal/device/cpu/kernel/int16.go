@@ -9,10 +9,7 @@ func code16(codes []int16, ldc int, scales, x []float32, ldx int, m, n int, most
 }
 
 func code16Row(codes []int16, x []float32, most int16) float32 {
-	var top uint32 // magnitudes compare like their bits
-	for _, v := range x {
-		top = max(top, math.Float32bits(v)&^(1<<31))
-	}
+	top := highestMagnitude(x)
 	clear(codes)
 	scale := math.Float32frombits(top) * (1 / float32(most))
 	switch {

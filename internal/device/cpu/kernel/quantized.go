@@ -63,11 +63,18 @@ func quantize(q *Quantized, row int, x []float32) {
 	}
 }
 
-func quantizeBlock(codes []int8, x []float32) Block {
-	var most uint32 // magnitudes compare like their bits
+// highestMagnitude returns the bits of max|x|; magnitudes compare like their bits, and
+// what is not a number is above all.
+func highestMagnitude(x []float32) uint32 {
+	var most uint32
 	for _, v := range x {
 		most = max(most, math.Float32bits(v)&^(1<<31))
 	}
+	return most
+}
+
+func quantizeBlock(codes []int8, x []float32) Block {
+	most := highestMagnitude(x)
 	scale := math.Float32frombits(most) / 127
 	switch {
 	case most >= infinite:

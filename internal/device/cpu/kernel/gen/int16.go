@@ -90,6 +90,24 @@ func (s int16Products) tile(m, width int, a, lda, b, next reg.GPVirtual, pairs s
 	return sums[:m*width]
 }
 
+// finishTile turns the sums of a tile to f32, lets each be finished with its row's scale
+// and the columns' offset in bytes, and stores it to out, whose rows are ldo apart.
+func (s int16Products) finishTile(sums []reg.VecVirtual, m, width int, out, ldo reg.GPVirtual, with func(sum, scale reg.VecVirtual, to Mem, column int)) {
+	to, scales, scale := copyOf(out), param("scales"), s.vec()
+	for i := range m {
+		VBROADCASTSS(Mem{Base: scales, Disp: 4 * i}, scale)
+		for c := range width {
+			sum, at := sums[i*width+c], Mem{Base: to, Disp: c * s.bytes()}
+			VCVTDQ2PS(sum, sum)
+			with(sum, scale, at, c*s.bytes())
+			VMOVUPS(sum, at)
+		}
+		if i+1 < m {
+			ADDQ(ldo, to)
+		}
+	}
+}
+
 // codes16 returns a stride of codes in bytes.
 func codes16(name string) reg.GPVirtual {
 	r := param(name)
@@ -106,20 +124,10 @@ func (s int16Products) scores(m int) {
 	keys, keyScales, next := param("keys"), param("keyScales"), param("next")
 	for range blockKeys / groupColumns {
 		sums := s.tile(m, width, q, ldq, keys, next, "pairs")
-		to, scales, scale := copyOf(out), param("scales"), s.vec()
-		for i := range m {
-			VBROADCASTSS(Mem{Base: scales, Disp: 4 * i}, scale)
-			for c := range width {
-				sum := sums[i*width+c]
-				VCVTDQ2PS(sum, sum)
-				VMULPS(Mem{Base: keyScales, Disp: c * s.bytes()}, sum, sum)
-				VMULPS(scale, sum, sum)
-				VMOVUPS(sum, Mem{Base: to, Disp: c * s.bytes()})
-			}
-			if i+1 < m {
-				ADDQ(ldo, to)
-			}
-		}
+		s.finishTile(sums, m, width, out, ldo, func(sum, scale reg.VecVirtual, _ Mem, column int) {
+			VMULPS(Mem{Base: keyScales, Disp: column}, sum, sum)
+			VMULPS(scale, sum, sum)
+		})
 		ADDQ(imm(4*groupColumns), out)
 		ADDQ(imm(4*groupColumns), keyScales)
 	}
@@ -137,20 +145,10 @@ func (s int16Products) outputs(m int, narrow int16Products) {
 	group := func(s int16Products, columns int) {
 		width, from := columns/s.lanes, copyOf(values)
 		sums := s.tile(m, width, p, ldp, from, next, "pairs")
-		to, scales, scale := copyOf(acc), param("scales"), s.vec()
-		for i := range m {
-			VBROADCASTSS(Mem{Base: scales, Disp: 4 * i}, scale)
-			for c := range width {
-				sum, at := sums[i*width+c], Mem{Base: to, Disp: c * s.bytes()}
-				VCVTDQ2PS(sum, sum)
-				VMULPS(scale, sum, sum)
-				VADDPS(at, sum, sum)
-				VMOVUPS(sum, at)
-			}
-			if i+1 < m {
-				ADDQ(lda, to)
-			}
-		}
+		s.finishTile(sums, m, width, acc, lda, func(sum, scale reg.VecVirtual, to Mem, _ int) {
+			VMULPS(scale, sum, sum)
+			VADDPS(to, sum, sum)
+		})
 		ADDQ(imm(4*columns), acc)
 		ADDQ(imm(2*blockKeys*columns), values) // a block has room for all pairs
 	}
@@ -230,14 +228,7 @@ func code16AVX2() {
 
 // highestBits returns the greatest lane of v by its bits.
 func highestBits(v reg.VecVirtual) reg.VecVirtual {
-	most, t := XMM(), XMM()
-	VEXTRACTI128(U8(1), v.AsY(), most)
-	VPMAXUD(most, v.AsX(), most)
-	for _, swap := range []uint8{0x4e, 0xb1} { // halves, then neighbours
-		VPSHUFD(U8(swap), most, t)
-		VPMAXUD(t, most, most)
-	}
-	return most
+	return fold(v, func(a, b Op) { VPMAXUD(a, b, b) })
 }
 
 // mostWeight is that of the kernel package.
