@@ -23,7 +23,7 @@ def tensor_name(layer, projection, factor):
 class Adapter:
     """Factors A [rank, in] and B [out, rank] in f32 by layer and projection."""
 
-    def __init__(self, base, targets, rank, alpha, rslora, dropout, marks, activated, seed):
+    def __init__(self, base, targets, rank, alpha, rslora, dropout, marks, activated, seed, marks_start="newline", marks_noise=0.1):
         self.base, self.rank, self.alpha, self.rslora = base, rank, alpha, rslora
         self.targets = [NAMES[t] for t in targets]
         self.dropout, self.activated = dropout, activated
@@ -38,17 +38,27 @@ class Adapter:
                 self.factors[layer, name] = [self.parameter(a), self.parameter(torch.zeros(outputs, rank))]
         self.marks = None
         if marks:
-            # Near the mean embedding; what sets the two apart is small beside the spread of the rows.
+            # What sets the two apart is small beside the spread of the rows.
             rows = base.embedding.float().cpu()
-            noise = torch.randn(2, base.hidden, generator=random) * rows.std(0) * 0.1
-            self.marks = self.parameter(rows.mean(0) + noise)
+            noise = torch.randn(2, base.hidden, generator=random) * rows.std(0) * marks_noise
+            self.marks = self.parameter(self.first_marks(rows, marks_start) + noise)
+
+    def first_marks(self, rows, start):
+        """Returns the embeddings [2, hidden], or one for both, that marks start near."""
+        if start == "newline" and self.base.newline is not None:
+            return rows[self.base.newline]
+        if start in ("newline", "mean"):
+            return rows.mean(0)
+        return rows[[int(token) for token in start.split(",")]]
 
     def parameter(self, tensor):
         return tensor.float().contiguous().to(self.base.device).requires_grad_()
 
+    def weights(self):
+        return [t for pair in self.factors.values() for t in pair]
+
     def parameters(self):
-        all = [t for pair in self.factors.values() for t in pair]
-        return all if self.marks is None else [*all, self.marks]
+        return self.weights() if self.marks is None else [*self.weights(), self.marks]
 
     def add(self, y, x, layer, names, first, training):
         """Returns y + scale · dropout(x)·Aᵀ·Bᵀ, the projections' outputs side by side; rows before `first` stay."""

@@ -122,6 +122,8 @@ class Base:
         self.context = meta["llama.context_length"]
         self.vocab, self.hidden = tensors["token_embd.weight"].shape
         self.head_dim = self.hidden // self.heads
+        tokens = meta.get("tokenizer.ggml.tokens", [])
+        self.newline = next((tokens.index(t) for t in ("\u010a", "<0x0A>") if t in tokens), None)  # byte-level, byte fallback
 
         def put(array, kind=dtype):
             return torch.from_numpy(np.ascontiguousarray(array)).to(device, kind)
@@ -220,8 +222,13 @@ class Base:
                     shared = context[:, None].expand(w, b // w, -1, -1, -1).reshape(b, self.heads, c, self.head_dim)
                     return torch.cat([shared, own], 2)
 
-                a = F.scaled_dot_product_attention(bq, behind(ck, bk), behind(cv, bv), attn_mask=batch.mask)
+                a = self.attend_branches(bq, behind(ck, bk), behind(cv, bv), batch)
             else:
                 a = F.scaled_dot_product_attention(bq, bk, bv, is_causal=True)
             outputs.append(a.transpose(1, 2).reshape(b * n, -1))
         return torch.cat(outputs)
+
+    def attend_branches(self, q, k, v, batch):
+        """Attention of branches q [branches, heads, tokens, d] to k, v [branches, heads, context + tokens, d], by the mask."""
+        mask = batch.mask if batch.mask.dtype == torch.bool else batch.mask.to(q.dtype)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

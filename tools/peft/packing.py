@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 PLACEMENTS = ("none", "prepend", "append", "virtual")
 TAIL = 0  # the segment of rows that see all rows of their branch before them
@@ -42,6 +43,12 @@ class Layout:
     k: int = 1
     marks: tuple = ()
     target: int = 16  # tokens a stride
+    score_bias: float = 0  # nats that a passage loses in the tail's attention if its score is 0 and another's is not
+
+    def weights(self, stride):
+        """Returns what the tail's attention adds for context and tail (0) and for each passage: nats [1 + passages]."""
+        scores = [p.get("score", 1.0) for p in stride["passages"][: self.k]]
+        return [0.0] + [self.score_bias * (score / max(scores) - 1) for score in scores]
 
     def evidence(self, stride):
         """Returns the passages of a stride, between marks."""
@@ -84,7 +91,8 @@ class Batch:
     context_ids: torch.Tensor  # [windows, context]
     ids: torch.Tensor  # [branches, tokens], a window's branches side by side
     positions: torch.Tensor  # [branches, tokens]
-    mask: torch.Tensor | None  # [branches, 1, tokens, context + tokens]
+    mask: torch.Tensor | None  # [branches, 1, tokens, context + tokens]: what is seen, or, where passages are weighed, nats to add
+    segments: torch.Tensor  # [branches, tokens]: which passage, TAIL for what follows all
     rows: torch.Tensor  # [targets]: which row predicts each
     targets: torch.Tensor  # [targets]
 
@@ -96,7 +104,7 @@ def pack(windows, layout, device):
     longest = max(len(w["tokens"]) for w in windows)
     c = 0 if layout.placement == "prepend" else -(-longest // pad) * pad
     context = np.zeros((len(windows) if c else 0, c), np.int64)
-    rows, targets, branches = [], [], []
+    rows, targets, branches, weights = [], [], [], []
     for i, window in enumerate(windows):
         if c:
             context[i, : len(window["tokens"])] = window["tokens"]
@@ -107,6 +115,7 @@ def pack(windows, layout, device):
                 rows.append(np.arange(i * c + p - 1, i * c + p - 1 + target))
             else:
                 branches.append(layout.branch(window["tokens"], stride))
+                weights.append(layout.weights(stride))
 
     def put(array):
         t = torch.from_numpy(np.ascontiguousarray(array))
@@ -127,4 +136,11 @@ def pack(windows, layout, device):
         own = before & ((segments[:, :, None] == segments[:, None, :]) | (segments[:, :, None] == TAIL))
         ahead = torch.arange(c, device=device) < seen[:, :, None]
         mask = torch.cat([ahead, own], 2)[:, None]
-    return Batch(put(context), ids, positions, mask, put(np.concatenate(rows)), put(np.concatenate(targets).astype(np.int64)))
+        if layout.score_bias and layout.placement == "virtual":
+            table = np.zeros((len(weights), max(map(len, weights))), np.float32)
+            for line, nats in zip(table, weights):
+                line[: len(nats)] = nats
+            added = put(table).gather(1, segments)[:, None, :] * (segments == TAIL)[:, :, None]  # [branches, tokens, tokens]
+            added = F.pad(added, (c, 0))[:, None]
+            mask = added.masked_fill(~mask, -torch.inf)
+    return Batch(put(context), ids, positions, mask, segments, put(np.concatenate(rows)), put(np.concatenate(targets).astype(np.int64)))

@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 import time
 
@@ -38,6 +39,10 @@ def arguments():
     p.add_argument("--echo", type=int, help="context tokens that append (default 0) or virtual (default 1) repeats")
     p.add_argument("--k", type=int, default=1, help="passages, side by side, for virtual")
     p.add_argument("--marks", action="store_true", help="bound passages by two trained tokens")
+    p.add_argument("--marks-start", default="newline", help="the embedding that marks start near: newline, mean, or two tokens' ID,ID")
+    p.add_argument("--marks-noise", type=float, default=0.1, help="noise on the marks' start, as a share of the embeddings' spread")
+    p.add_argument("--marks-lr", type=float, default=1.0, help="learning rate of the marks, in that of the factors")
+    p.add_argument("--score-bias", type=float, default=0.0, help="nats by which virtual weighs passages: each by its score as a share of the best's")
     p.add_argument("--activated", action="store_true", help="adapt evidence and what follows it only")
     p.add_argument("--random-passages", action="store_true", help="give each stride the passages of another window")
     p.add_argument("--recipe", choices=["paper"], help="the paper's settings; flags still change them")
@@ -73,6 +78,10 @@ def arguments():
         p.error("--activated is for append and virtual")
     if a.marks and a.placement == "none":
         p.error("there is nothing to mark without passages")
+    if a.score_bias and a.placement != "virtual":
+        p.error("--score-bias is for virtual")
+    if a.marks_start not in ("newline", "mean") and not re.fullmatch(r"\d+,\d+", a.marks_start):
+        p.error(f"--marks-start {a.marks_start} is neither newline, mean nor two token IDs")
     return a
 
 
@@ -125,7 +134,7 @@ def main():
     on_gpu = torch.device(a.device).type == "cuda"
     base = Base(a.model, a.device, torch.bfloat16 if on_gpu and not a.check else torch.float32)
     targets = a.targets.split(",")
-    adapter = Adapter(base, targets, a.r, a.alpha, a.rslora, a.dropout, a.marks, a.activated, a.seed)
+    adapter = Adapter(base, targets, a.r, a.alpha, a.rslora, a.dropout, a.marks, a.activated, a.seed, a.marks_start, a.marks_noise)
     if a.init:
         adapter.load(a.init)
     if a.check:
@@ -141,8 +150,11 @@ def main():
         windows = scramble(windows)
     held = read(a.validation)[1] if a.validation else []
     marks = (base.vocab, base.vocab + 1) if a.marks else ()
-    layout = Layout(a.placement, a.echo, a.k, marks, header["stride"])
-    optimiser = torch.optim.AdamW(adapter.parameters(), lr=a.lr, weight_decay=a.weight_decay, fused=on_gpu)
+    layout = Layout(a.placement, a.echo, a.k, marks, header["stride"], a.score_bias)
+    groups = [{"params": adapter.weights(), "share": 1.0}]
+    if a.marks:
+        groups.append({"params": [adapter.marks], "share": a.marks_lr})
+    optimiser = torch.optim.AdamW(groups, lr=a.lr, weight_decay=a.weight_decay, fused=on_gpu)
     os.makedirs(a.out, exist_ok=True)
     finished = os.path.join(a.out, "adapter_model.safetensors")
     if os.path.exists(finished):
@@ -166,7 +178,7 @@ def main():
         count = sum(len(w["strides"]) for w in chosen) * layout.target
         lr = a.lr * share(a, step)
         for group in optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["share"]
         optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for micro in micro_batches(chosen, a.micro):
