@@ -167,7 +167,7 @@ func (f *trainFlags) run(cmd *cobra.Command, path string) error {
 		return err
 	}
 	defer trainee.Close()
-	adapter := trainee.Fresh(recipe)
+	adapter := trainee.Fresh(recipe, m.Tokenizer.Encode("\n"))
 	if f.initial != "" {
 		if adapter, recipe, err = trainee.Continue(f.initial, base, recipe); err != nil {
 			return err

@@ -61,8 +61,14 @@ func AdapterShape(w *model.Weights) lora.Shape {
 	}
 }
 
-// MeanEmbedding returns the mean row [hidden] of a model's embedding, near which
-// marks begin.
+// Embedding returns a token's row [hidden] of a model's embedding.
+func Embedding(w *model.Weights, token int32) []float32 {
+	row := make([]float32, w.Embedding.Cols)
+	kernel.Best().Dequantize(w.Embedding.Type, row, w.Embedding.Row(int(token)))
+	return row
+}
+
+// MeanEmbedding returns the mean row [hidden] of a model's embedding.
 func MeanEmbedding(w *model.Weights) []float32 {
 	e := w.Embedding
 	sum, row := make([]float64, e.Cols), make([]float32, e.Cols)

@@ -107,12 +107,12 @@ func New(c Config, s Shape, seed uint64) *Adapter {
 const markNoise = 0.01
 
 // AddMarks gives the adapter two tokens behind the base's vocabulary whose
-// embeddings begin near mean [hidden], the mean of the base's.
-func (a *Adapter) AddMarks(mean []float32, seed uint64) {
+// embeddings begin near one row [hidden].
+func (a *Adapter) AddMarks(near []float32, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	left := int32(a.Shape.Vocab)
 	for _, token := range []int32{left, left + 1} {
-		row := slices.Clone(mean)
+		row := slices.Clone(near)
 		for i := range row {
 			row[i] += float32(markNoise * r.NormFloat64())
 		}

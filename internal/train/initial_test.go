@@ -1,0 +1,48 @@
+package train
+
+import (
+	"testing"
+
+	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/lora"
+)
+
+// TestMarksBegin: near a line break's embedding where that is one token, else near
+// the mean, and apart from each other.
+func TestMarksBegin(t *testing.T) {
+	r := Recipe{Rank: 2, Alpha: 2, Targets: []lora.Target{lora.Q}, Marks: true, Seed: 1}
+	p, w := tinyPacking(t, r)
+	for _, c := range []struct {
+		name      string
+		lineBreak []int32
+		near      []float32
+	}{
+		{"one token", []int32{17}, engine.Embedding(w, 17)},
+		{"two tokens", []int32{17, 18}, engine.MeanEmbedding(w)},
+		{"no token", nil, engine.MeanEmbedding(w)},
+	} {
+		rows := p.Model.Fresh(r, c.lineBreak).Rows
+		if len(rows) != 2 {
+			t.Fatalf("%s: %d rows, want 2", c.name, len(rows))
+		}
+		same := true
+		for i, v := range c.near {
+			for _, row := range rows {
+				if d := row.Embedding[i] - v; d > 0.06 || d < -0.06 { // six deviations of the noise
+					t.Errorf("%s: element %d is %g from where marks begin", c.name, i, d)
+				}
+			}
+			same = same && rows[0].Embedding[i] == rows[1].Embedding[i]
+		}
+		if same {
+			t.Errorf("%s: the marks begin alike", c.name)
+		}
+	}
+	far := engine.Embedding(w, 17)
+	for i, v := range engine.MeanEmbedding(w) {
+		if d := far[i] - v; d > 0.2 || d < -0.2 {
+			return
+		}
+	}
+	t.Error("the token's embedding is the mean: the test tells nothing")
+}
