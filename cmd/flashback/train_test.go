@@ -43,6 +43,8 @@ func TestFromDocumentsToAdapter(t *testing.T) {
 		t.Errorf("%v: a second run added to the log:\n%s", err, twice)
 	}
 	run("--restart", append(train, "--lr", "1e-3")...)
+	run("unknown compute", append(train, "--compute", "quick")...)
+	run("an adapter of step 2", append(train, "--compute", "exact", "--restart")...)
 	run("virtual", "inspect", adapter)
 	run("ended: limit", "generate", "--model", model, "--adapter", adapter, "--index", index, "--prompt", "The keys of the north tower", "--tokens", "4")
 	questions := filepath.Join(t.TempDir(), "questions.jsonl")

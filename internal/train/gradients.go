@@ -82,6 +82,11 @@ func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
 	return m, nil
 }
 
+// UseBF16 rounds the operands of products with the model's weights to bf16 from now
+// on, and reports whether it will: not all processors multiply such numbers.
+// Factors, attention, norms and the loss stay in f32.
+func (m *Model) UseBF16() bool { return m.device.UseBF16() }
+
 // Close ends the model's threads.
 func (m *Model) Close() { m.device.Close() }
 

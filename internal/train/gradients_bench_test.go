@@ -63,27 +63,36 @@ func BenchmarkGradients(b *testing.B) {
 	for _, t := range []int32{marks.Left, marks.Right} {
 		a.Rows = append(a.Rows, lora.Row{Token: t, Embedding: random(c.Hidden)})
 	}
-	for _, p := range []placement.Placement{placement.Append, placement.Virtual} {
-		for _, drop := range []Dropout{{}, {P: 0.05, Seed: 1}} {
-			name := p.Name
-			if drop.P > 0 {
-				name += "-dropout"
+	for _, c := range []struct {
+		name string
+		p    placement.Placement
+		drop Dropout
+		bf16 bool
+	}{
+		{"append", placement.Append, Dropout{}, false},
+		{"append-dropout", placement.Append, Dropout{P: 0.05, Seed: 1}, false},
+		{"virtual", placement.Virtual, Dropout{}, false},
+		{"append-bf16", placement.Append, Dropout{}, true},
+		{"append-bf16-dropout", placement.Append, Dropout{P: 0.05, Seed: 1}, true},
+		{"virtual-bf16", placement.Virtual, Dropout{}, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			if c.bf16 && !m.UseBF16() {
+				b.Skip("this processor has no products in bf16")
 			}
-			b.Run(name, func(b *testing.B) {
-				packed, err := Pack(window, p, 1, marks, 16)
-				if err != nil {
+			packed, err := Pack(window, c.p, 1, marks, 16)
+			if err != nil {
+				b.Fatal(err)
+			}
+			into := a.Like()
+			for b.Loop() {
+				if _, err := m.Gradients(context.Background(), packed, a, into, 1, c.drop, false); err != nil {
 					b.Fatal(err)
 				}
-				into := a.Like()
-				for b.Loop() {
-					if _, err := m.Gradients(context.Background(), packed, a, into, 1, drop, false); err != nil {
-						b.Fatal(err)
-					}
-				}
-				seconds := b.Elapsed().Seconds() / float64(b.N)
-				b.ReportMetric(float64(packed.Tokens())/seconds, "tokens/s")
-				b.ReportMetric(float64(packed.Targets())/seconds, "targets/s")
-			})
-		}
+			}
+			seconds := b.Elapsed().Seconds() / float64(b.N)
+			b.ReportMetric(float64(packed.Tokens())/seconds, "tokens/s")
+			b.ReportMetric(float64(packed.Targets())/seconds, "targets/s")
+		})
 	}
 }

@@ -211,10 +211,12 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 func TestOtherConfigurationIsRefused(t *testing.T) {
 	o := setup(t, 6)
 	run1(t, o)
-	o.Config.Recipe.LR, o.Config.Model = 0.1, "another"
+	o.Config.Recipe.LR, o.Config.Model, o.Config.BF16 = 0.1, "another", true
 	_, err := Run(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "lr is 0.1 here and was 0.2") || !strings.Contains(err.Error(), "model is another") {
-		t.Errorf("got %v", err)
+	for _, want := range []string{"lr is 0.1 here and was 0.2", "model is another", "compute is bf16 here and was f32"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
 	}
 	o.Restart = true
 	if r := run1(t, o); r.Taken != 6 {

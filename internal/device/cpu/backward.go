@@ -13,6 +13,10 @@ type Backward struct {
 	workers []backwardScratch
 	panels  []float32 // of a weight matrix in MatMulBackward
 	parts   []float32 // partial gradients of keys and values
+
+	bf16   bool
+	left   []uint16 // operands of products in bf16
+	packed []uint32
 }
 
 // NewBackward returns the operations on the threads of d.
@@ -23,6 +27,8 @@ func NewBackward(d *Device) *Backward {
 // backwardScratch is a worker's own memory, grown when first needed.
 type backwardScratch struct {
 	row, panel                             []float32
+	even, odd, zero                        []uint16  // rows of weights in bf16
+	edge                                   []float32 // a tile that sticks out
 	q, out, dOut, dQ                       []float32 // [tile rows, headDim]
 	scores, slopes, scoresBack, slopesBack []float32 // of a tile and some keys, and transposed
 }
@@ -125,6 +131,17 @@ func (b *Backward) EachRow(rows int, f func(row int)) {
 			f(r)
 		}
 	})
+}
+
+// Zero clears x [rows, n]. One thread alone would take a tenth of a step for what a
+// step clears and copies.
+func (b *Backward) Zero(x []float32, rows, n int) {
+	b.rows(rows, func(_, first, count int) { clear(x[first*n : (first+count)*n]) })
+}
+
+// Copy copies src to dst, both [rows, n].
+func (b *Backward) Copy(dst, src []float32, rows, n int) {
+	b.rows(rows, func(_, first, count int) { copy(dst[first*n:(first+count)*n], src[first*n:]) })
 }
 
 // Add adds y to x, both [rows, n].

@@ -16,6 +16,10 @@ const (
 // rows of a training step; its order of summation is not MatMul's.
 func (b *Backward) MatMulForward(out, x []float32, rows int, w tensor.Matrix) {
 	b.weightBytes.Add(int64(len(w.Data)))
+	if b.bf16 {
+		b.forwardBF16(out, x, rows, w)
+		return
+	}
 	b.each(ceil(w.Rows, panelCols), func(worker, unit int) {
 		s := &b.workers[worker]
 		first := unit * panelCols
@@ -39,6 +43,11 @@ func (b *Backward) MatMulForward(out, x []float32, rows int, w tensor.Matrix) {
 // MatMulBackward adds dy · W to dx, the gradient of the input of a product whose
 // output has the gradient dy [rows, W.Rows].
 func (b *Backward) MatMulBackward(dx, dy []float32, rows int, w tensor.Matrix) {
+	if b.bf16 {
+		b.weightBytes.Add(int64(len(w.Data)))
+		b.backwardBF16(dx, dy, rows, w)
+		return
+	}
 	cols := w.Cols
 	panels, passes := ceil(cols, panelCols), ceil(rows, panelPass)
 	for from := 0; from < w.Rows; from += panelDeep {

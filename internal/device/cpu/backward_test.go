@@ -330,47 +330,60 @@ func narrow(x []float64) []float32 {
 }
 
 // Products with stored weights and their gradients are those with the f32 expansion,
-// whatever the shape of the panels.
+// whatever the shape of the panels, and in bf16 those of the rounded operands.
 func TestProductsWithStoredWeights(t *testing.T) {
 	const rows, out, in = 250, 1100, 96
-	dy := noise("dy", rows*out, 1)
-	eachSet(t, func(t *testing.T, b *Backward) {
-		w := tensor.Matrix{Type: tensor.Q4_1, Rows: out, Cols: in}
-		for i := range out * in / 32 {
-			block := make([]byte, 20)
-			binary.LittleEndian.PutUint16(block, 0x2c00+uint16(i%500))
-			binary.LittleEndian.PutUint16(block[2:], 0xb800+uint16(i%300))
-			for j := range 16 {
-				block[4+j] = byte(i*31 + j*7)
-			}
-			w.Data = append(w.Data, block...)
+	w := tensor.Matrix{Type: tensor.Q4_1, Rows: out, Cols: in}
+	for i := range out * in / 32 {
+		block := make([]byte, 20)
+		binary.LittleEndian.PutUint16(block, 0x2c00+uint16(i%500))
+		binary.LittleEndian.PutUint16(block[2:], 0xb800+uint16(i%300))
+		for j := range 16 {
+			block[4+j] = byte(i*31 + j*7)
 		}
-		f32 := make([]float32, out*in)
-		b.kernels.Dequantize(w.Type, f32, w.Data)
-		want := make([]float64, rows*in)
-		for r := range rows {
-			for o := range out {
-				for c := range in {
-					want[r*in+c] += float64(dy[r*out+o]) * float64(f32[o*in+c])
+		w.Data = append(w.Data, block...)
+	}
+	for _, bf16 := range []bool{false, true} {
+		eachSet(t, func(t *testing.T, b *Backward) {
+			round := func(x []float32) []float32 { return x }
+			if bf16 {
+				if !b.UseBF16() {
+					t.Skip("the set has no products in bf16")
+				}
+				round = func(x []float32) []float32 {
+					half, y := make([]uint16, len(x)), make([]float32, len(x))
+					b.kernels.ToBF16(half, x)
+					for i, h := range half {
+						y[i] = math.Float32frombits(uint32(h) << 16)
+					}
+					return y
 				}
 			}
-		}
-		dx := make([]float32, rows*in)
-		b.MatMulBackward(dx, dy, rows, w)
-		reference.Close(t, "dx", dx, narrow(want), tolerance)
-
-		x := noise("x", rows*in, 1)
-		y, dot := make([]float32, rows*out), make([]float64, rows*out)
-		for r := range rows {
-			for o := range out {
-				y[r*out+o] = 1
-				dot[r*out+o] = 1
-				for c := range in {
-					dot[r*out+o] += float64(x[r*in+c]) * float64(f32[o*in+c])
+			weights := make([]float32, out*in)
+			b.kernels.Dequantize(w.Type, weights, w.Data)
+			weights = round(weights)
+			x, dy := noise("x", rows*in, 1), noise("dy", rows*out, 1)
+			y, dx := make([]float32, rows*out), make([]float32, rows*in)
+			wantY, wantDX := make([]float64, rows*out), make([]float64, rows*in)
+			for i := range y { // products are added
+				y[i], wantY[i] = 1, 1
+			}
+			for i := range dx {
+				dx[i], wantDX[i] = 2, 2
+			}
+			roundX, roundDY := round(x), round(dy)
+			for r := range rows {
+				for o := range out {
+					for c := range in {
+						wantY[r*out+o] += float64(roundX[r*in+c]) * float64(weights[o*in+c])
+						wantDX[r*in+c] += float64(roundDY[r*out+o]) * float64(weights[o*in+c])
+					}
 				}
 			}
-		}
-		b.MatMulForward(y, x, rows, w)
-		reference.Close(t, "y", y, narrow(dot), tolerance)
-	})
+			b.MatMulForward(y, x, rows, w)
+			b.MatMulBackward(dx, dy, rows, w)
+			reference.Close(t, "y", y, narrow(wantY), tolerance)
+			reference.Close(t, "dx", dx, narrow(wantDX), tolerance)
+		})
+	}
 }

@@ -1020,3 +1020,197 @@ end12:
 	BYTE $0xc0
 	VZEROUPPER
 	RET
+
+// func matMulBF16AMX(acc *float32, ldacc int, a *uint16, lda int, b *uint32, steps int)
+// Requires: AVX
+TEXT ·matMulBF16AMX(SB), NOSPLIT, $0-48
+	MOVQ  steps+40(FP), R8
+	LEAQ  tileConfigBF16<>+0(SB), AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x78
+	BYTE  $0x49
+	BYTE  $0x00
+	MOVQ  acc+0(FP), AX
+	MOVQ  ldacc+8(FP), CX
+	SHLQ  $0x02, CX
+	MOVQ  CX, SI
+	SHLQ  $0x04, SI
+	ADDQ  AX, SI
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x04
+	BYTE  $0x08
+	ADDQ  $0x00000040, AX
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x0c
+	BYTE  $0x08
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x14
+	BYTE  $0x0e
+	ADDQ  $0x00000040, SI
+	BYTE  $0xc4
+	BYTE  $0xe2
+	BYTE  $0x7b
+	BYTE  $0x4b
+	BYTE  $0x1c
+	BYTE  $0x0e
+	MOVQ  a+16(FP), AX
+	MOVQ  lda+24(FP), CX
+	SHLQ  $0x01, CX
+	MOVQ  CX, SI
+	SHLQ  $0x04, SI
+	ADDQ  AX, SI
+	MOVQ  b+32(FP), BX
+	MOVQ  R8, DI
+	SHLQ  $0x0a, DI
+	ADDQ  BX, DI
+	MOVQ  $0x00000040, DX
+	TESTQ R8, R8
+	JZ    end17
+
+loop16:
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x24
+	BYTE $0x08
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x34
+	BYTE $0x13
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xc4
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x3c
+	BYTE $0x17
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xcc
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7b
+	BYTE $0x4b
+	BYTE $0x2c
+	BYTE $0x0e
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x4a
+	BYTE $0x5c
+	BYTE $0xd5
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x42
+	BYTE $0x5c
+	BYTE $0xdd
+	ADDQ $0x00000040, AX
+	ADDQ $0x00000040, SI
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000400, DI
+	DECQ R8
+	JNZ  loop16
+
+end17:
+	MOVQ acc+0(FP), AX
+	MOVQ ldacc+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ CX, SI
+	SHLQ $0x04, SI
+	ADDQ AX, SI
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x04
+	BYTE $0x08
+	ADDQ $0x00000040, AX
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x0c
+	BYTE $0x08
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x14
+	BYTE $0x0e
+	ADDQ $0x00000040, SI
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x7a
+	BYTE $0x4b
+	BYTE $0x1c
+	BYTE $0x0e
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x78
+	BYTE $0x49
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
+DATA tileConfigBF16<>+0(SB)/4, $0x00000001
+DATA tileConfigBF16<>+4(SB)/4, $0x00000000
+DATA tileConfigBF16<>+8(SB)/4, $0x00000000
+DATA tileConfigBF16<>+12(SB)/4, $0x00000000
+DATA tileConfigBF16<>+16(SB)/4, $0x00400040
+DATA tileConfigBF16<>+20(SB)/4, $0x00400040
+DATA tileConfigBF16<>+24(SB)/4, $0x00400040
+DATA tileConfigBF16<>+28(SB)/4, $0x00400040
+DATA tileConfigBF16<>+32(SB)/4, $0x00000000
+DATA tileConfigBF16<>+36(SB)/4, $0x00000000
+DATA tileConfigBF16<>+40(SB)/4, $0x00000000
+DATA tileConfigBF16<>+44(SB)/4, $0x00000000
+DATA tileConfigBF16<>+48(SB)/4, $0x10101010
+DATA tileConfigBF16<>+52(SB)/4, $0x10101010
+DATA tileConfigBF16<>+56(SB)/4, $0x00000000
+DATA tileConfigBF16<>+60(SB)/4, $0x00000000
+GLOBL tileConfigBF16<>(SB), RODATA|NOPTR, $64
+
+// func toBF16AVX512(dst *uint16, src *float32, vectors int)
+// Requires: AVX, AVX512F
+TEXT ·toBF16AVX512(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  vectors+16(FP), DX
+	TESTQ DX, DX
+	JZ    end19
+
+loop18:
+	VMOVUPS (CX), Z0
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xc0
+	VMOVDQU Y0, (AX)
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000020, AX
+	DECQ    DX
+	JNZ     loop18
+
+end19:
+	VZEROUPPER
+	RET

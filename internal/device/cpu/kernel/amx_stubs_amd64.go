@@ -16,3 +16,13 @@ func matMulInt8OffsetNibblesAMX(out *float32, ldo int, q *int8, blocks *byte, co
 //
 //go:noescape
 func matMulInt8WideAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+
+// matMulBF16AMX is MatMulBF16 for steps times 32 terms.
+//
+//go:noescape
+func matMulBF16AMX(acc *float32, ldacc int, a *uint16, lda int, b *uint32, steps int)
+
+// toBF16AVX512 is ToBF16 for whole vectors of 16.
+//
+//go:noescape
+func toBF16AVX512(dst *uint16, src *float32, vectors int)

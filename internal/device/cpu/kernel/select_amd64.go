@@ -21,7 +21,7 @@ func assemblySets() []*Set {
 	}{
 		{avx512, []cpuid.FeatureID{cpuid.BMI2, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.AVX512DQ}, nil},
 		{avx512vnni, []cpuid.FeatureID{cpuid.AVX512VNNI}, nil},
-		{amx, []cpuid.FeatureID{cpuid.AMXTILE, cpuid.AMXINT8}, allowAMX},
+		{amx, []cpuid.FeatureID{cpuid.AMXTILE, cpuid.AMXINT8, cpuid.AMXBF16, cpuid.AVX512BF16}, allowAMX},
 	} {
 		if !cpu.Supports(better.needs...) || better.allow != nil && !better.allow() {
 			break

@@ -20,7 +20,7 @@ import (
 // (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.) The
 // registers of addresses are fixed, and all below 8.
 
-// Tiles, as tileConfig shapes them.
+// Tiles of products in 8 bits, as int8Shapes has them.
 const (
 	tileC = 0 // [16 rows of activations][16 columns] int32
 	tileA = 1 // activations [16 rows][32 columns] int8
@@ -47,7 +47,7 @@ func vex(prefix, third, opcode byte, rest []byte, inputs ...Op) {
 }
 
 // encodings are those of the registers that hold addresses.
-var encodings = map[reg.Register]byte{reg.RAX: 0, reg.RCX: 1, reg.RDX: 2, reg.RBX: 3, reg.RSI: 6}
+var encodings = map[reg.Register]byte{reg.RAX: 0, reg.RCX: 1, reg.RDX: 2, reg.RBX: 3, reg.RSI: 6, reg.RDI: 7}
 
 // tileAddress is ModRM and SIB of a tile and the memory of its rows, which stand
 // stride apart from base on.
@@ -80,14 +80,19 @@ func releaseTiles() { // TILERELEASE
 	vex(prefixNone, 0, 0x49, []byte{3 << 6})
 }
 
+// tileShape is how many rows a tile has, and bytes a row.
+type tileShape struct{ rows, bytes byte }
+
+var int8Shapes = []tileShape{tileC: {16, 64}, tileA: {16, 32}, tileB: {8, 64}}
+
 // tileConfig is the memory operand of LDTILECFG: palette 1, at 16 the bytes of a
 // row of each tile in 16 bits, at 48 the rows.
-func tileConfig() Mem {
+func tileConfig(name string, shapes []tileShape) Mem {
 	config := [64]byte{0: 1}
-	for tile, shape := range [][2]byte{tileC: {16, 64}, tileA: {16, 32}, tileB: {8, 64}} {
-		config[48+tile], config[16+2*tile] = shape[0], shape[1]
+	for tile, shape := range shapes {
+		config[48+tile], config[16+2*tile] = shape.rows, shape.bytes
 	}
-	return vector("tileConfig", func(i int) uint32 { return binary.LittleEndian.Uint32(config[4*i:]) })
+	return vector(name, func(i int) uint32 { return binary.LittleEndian.Uint32(config[4*i:]) })
 }
 
 func int8AMX() {
@@ -112,7 +117,7 @@ func matMulInt8AMX(c coding) {
 	const size = tileRows * 64
 	local := AllocLocal(2*size + size + wideCodes + 2*size)
 	q, cols, tile, scratch, line := reg.RAX, reg.RCX, reg.RBX, reg.RSI, reg.RDX
-	LEAQ(tileConfig(), q)
+	LEAQ(tileConfig("tileConfig", int8Shapes), q)
 	loadTileConfig(q)
 	LEAQ(local.Offset(2*size-1), scratch)
 	ANDQ(I32(-2*size), scratch)

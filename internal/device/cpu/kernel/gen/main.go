@@ -44,6 +44,7 @@ func main() {
 		}
 	case "amx":
 		int8AMX()
+		bf16AMX()
 	default:
 		log.Fatalf("no set %q", *set)
 	}
