@@ -76,9 +76,10 @@ func sized(buf *[]float32, n int) []float32 {
 	return *buf
 }
 
-func zeroed(buf *[]float32, n int) []float32 {
-	out := sized(buf, n)
-	clear(out)
+// zeroed returns zeros [rows, n] in the memory of buf.
+func (p *Pass) zeroed(buf *[]float32, rows, n int) []float32 {
+	out := sized(buf, rows*n)
+	p.Device.Zero(out, rows, n)
 	return out
 }
 
@@ -91,7 +92,7 @@ func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
 	s := p.Shape
 	norm := sized(&p.norm, n*hidden)
 	d.RMSNorm(norm, t.X, b.AttnNorm.Scale, n, b.AttnNorm.Eps)
-	q, k, v := zeroed(&t.q, n*b.Q.W.Rows), zeroed(&t.k, n*b.K.W.Rows), zeroed(&t.v, n*b.V.W.Rows)
+	q, k, v := p.zeroed(&t.q, n, b.Q.W.Rows), p.zeroed(&t.k, n, b.K.W.Rows), p.zeroed(&t.v, n, b.V.W.Rows)
 	b.linear(p, lora.Q, b.Q, q, norm)
 	b.linear(p, lora.K, b.K, k, norm)
 	b.linear(p, lora.V, b.V, v, norm)
@@ -101,18 +102,18 @@ func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
 	sized(&t.logSum, n*s.Heads)
 	d.AttendFlat(t.flat(p))
 	mid := sized(&t.mid, n*hidden)
-	copy(mid, t.X)
+	d.Copy(mid, t.X, n, hidden)
 	b.linear(p, lora.O, b.O, mid, t.attn)
 
 	d.RMSNorm(norm, mid, b.FFNorm.Scale, n, b.FFNorm.Eps)
-	gate, up := zeroed(&t.gate, n*ff), zeroed(&t.up, n*ff)
+	gate, up := p.zeroed(&t.gate, n, ff), p.zeroed(&t.up, n, ff)
 	b.linear(p, lora.Gate, b.Gate, gate, norm)
 	b.linear(p, lora.Up, b.Up, up, norm)
 	if out == nil {
 		return
 	}
 	act := b.activation(p, &p.ff, t)
-	copy(out, mid)
+	d.Copy(out, mid, n, hidden)
 	b.linear(p, lora.Down, b.Down, out, act)
 }
 
@@ -129,9 +130,10 @@ func (t *Tape) flat(p *Pass) *cpu.Flat {
 
 // activation returns the input of the down projection, in the memory of buf.
 func (b *Tuned) activation(p *Pass, buf *[]float32, t *Tape) []float32 {
+	ff := b.Gate.W.Rows
 	act := sized(buf, len(t.gate))
-	copy(act, t.gate)
-	p.Device.SwiGLU(act, t.up, p.Rows, b.Gate.W.Rows)
+	p.Device.Copy(act, t.gate, p.Rows, ff)
+	p.Device.SwiGLU(act, t.up, p.Rows, ff)
 	return act
 }
 
@@ -144,7 +146,7 @@ func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 	from := p.From
 	after := func(x []float32, width int) []float32 { return x[from*width:] }
 
-	dAct := zeroed(&p.ff, n*ff)
+	dAct := p.zeroed(&p.ff, n, ff)
 	b.linearBackward(p, lora.Down, b.Down, dAct, dx, func() []float32 {
 		return b.activation(p, &p.dGate, t) // dGate is not needed yet
 	})
@@ -157,13 +159,13 @@ func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 			return norm
 		}
 	}
-	dNorm := zeroed(&p.dNorm, n*hidden)
+	dNorm := p.zeroed(&p.dNorm, n, hidden)
 	x := normed(t.mid, b.FFNorm)
 	b.linearBackward(p, lora.Gate, b.Gate, dNorm, dGate, x)
 	b.linearBackward(p, lora.Up, b.Up, dNorm, dAct, x)
 	d.RMSNormBackward(after(dx, hidden), after(dNorm, hidden), after(t.mid, hidden), b.FFNorm.Scale, n-from, b.FFNorm.Eps)
 
-	dAttn := zeroed(&p.dAttn, len(t.attn))
+	dAttn := p.zeroed(&p.dAttn, n, b.O.W.Cols)
 	b.linearBackward(p, lora.O, b.O, dAttn, dx, func() []float32 { return t.attn })
 	if !input && b.Grads[lora.Q] == nil && b.Grads[lora.K] == nil && b.Grads[lora.V] == nil {
 		return
@@ -179,7 +181,7 @@ func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 	d.Rotate(after(dK, s.KVHeads*s.HeadDim), after(p.Cos, half), after(back, half), n-from, s.KVHeads, s.HeadDim)
 	dNorm = nil
 	if input {
-		dNorm = zeroed(&p.dNorm, n*hidden)
+		dNorm = p.zeroed(&p.dNorm, n, hidden)
 	}
 	x = normed(t.X, b.AttnNorm)
 	b.linearBackward(p, lora.Q, b.Q, dNorm, dQ, x)

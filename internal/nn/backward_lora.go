@@ -38,10 +38,12 @@ func (b *Tuned) drop(p *Pass, t lora.Target, x []float32) []float32 {
 	}
 	keep, dropped := sized(&p.keep, n*f.In), sized(&p.dropped, n*f.In)
 	p.Device.EachRow(n, func(r int) {
-		p.Dropout.factors(keep[r*f.In:(r+1)*f.In], b.Layer, t, p.From+r)
+		x, keep, dropped := x[r*f.In:][:f.In], keep[r*f.In:][:f.In], dropped[r*f.In:][:f.In]
+		p.Dropout.factors(keep, b.Layer, t, p.From+r)
+		for i, v := range x {
+			dropped[i] = v * keep[i]
+		}
 	})
-	copy(dropped, x)
-	p.Device.Multiply(dropped, keep, n, f.In)
 	return dropped
 }
 
@@ -56,7 +58,7 @@ func (b *Tuned) factorBackward(p *Pass, t lora.Target, dx, dy, x []float32) {
 		input = p.dropped
 	}
 	p.lowT = cpu.Transpose(p.lowT, low, n, f.Rank)
-	grads := zeroed(&p.gradsT, f.Rank*f.Out)
+	grads := p.zeroed(&p.gradsT, f.Rank, f.Out)
 	d.AddProduct(grads, p.lowT, dy, f.Rank, n, f.Out)
 	for r := range f.Rank {
 		for o, v := range grads[r*f.Out : (r+1)*f.Out] {
@@ -70,7 +72,7 @@ func (b *Tuned) factorBackward(p *Pass, t lora.Target, dx, dy, x []float32) {
 		dLow[i] *= f.Scale
 	}
 	p.dLowT = cpu.Transpose(p.dLowT, dLow, n, f.Rank)
-	gradA := zeroed(&p.gradsT, f.Rank*f.In)
+	gradA := p.zeroed(&p.gradsT, f.Rank, f.In)
 	d.AddProduct(gradA, p.dLowT, input, f.Rank, n, f.In)
 	for i, v := range gradA {
 		g.A[i] += v
@@ -82,7 +84,7 @@ func (b *Tuned) factorBackward(p *Pass, t lora.Target, dx, dy, x []float32) {
 		d.AddProduct(dx, dLow, f.A, n, f.Rank, f.In)
 		return
 	}
-	back := zeroed(&p.dropped, n*f.In)
+	back := p.zeroed(&p.dropped, n, f.In)
 	d.AddProduct(back, dLow, f.A, n, f.Rank, f.In)
 	d.Multiply(back, p.keep, n, f.In)
 	d.Add(dx, back, n, f.In)
