@@ -43,14 +43,19 @@ func matMulBF16AMX() {
 	LEAQ(tileConfig("tileConfigBF16", bf16Shapes()), above)
 	loadTileConfig(above)
 
-	// sums runs f for each tile of sums and where it stands.
-	sums := func(f func(tile byte, base, stride reg.Register)) {
-		Load(Param("acc"), above)
-		Load(Param("ldacc"), stride)
-		SHLQ(U8(2), stride)
+	// matrix loads where its first row and its row 16 stand, and the bytes of a row, of
+	// elements of 1<<shift bytes.
+	matrix := func(name string, shift uint8) {
+		Load(Param(name), above)
+		Load(Param("ld"+name), stride)
+		SHLQ(U8(shift), stride)
 		MOVQ(stride, below)
 		SHLQ(U8(4), below)
 		ADDQ(above, below)
+	}
+	// sums runs f for each tile of sums and where it stands.
+	sums := func(f func(tile byte, base, stride reg.Register)) {
+		matrix("acc", 2)
 		for i, base := range []reg.Register{above, below} {
 			f(sumsBF16+2*byte(i), base, stride)
 			ADDQ(imm(64), base)
@@ -58,12 +63,7 @@ func matMulBF16AMX() {
 		}
 	}
 	sums(tileLoad)
-	Load(Param("a"), above)
-	Load(Param("lda"), stride)
-	SHLQ(U8(1), stride)
-	MOVQ(stride, below)
-	SHLQ(U8(4), below)
-	ADDQ(above, below)
+	matrix("a", 1)
 	Load(Param("b"), left)
 	MOVQ(steps, right)
 	SHLQ(U8(10), right) // 16 pairs of 16 columns of 4 bytes
