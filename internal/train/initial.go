@@ -18,11 +18,11 @@ func (m *Model) Fresh(r Recipe, lineBreak []int32) *lora.Adapter {
 	a := lora.New(lora.Config{Rank: r.Rank, Alpha: r.Alpha, RSLoRA: r.RSLoRA, Dropout: r.Dropout, Targets: r.Targets},
 		engine.AdapterShape(m.weights), r.Seed)
 	if r.Marks {
-		near := engine.MeanEmbedding(m.weights)
 		if len(lineBreak) == 1 {
-			near = engine.Embedding(m.weights, lineBreak[0])
+			a.AddMarks(engine.Embedding(m.weights, lineBreak[0]), r.Seed)
+		} else {
+			a.AddMarks(engine.MeanEmbedding(m.weights), r.Seed)
 		}
-		a.AddMarks(near, r.Seed)
 	}
 	return a
 }

@@ -104,7 +104,7 @@ def pack(windows, layout, device):
     longest = max(len(w["tokens"]) for w in windows)
     c = 0 if layout.placement == "prepend" else -(-longest // pad) * pad
     context = np.zeros((len(windows) if c else 0, c), np.int64)
-    rows, targets, branches, weights = [], [], [], []
+    rows, targets, branches = [], [], []
     for i, window in enumerate(windows):
         if c:
             context[i, : len(window["tokens"])] = window["tokens"]
@@ -115,7 +115,6 @@ def pack(windows, layout, device):
                 rows.append(np.arange(i * c + p - 1, i * c + p - 1 + target))
             else:
                 branches.append(layout.branch(window["tokens"], stride))
-                weights.append(layout.weights(stride))
 
     def put(array):
         t = torch.from_numpy(np.ascontiguousarray(array))
@@ -136,7 +135,8 @@ def pack(windows, layout, device):
         own = before & ((segments[:, :, None] == segments[:, None, :]) | (segments[:, :, None] == TAIL))
         ahead = torch.arange(c, device=device) < seen[:, :, None]
         mask = torch.cat([ahead, own], 2)[:, None]
-        if layout.score_bias and layout.placement == "virtual":
+        if layout.score_bias:
+            weights = [layout.weights(stride) for window in windows for stride in window["strides"]]
             table = np.zeros((len(weights), max(map(len, weights))), np.float32)
             for line, nats in zip(table, weights):
                 line[: len(nats)] = nats

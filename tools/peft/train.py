@@ -42,7 +42,7 @@ def arguments():
     p.add_argument("--marks-start", default="newline", help="the embedding that marks start near: newline, mean, or two tokens' ID,ID")
     p.add_argument("--marks-noise", type=float, default=0.1, help="noise on the marks' start, as a share of the embeddings' spread")
     p.add_argument("--marks-lr", type=float, default=1.0, help="learning rate of the marks, in that of the factors")
-    p.add_argument("--score-bias", type=float, default=0.0, help="nats by which virtual weighs passages: each by its score as a share of the best's")
+    p.add_argument("--score-bias", type=float, default=0.0, help="nats by which virtual weighs passages: each by its score as a share of the best's; the engine does not weigh")
     p.add_argument("--activated", action="store_true", help="adapt evidence and what follows it only")
     p.add_argument("--random-passages", action="store_true", help="give each stride the passages of another window")
     p.add_argument("--recipe", choices=["paper"], help="the paper's settings; flags still change them")

@@ -43,12 +43,12 @@ class Weighing(Base):
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
         ahead = scores.shape[-1] - batch.segments.shape[1]
         passage = torch.nn.functional.pad(batch.segments != TAIL, (ahead, 0))  # [branches, context + tokens]
-        read = (batch.segments == TAIL)[:, None, :, None] & passage[:, None, None, :]
+        reading = (batch.segments == TAIL)[:, None, :, None] & passage[:, None, None, :]
         tempered = scores / self.temperature
         total = tempered.masked_fill(~passage[:, None, None, :], -torch.inf).logsumexp(3, keepdim=True)
         total = torch.where(total.isfinite(), total, 0.0)
         weighed = tempered + (self.power - 1) * total + self.nats
-        return (torch.where(read, weighed, scores).softmax(3).to(v.dtype)) @ v
+        return (torch.where(reading, weighed, scores).softmax(3).to(v.dtype)) @ v
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ func NewBackward(d *Device) *Backward {
 // backwardScratch is a worker's own memory, grown when first needed.
 type backwardScratch struct {
 	row, panel                             []float32
-	even, odd, zero                        []uint16  // rows of weights in bf16
+	even, odd                              []uint16  // rows of weights in bf16
 	edge                                   []float32 // a tile that sticks out
 	q, out, dOut, dQ                       []float32 // [tile rows, headDim]
 	scores, slopes, scoresBack, slopesBack []float32 // of a tile and some keys, and transposed

@@ -1,8 +1,7 @@
 package cpu
 
 import (
-	"unsafe"
-
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
@@ -10,10 +9,10 @@ import (
 // are f32. Weights are packed anew each time, as two copies of them, one for each
 // direction, would take four times the memory of four bits.
 const (
-	sideBF16 = 32   // rows and columns of a tile, and what its terms are a multiple of
-	halfBF16 = 16   // columns of the halves in which the right operand stands
-	deepBF16 = 1024 // weight rows that are packed at once
-	passBF16 = 96   // rows of the left operand in a unit
+	sideBF16 = kernel.SideBF16
+	halfBF16 = sideBF16 / 2  // columns of the halves in which the right operand stands
+	deepBF16 = 32 * sideBF16 // weight rows that are packed at once
+	passBF16 = 3 * sideBF16  // rows of the left operand in a unit
 )
 
 // UseBF16 makes MatMulForward and MatMulBackward round their operands to bf16 from now
@@ -33,15 +32,10 @@ func (b *Backward) forwardBF16(out, x []float32, rows int, w tensor.Matrix) {
 		packed := grow(&b.packed, halves*halfBF16*k/2)
 		b.each(halves, func(worker, unit int) {
 			half := packed[unit*halfBF16*k/2:][:halfBF16*k/2]
-			first := unit * halfBF16
-			if first+halfBF16 > n {
-				clear(half)
-			}
-			for c := range min(halfBF16, n-first) {
-				row := b.weightsBF16(&b.workers[worker].even, worker, w, from+first+c, k)
-				pairs := unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(row))), k/2)
-				for i, pair := range pairs {
-					half[i*halfBF16+c] = pair
+			for c := range halfBF16 {
+				row := b.weightsBF16(&b.workers[worker].even, worker, w, from+unit*halfBF16+c, k)
+				for i := range k / 2 {
+					half[i*halfBF16+c] = pairBF16(row[2*i], row[2*i+1])
 				}
 			}
 		})
@@ -59,19 +53,13 @@ func (b *Backward) backwardBF16(dx, dy []float32, rows int, w tensor.Matrix) {
 		packed := grow(&b.packed, cols*k/2)
 		b.each(k/sideBF16, func(worker, unit int) {
 			s := &b.workers[worker]
-			zero := grow(&s.zero, cols)
 			for i := unit * sideBF16 / 2; i < (unit+1)*sideBF16/2; i++ {
-				even, odd := zero, zero
-				if 2*i < deep {
-					even = b.weightsBF16(&s.even, worker, w, from+2*i, cols)
-				}
-				if 2*i+1 < deep {
-					odd = b.weightsBF16(&s.odd, worker, w, from+2*i+1, cols)
-				}
+				even := b.weightsBF16(&s.even, worker, w, from+2*i, cols)
+				odd := b.weightsBF16(&s.odd, worker, w, from+2*i+1, cols)
 				for c := 0; c < cols; c += halfBF16 {
 					to, even, odd := packed[c*k/2+i*halfBF16:][:halfBF16], even[c:][:halfBF16], odd[c:][:halfBF16]
 					for j := range to {
-						to[j] = uint32(even[j]) | uint32(odd[j])<<16
+						to[j] = pairBF16(even[j], odd[j])
 					}
 				}
 			}
@@ -83,11 +71,19 @@ func (b *Backward) backwardBF16(dx, dy []float32, rows int, w tensor.Matrix) {
 // upBF16 rounds up to whole tiles.
 func upBF16(n int) int { return ceil(n, sideBF16) * sideBF16 }
 
-// weightsBF16 expands a row of weights to width numbers, zeros behind them.
+// pairBF16 is how neighbouring terms stand in the right operand.
+func pairBF16(even, odd uint16) uint32 { return uint32(even) | uint32(odd)<<16 }
+
+// weightsBF16 expands a row of weights to width numbers, zeros behind them and in the
+// rows behind the last.
 func (b *Backward) weightsBF16(buf *[]uint16, worker int, w tensor.Matrix, r, width int) []uint16 {
+	to := grow(buf, width)
+	if r >= w.Rows {
+		clear(to)
+		return to
+	}
 	row := grow(&b.workers[worker].row, w.Cols)
 	b.kernels.Dequantize(w.Type, row, w.Row(r))
-	to := grow(buf, width)
 	b.kernels.ToBF16(to, row)
 	clear(to[w.Cols:])
 	return to

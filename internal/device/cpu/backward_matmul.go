@@ -43,8 +43,8 @@ func (b *Backward) MatMulForward(out, x []float32, rows int, w tensor.Matrix) {
 // MatMulBackward adds dy · W to dx, the gradient of the input of a product whose
 // output has the gradient dy [rows, W.Rows].
 func (b *Backward) MatMulBackward(dx, dy []float32, rows int, w tensor.Matrix) {
+	b.weightBytes.Add(int64(len(w.Data)))
 	if b.bf16 {
-		b.weightBytes.Add(int64(len(w.Data)))
 		b.backwardBF16(dx, dy, rows, w)
 		return
 	}
@@ -53,7 +53,6 @@ func (b *Backward) MatMulBackward(dx, dy []float32, rows int, w tensor.Matrix) {
 	for from := 0; from < w.Rows; from += panelDeep {
 		deep := min(panelDeep, w.Rows-from)
 		packed := grow(&b.panels, panels*panelCols*deep)
-		b.weightBytes.Add(int64(deep * w.RowBytes()))
 		b.each(ceil(deep, packRows), func(worker, unit int) {
 			row := grow(&b.workers[worker].row, cols)
 			for r := unit * packRows; r < min(deep, (unit+1)*packRows); r++ {

@@ -5,20 +5,15 @@ import (
 	"unsafe"
 )
 
-// sideBF16 is how many rows and columns MatMulBF16 computes, and of how many terms its
-// sums are a multiple.
-const sideBF16 = 32
-
-// withBF16 returns s with products in bf16.
+// withBF16 returns the set with products in bf16.
 func (s *Set) withBF16() *Set {
-	with := *s
-	with.ToBF16, with.MatMulBF16 = toBF16, matMulBF16
-	return &with
+	s.ToBF16, s.MatMulBF16 = toBF16, matMulBF16
+	return s
 }
 
 func matMulBF16(acc []float32, ldacc int, a []uint16, lda int, b []uint32, k int) {
-	acc, a, b = acc[:(sideBF16-1)*ldacc+sideBF16], a[:(sideBF16-1)*lda+k], b[:sideBF16*k/2]
-	matMulBF16AMX(&acc[0], ldacc, unsafe.SliceData(a), lda, unsafe.SliceData(b), k/sideBF16)
+	acc, a, b = acc[:(SideBF16-1)*ldacc+SideBF16], a[:(SideBF16-1)*lda+k], b[:SideBF16*k/2]
+	matMulBF16AMX(&acc[0], ldacc, unsafe.SliceData(a), lda, unsafe.SliceData(b), k/SideBF16)
 }
 
 func toBF16(dst []uint16, src []float32) {
