@@ -18,6 +18,17 @@ type Document struct {
 	Title  string // empty when there is none
 	Text   string // valid UTF-8
 	Source string // the file that it came from
+	// Places say where stretches of Text come from, in order of Offset. Each holds up
+	// to the next; nil where nothing is known.
+	Places []Place
+}
+
+// Place says where the text from an offset on stands in its file.
+type Place struct {
+	Offset   int      // in Text, in bytes
+	Headings []string // that it stands under, outermost first; nil: none
+	Page     int      // from 1; 0: the format has no pages
+	Line     int      // of the file, from 1; 0: the format has no lines
 }
 
 // FileError reports one file or record that could not be read; the others can.

@@ -13,6 +13,11 @@ type Passage struct {
 	Offset int64   `json:"offset"`           // byte offset of Text in the document's text
 	First  bool    `json:"first,omitempty"`  // it is its document's first chunk
 	Score  float64 `json:"score"`            // the retriever's score for the query
+
+	// Where the passage begins, as far as its reader knows.
+	Heading string `json:"heading,omitempty"` // headings that it stands under, outermost first: "Model Beta > Power"
+	Page    int    `json:"page,omitempty"`    // page from 1; 0: not known
+	Line    int    `json:"line,omitempty"`    // line of the file from 1; 0: not known
 }
 
 // Query asks for the k best passages.
