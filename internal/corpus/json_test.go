@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 	"unicode/utf8"
 )
@@ -29,8 +30,8 @@ func checkFlat(t *testing.T, line []byte) (quick bool) {
 	if !utf8.Valid(line) || !r.read() {
 		return false
 	}
-	if want, ok := slowRecord(t, line); !ok || r.doc != want {
-		t.Errorf("%q: got %+q, encoding/json %+q (%v)", line, r.doc, want, ok)
+	if want, ok := slowRecord(t, line); !ok || !reflect.DeepEqual(r.doc, want) {
+		t.Errorf("%q: got %+v, encoding/json %+v (%v)", line, r.doc, want, ok)
 	}
 	return true
 }

@@ -115,7 +115,7 @@ z</pre></main><footer>foot</footer></body></html>`), "Page title", "## Head\n\nO
 				t.Fatalf("%d documents, broken: %v", len(docs), broken)
 			}
 			if d := docs[0]; d.Title != tc.title || d.Text != tc.text || d.Source != tc.name || d.ID != tc.name {
-				t.Errorf("got %+q", d)
+				t.Errorf("got %+v", d)
 			}
 		})
 	}
@@ -202,7 +202,7 @@ func fuzzParser(f *testing.F, name string, seeds ...string) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parsers[name](bytes.NewReader(data), "f", "f"+name, DefaultFields, func(d Document, err error) bool {
 			if err == nil && (strings.ToValidUTF8(d.Text, "") != d.Text || d.ID == "" || d.Source == "") {
-				t.Errorf("%+q", d)
+				t.Errorf("%+v", d)
 			}
 			return true
 		})

@@ -1,0 +1,61 @@
+# The commands of this project. CI runs `make ci`; the documentation names the same targets.
+
+GO ?= go
+export CGO_ENABLED = 0
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+SYSTEMS = linux/arm64 darwin/arm64 windows/amd64
+
+# Where goroutines meet.
+RACED = . ./internal/device/cpu ./internal/engine ./internal/hub ./internal/kvcache ./internal/ralm ./internal/retrieve/...
+
+.PHONY: help build test check format cross lint generate generated race demo model bench ci
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the binary into ./flashback
+	$(GO) build -o flashback ./cmd/flashback
+
+test: ## Run the tests; those that need the model say how to get it and skip without it
+	$(GO) test ./...
+
+check: format cross lint generated ## Everything that must hold besides the tests
+
+format:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt these files: $$unformatted"; exit 1; fi
+
+cross:
+	$(GO) build ./...
+	@for s in $(SYSTEMS); do echo "build and vet for $$s"; \
+		GOOS=$${s%/*} GOARCH=$${s#*/} $(GO) build ./... && GOOS=$${s%/*} GOARCH=$${s#*/} $(GO) vet ./... || exit 1; done
+
+lint:
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+generate: ## Write the assembly again with its generator
+	$(GO) generate ./internal/device/cpu/kernel
+
+# The generators' output must be what is committed.
+generated: generate
+	@if [ -n "$$(git status --porcelain -- internal/device/cpu/kernel)" ]; then \
+		git --no-pager diff --stat -- internal/device/cpu/kernel; echo "the assembly is not what its generator writes: run 'make generate' and commit"; exit 1; fi
+
+race: ## Run the race detector where goroutines meet; needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race -short $(RACED)
+
+model: ## Pull the default model
+	$(GO) run ./cmd/flashback pull smollm2-135m
+
+demo: ## Index Go's documentation, answer a question, compare the placements
+	$(GO) run ./cmd/flashback demo
+
+bench: ## Measure the loop of each placement on this machine
+	$(GO) run ./cmd/flashback bench loop
+
+# In CI tests that need the model or the text sets fail instead of skipping.
+ci: check model ## What must pass before a change lands
+	FLASHBACK_REQUIRE=1 $(MAKE) test
+	FLASHBACK_REQUIRE=0 $(MAKE) race
+	$(MAKE) demo </dev/null
