@@ -8,6 +8,7 @@ package corpus
 import (
 	"fmt"
 	"iter"
+	"strconv"
 
 	"github.com/flashback-lm/flashback/internal/retrieve"
 )
@@ -21,6 +22,9 @@ type Document struct {
 	// Places say where stretches of Text come from, in order of Offset. Each holds up
 	// to the next; nil where nothing is known.
 	Places []Place
+	// Encoding is what the text was taken to be written in, such as "windows-1252",
+	// where its bytes are not UTF-8 and the file does not say; else empty.
+	Encoding string
 }
 
 // Place says where the text from an offset on stands in its file.
@@ -31,13 +35,25 @@ type Place struct {
 	Line     int      // of the file, from 1; 0: the format has no lines
 }
 
-// FileError reports one file or record that could not be read; the others can.
+// FileError reports one file, record or part of a file that could not be read; the
+// others can.
 type FileError struct {
-	Source string // the file, with the line for a record
+	Source string   // the file
+	Line   int      // of the record, from 1; 0: the file as a whole
+	Fields []string // that the record has, where it lacks the one that holds the text
 	Err    error
 }
 
-func (e *FileError) Error() string { return fmt.Sprintf("%s: %v", e.Source, e.Err) }
+// Error says where the fault is and what it is.
+func (e *FileError) Error() string { return fmt.Sprintf("%s: %v", e.At(), e.Err) }
+
+// At names the file, and the record's line if there is one.
+func (e *FileError) At() string {
+	if e.Line == 0 {
+		return e.Source
+	}
+	return e.Source + ":" + strconv.Itoa(e.Line)
+}
 
 // Unwrap returns the reason.
 func (e *FileError) Unwrap() error { return e.Err }

@@ -13,33 +13,28 @@ import (
 // parseDOCX returns the text of a Word document: its paragraphs, tables row by
 // row, and headings as '#' lines. The title is the document's property, else the
 // first heading, else the file's name.
-func parseDOCX(data []byte, name string) (title, text string, err error) {
-	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+func parseDOCX(f file) (Document, error) {
+	var doc Document
+	archive, err := zip.NewReader(bytes.NewReader(f.data), int64(len(f.data)))
 	if err != nil {
-		return "", "", fmt.Errorf("not a .docx file: %w", err)
+		return doc, fmt.Errorf("not a .docx file: %w", err)
 	}
 	body, err := zipMember(archive, "word/document.xml")
 	if err != nil {
-		return "", "", err
+		return doc, err
 	}
-	if text, err = wordText(body); err != nil {
-		return "", "", err
+	if doc.Text, err = wordText(body); err != nil {
+		return doc, err
 	}
 	if props, err := zipMember(archive, "docProps/core.xml"); err == nil {
 		var core struct {
 			Title string `xml:"title"`
 		}
 		if xml.Unmarshal(props, &core) == nil {
-			title = strings.TrimSpace(core.Title)
+			doc.Title = strings.TrimSpace(core.Title)
 		}
 	}
-	if title == "" {
-		title = firstHeading(text)
-	}
-	if title == "" {
-		title = name
-	}
-	return title, text, nil
+	return doc, nil
 }
 
 // zipMember returns one file of an archive, of at most MaxFile bytes.

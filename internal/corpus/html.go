@@ -27,17 +27,18 @@ var blocks = map[atom.Atom]bool{
 // parseHTML returns a page's title and readable text: what stands in <main> or a
 // lone <article> if there is one, else in the body, without scripts, navigation
 // and forms. Headings become '#' lines.
-func parseHTML(data []byte, name string) (title, text string, err error) {
-	r, err := charset.NewReader(bytes.NewReader(data), "text/html")
+func parseHTML(f file) (Document, error) {
+	var doc Document
+	r, err := charset.NewReader(bytes.NewReader(f.data), "text/html")
 	if err != nil {
-		return "", "", err
+		return doc, err
 	}
 	root, err := html.Parse(r)
 	if err != nil {
-		return "", "", err
+		return doc, err
 	}
 	if t := find(root, atom.Title); t != nil {
-		title = strings.Join(strings.Fields(inner(t)), " ")
+		doc.Title = strings.ToValidUTF8(strings.Join(strings.Fields(inner(t)), " "), "\ufffd")
 	}
 	page := root
 	if main := find(root, atom.Main); main != nil {
@@ -47,14 +48,8 @@ func parseHTML(data []byte, name string) (title, text string, err error) {
 	}
 	var w textWriter
 	w.node(page)
-	text = strings.TrimSpace(w.b.String())
-	if title == "" {
-		title = firstHeading(text)
-	}
-	if title == "" {
-		title = name
-	}
-	return strings.ToValidUTF8(title, "\ufffd"), strings.ToValidUTF8(text, "\ufffd"), nil
+	doc.Text = strings.ToValidUTF8(strings.TrimSpace(w.b.String()), "\ufffd")
+	return doc, nil
 }
 
 // find returns the first element of that kind, or nil.

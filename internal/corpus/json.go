@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -12,17 +14,18 @@ import (
 // jsonDocument reads a record. Nearly all are flat objects, which flatRecord
 // reads several times faster than encoding/json; that one reads the others, and
 // says what is wrong with those that are none.
-func jsonDocument(line []byte, fields Fields) (Document, error) {
+func jsonDocument(line []byte, fields Fields) (Document, *FileError) {
 	r := flatRecord{data: line, fields: fields}
 	if utf8.Valid(line) && r.read() {
 		return r.doc, nil
 	}
 	var record map[string]json.RawMessage
 	if err := json.Unmarshal(line, &record); err != nil {
-		return Document{}, fmt.Errorf("not a JSON object: %w", err)
+		return Document{}, &FileError{Err: fmt.Errorf("not a JSON object: %w", err)}
 	}
 	if _, ok := record[fields.Text]; !ok {
-		return Document{}, fmt.Errorf("no field %q; name the field that holds the text", fields.Text)
+		err := fmt.Errorf("no field %q; name the field that holds the text", fields.Text)
+		return Document{}, &FileError{Fields: slices.Sorted(maps.Keys(record)), Err: err}
 	}
 	var doc Document
 	var err error
@@ -31,7 +34,10 @@ func jsonDocument(line []byte, fields Fields) (Document, error) {
 			*dst, err = jsonString(field, raw)
 		}
 	}
-	return doc, err
+	if err != nil {
+		return Document{}, &FileError{Err: err}
+	}
+	return doc, nil
 }
 
 // jsonString accepts a string, a number (ids often are) or null.

@@ -15,15 +15,6 @@ import (
 // hostile archive cannot fill the memory.
 const MaxFile = 256 << 20
 
-// Fields names the fields of records (.jsonl, .csv, .tsv).
-type Fields struct {
-	ID, Title string // may be missing in a record
-	Text      string
-}
-
-// DefaultFields are the names that most sets use.
-var DefaultFields = Fields{ID: "id", Title: "title", Text: "text"}
-
 // Read yields the documents of path: a file, a directory with all below it, or
 // "-" for stdin, which is taken as JSON lines if it starts with '{' and as one
 // text otherwise.
@@ -98,18 +89,6 @@ func walk(root string) iter.Seq2[string, error] {
 	}
 }
 
-// parse reads one file's documents from r; name is the file's, without the
-// extension of its compression.
-type parse func(r io.Reader, source, name string, fields Fields, yield func(Document, error) bool) bool
-
-// parsers by extension; any other file is read as plain text if it is text.
-var parsers = map[string]parse{
-	".md": oneDocument(parseMarkdown), ".markdown": oneDocument(parseMarkdown),
-	".html": oneDocument(parseHTML), ".htm": oneDocument(parseHTML), ".xhtml": oneDocument(parseHTML),
-	".docx": oneDocument(parseDOCX), ".pdf": oneDocument(parsePDF),
-	".jsonl": parseJSONL, ".ndjson": parseJSONL, ".csv": parseCSV, ".tsv": parseTSV,
-}
-
 // readFile yields the documents of one file and reports whether to go on. A
 // binary file of no known kind is an error only where it was asked for by name.
 func readFile(path, source string, fields Fields, named bool, yield func(Document, error) bool) bool {
@@ -126,35 +105,16 @@ func readFile(path, source string, fields Fields, named bool, yield func(Documen
 		return fail(err)
 	}
 	defer r.Close()
-	p, known := parsers[strings.ToLower(filepath.Ext(name))]
-	if !known {
-		p = oneDocument(parsePlain)
-	}
+	kind, known := KindOf(name)
 	stopped := false
-	goOn := p(r, source, name, fields, func(d Document, err error) bool {
-		if !known && !named && errors.Is(err, errBinary) {
+	goOn := kind.parse(r, source, name, fields, func(d Document, err error) bool {
+		if !known && !named && errors.Is(err, ErrBinary) {
 			return true // pictures and programs among the documents
 		}
 		stopped = stopped || !yield(d, err)
 		return !stopped
 	})
 	return goOn && !stopped
-}
-
-// oneDocument turns a parser of whole files into one that yields documents. The
-// parser sets the title and the text.
-func oneDocument(f func(data []byte, name string) (title, text string, err error)) parse {
-	return func(r io.Reader, source, name string, _ Fields, yield func(Document, error) bool) bool {
-		data, err := readAll(r)
-		var title, text string
-		if err == nil {
-			title, text, err = f(data, name)
-		}
-		if err != nil {
-			return yield(Document{}, &FileError{Source: source, Err: reason(err)})
-		}
-		return yield(Document{ID: source, Title: title, Text: text, Source: source}, nil)
-	}
 }
 
 // readAll reads a whole file of at most MaxFile bytes.
@@ -174,7 +134,7 @@ func readStdin(stdin io.Reader, fields Fields, yield func(Document, error) bool)
 		yield(Document{}, fmt.Errorf("cannot read standard input: %w", err))
 		return
 	}
-	p := oneDocument(parsePlain)
+	p := plain.parse
 	if first == '{' {
 		p = parseJSONL
 	}

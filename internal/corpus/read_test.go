@@ -39,7 +39,7 @@ func read(t testing.TB, path, stdin string) (docs []Document, broken []string) {
 		if !ok {
 			t.Fatal(err)
 		}
-		broken = append(broken, fe.Source)
+		broken = append(broken, fe.At())
 	}
 	return docs, broken
 }
@@ -200,7 +200,7 @@ func fuzzParser(f *testing.F, name string, seeds ...string) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		parsers[name](bytes.NewReader(data), "f", "f"+name, DefaultFields, func(d Document, err error) bool {
+		kindByExtension[name].parse(bytes.NewReader(data), "f", "f"+name, DefaultFields, func(d Document, err error) bool {
 			if err == nil && (strings.ToValidUTF8(d.Text, "") != d.Text || d.ID == "" || d.Source == "") {
 				t.Errorf("%+v", d)
 			}

@@ -21,19 +21,19 @@ const maxLine = 64 << 20
 func parseJSONL(r io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
 	lines := newLineReader(r)
 	for line := 1; ; line++ {
-		at := source + ":" + strconv.Itoa(line)
 		data, err := lines.next()
 		if err != nil && err != io.EOF {
-			return yield(Document{}, &FileError{Source: at, Err: err})
+			return yield(Document{}, &FileError{Source: source, Line: line, Err: err})
 		}
 		record := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
 		if len(record) > 0 {
 			doc, bad := jsonDocument(record, fields)
 			if bad != nil {
-				if !yield(Document{}, &FileError{Source: at, Err: bad}) {
+				bad.Source, bad.Line = source, line
+				if !yield(Document{}, bad) {
 					return false
 				}
-			} else if !yield(complete(doc, at, source), nil) {
+			} else if !yield(complete(doc, source, line), nil) {
 				return false
 			}
 		}
@@ -112,8 +112,8 @@ func parseTSV(r io.Reader, source, _ string, fields Fields, yield func(Document,
 // parseColumns yields a document for every record that next returns, with its
 // line; bad says why a record is none, err ends the file.
 func parseColumns(source string, fields Fields, yield func(Document, error) bool, next func() (record []string, line int, bad, err error)) bool {
-	fail := func(line int, err error) bool {
-		return yield(Document{}, &FileError{Source: source + ":" + strconv.Itoa(line), Err: err})
+	fail := func(line int, err error, fields ...string) bool {
+		return yield(Document{}, &FileError{Source: source, Line: line, Fields: fields, Err: err})
 	}
 	header, line, bad, err := next()
 	if err == io.EOF {
@@ -128,7 +128,7 @@ func parseColumns(source string, fields Fields, yield func(Document, error) bool
 	}
 	text, ok := columns[fields.Text]
 	if !ok {
-		return fail(line, fmt.Errorf("no column %q; name the column that holds the text", fields.Text))
+		return fail(line, fmt.Errorf("no column %q; name the column that holds the text", fields.Text), header...)
 	}
 	for {
 		record, line, bad, err := next()
@@ -154,16 +154,16 @@ func parseColumns(source string, fields Fields, yield func(Document, error) bool
 			return ""
 		}
 		doc := Document{ID: column(fields.ID), Title: column(fields.Title), Text: column(fields.Text)}
-		if !yield(complete(doc, source+":"+strconv.Itoa(line), source), nil) {
+		if !yield(complete(doc, source, line), nil) {
 			return false
 		}
 	}
 }
 
 // complete gives a record its place as id where it has none, and valid text.
-func complete(doc Document, at, source string) Document {
+func complete(doc Document, source string, line int) Document {
 	if doc.ID == "" {
-		doc.ID = at
+		doc.ID = source + ":" + strconv.Itoa(line)
 	}
 	doc.Source = source
 	for _, field := range []*string{&doc.ID, &doc.Title, &doc.Text} {

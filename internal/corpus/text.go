@@ -8,8 +8,8 @@ import (
 	"unicode/utf16"
 )
 
-// errBinary says that a file is no text.
-var errBinary = errors.New("looks like a binary file, not text")
+// ErrBinary says that a file is no text.
+var ErrBinary = errors.New("looks like a binary file, not text")
 
 // decodeText returns data as UTF-8: a byte order mark is dropped, UTF-16 with one
 // is decoded, line ends become '\n' and invalid bytes U+FFFD.
@@ -22,7 +22,7 @@ func decodeText(data []byte) (string, error) {
 		text = decodeUTF16(data[2:], binary.BigEndian)
 	default:
 		if bytes.IndexByte(data[:min(len(data), 8192)], 0) >= 0 {
-			return "", errBinary
+			return "", ErrBinary
 		}
 		text = strings.ToValidUTF8(string(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))), "\ufffd")
 	}
@@ -41,28 +41,23 @@ func decodeUTF16(data []byte, order binary.ByteOrder) string {
 }
 
 // parsePlain reads plain text and source code; the title is the file's name.
-func parsePlain(data []byte, name string) (title, text string, err error) {
-	text, err = decodeText(data)
-	return name, text, err
+func parsePlain(f file) (Document, error) {
+	text, err := decodeText(f.data)
+	return Document{Title: f.name, Text: text}, err
 }
 
 // parseMarkdown reads Markdown. The title is the front matter's, else the first
 // heading, else the file's name; front matter is not part of the text.
-func parseMarkdown(data []byte, name string) (title, text string, err error) {
-	text, err = decodeText(data)
+func parseMarkdown(f file) (Document, error) {
+	text, err := decodeText(f.data)
 	if err != nil {
-		return "", "", err
+		return Document{}, err
 	}
+	doc := Document{Text: text}
 	if front, body, ok := frontMatter(text); ok {
-		text, title = body, frontTitle(front)
+		doc.Text, doc.Title = body, frontTitle(front)
 	}
-	if title == "" {
-		title = firstHeading(text)
-	}
-	if title == "" {
-		title = name
-	}
-	return title, text, nil
+	return doc, nil
 }
 
 // frontMatter splits off a block between lines of three dashes or pluses that
