@@ -98,8 +98,8 @@ class Adapter:
                 raise SystemExit(f"{folder}: {name} is {list(found[name].shape)}, not {list(tensor.shape)}")
             tensor.copy_(found[name])
 
-    def save(self, folder, flashback):
-        """Writes PEFT's files, and flashback.json about how the adapter was trained."""
+    def save(self, folder, flashback, dtype=torch.float32):
+        """Writes PEFT's files with factors of that type, and flashback.json about how the adapter was trained."""
         os.makedirs(folder, exist_ok=True)
         config = {
             "peft_type": "LORA",
@@ -127,7 +127,7 @@ class Adapter:
             with open(os.path.join(folder, name), "w") as f:
                 json.dump(content, f, indent=2)
                 f.write("\n")
-        tensors = {name: t.detach().cpu().contiguous() for name, t in self.tensors().items()}
+        tensors = {name: t.detach().to(dtype).cpu().contiguous() for name, t in self.tensors().items()}
         part = os.path.join(folder, "adapter_model.safetensors.part")
         save_file(tensors, part, metadata={"format": "pt"})
         os.replace(part, os.path.join(folder, "adapter_model.safetensors"))

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 import time
 
@@ -63,6 +64,8 @@ def arguments():
     p.add_argument("--init", metavar="DIR", help="start from this adapter's factors")
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--limit", type=int, help="read only so many windows")
+    p.add_argument("--minutes", type=float, default=10.0, help="minutes from one checkpoint to the next; the same command goes on from the last")
+    p.add_argument("--f16", action="store_true", help="store the factors in f16")
     if p.parse_known_args()[0].recipe:
         p.set_defaults(**PAPER)
     a = p.parse_args()
@@ -94,6 +97,56 @@ def share(a, step):
     return 0.5 * (1 + math.cos(math.pi * done)) if a.schedule == "cosine" else 1 - done
 
 
+class Checkpoint:
+    """What a training needs to go on as if nothing had stopped it, in the adapter's directory."""
+
+    def __init__(self, folder, recipe, adapter, optimiser, minutes):
+        self.path = os.path.join(folder, "checkpoint.pt")
+        self.recipe, self.adapter, self.optimiser, self.seconds = recipe, adapter, optimiser, 60 * minutes
+        self.last, self.stop = time.time(), False
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stop", True))
+
+    def resume(self):
+        """Returns the step to go on with, the seconds spent so far and the length of the log by then."""
+        if not os.path.exists(self.path):
+            return 0, 0.0, 0
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        if state["recipe"] != self.recipe:
+            raise SystemExit(f"{self.path} is of another recipe: {state['recipe']}; remove it or name another directory")
+        with torch.no_grad():
+            for own, kept in zip(self.adapter.parameters(), state["weights"]):
+                own.copy_(kept)
+        self.optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["random_gpu"])
+        return state["step"], state["seconds"], state["log"]
+
+    def due(self):
+        return self.stop or time.time() - self.last > self.seconds
+
+    def write(self, step, seconds, log):
+        state = {
+            "recipe": self.recipe,
+            "step": step,
+            "seconds": seconds,
+            "log": log,
+            "weights": [t.detach() for t in self.adapter.parameters()],
+            "optimiser": self.optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_gpu": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        }
+        torch.save(state, self.path + ".part")
+        os.replace(self.path + ".part", self.path)
+        self.last = time.time()
+        if self.stop:
+            raise SystemExit(f"stopped at step {step}; the same command goes on from there")
+
+    def remove(self):
+        if os.path.exists(self.path):
+            os.remove(self.path)
+
+
 def micro_batches(windows, size):
     """Cuts windows into runs of at most size that have equally many strides."""
     run = []
@@ -117,9 +170,10 @@ def scramble(windows):
 
 @torch.no_grad()
 def validate(base, adapter, windows, layout):
-    """Returns the mean loss a target token."""
-    losses = [-base.forward(pack(m, layout, base.device), adapter, False) for m in micro_batches(windows, 4)]
-    return torch.cat(losses).mean().item()
+    """Returns the mean loss a target token, and that of each window."""
+    losses = torch.cat([-base.forward(pack(m, layout, base.device), adapter, False) for m in micro_batches(windows, 4)])
+    each = losses.split([len(w["strides"]) * layout.target for w in windows])
+    return losses.mean().item(), [round(part.mean().item(), 5) for part in each]
 
 
 def fused_attention():
@@ -159,7 +213,16 @@ def main():
     finished = os.path.join(a.out, "adapter_model.safetensors")
     if os.path.exists(finished):
         os.remove(finished)
-    log, start, losses = open(os.path.join(a.out, "log.jsonl"), "w"), time.time(), []
+    recipe = {
+        name: getattr(a, name)
+        for name in "r alpha rslora dropout targets lr schedule warmup batch steps clip weight_decay seed".split()
+    }
+    layout_of = {"placement": a.placement, "echo": a.echo, "k": a.k, "marks": a.marks, "data": os.path.basename(a.data)}
+    checkpoint = Checkpoint(a.out, recipe | layout_of, adapter, optimiser, a.minutes)
+    first, before, length = checkpoint.resume()
+    log, losses = open(os.path.join(a.out, "log.jsonl"), "a"), []
+    log.truncate(length)
+    start = time.time() - before
 
     def note(**line):
         print(json.dumps(line), file=log)
@@ -173,7 +236,7 @@ def main():
         losses.clear()
         log.flush()
 
-    for step in range(a.steps):
+    for step in range(first, a.steps):
         chosen = [windows[(step * a.batch + i) % len(windows)] for i in range(a.batch)]
         count = sum(len(w["strides"]) for w in chosen) * layout.target
         lr = a.lr * share(a, step)
@@ -192,19 +255,19 @@ def main():
             flush()
             print(f"{a.out}: step {step + 1} loss {total.item():.4f}, {time.time() - start:.0f} s", file=sys.stderr, flush=True)
         if held and a.every and (step + 1) % a.every == 0 and step + 1 < a.steps:
-            note(step=step + 1, validation=validate(base, adapter, held, layout))
+            note(step=step + 1, validation=validate(base, adapter, held, layout)[0])
+        if checkpoint.due() and step + 1 < a.steps:
+            flush()
+            checkpoint.write(step + 1, time.time() - start, log.tell())
     flush()
     summary = {"seconds": round(time.time() - start, 1)}
     if on_gpu:
         summary |= {"device": torch.cuda.get_device_name(), "peak_memory": torch.cuda.max_memory_allocated()}
     if held:
-        summary["validation"] = validate(base, adapter, held, layout)
+        summary["validation"], windows_losses = validate(base, adapter, held, layout)
+        note(validation_windows=windows_losses)
     note(**summary)
     log.close()
-    recipe = {
-        name: getattr(a, name)
-        for name in "r alpha rslora dropout targets lr schedule warmup batch steps clip weight_decay seed".split()
-    }
     adapter.save(
         a.out,
         {
@@ -217,7 +280,9 @@ def main():
             "activated": a.activated,
             "recipe": recipe,
         },
+        torch.float16 if a.f16 else torch.float32,
     )
+    checkpoint.remove()
     print(f"{a.out}: {json.dumps(summary)}", file=sys.stderr)
 
 

@@ -4,7 +4,7 @@
                          [--seeds 1,2] [--concurrency 4] [--gpus 1] [--minutes 9] [--pack DIR] [-- --steps 1000 …]
 
 DIR of --data has latex.train.jsonl.xz and so on (.gz and .zst do too). A row whose adapter is complete is skipped, one
-that fails is reported and the others go on. What has not begun --minutes after the start is left for the next call.
+that fails is reported and the others go on. What is not done --minutes after the start is left for the next call.
 --pack collects the complete rows in archives of at most 16 MB.
 """
 
@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tarfile
 import time
+
+END = "--r 64 --alpha 128 --targets q,k,v,o,gate,up,down --every 500 --f16"
 
 # Rows in the order in which they begin: the longest first, so that none is left alone at the end.
 ROWS = {
@@ -44,6 +46,12 @@ ROWS = {
     "virtual-all": "--placement virtual --targets q,k,v,o,gate,up,down",
     "virtual-echo16-all": "--placement virtual --echo 16 --targets q,k,v,o,gate,up,down",
     "none-all": "--placement none --targets q,k,v,o,gate,up,down",
+    # To the end of their curves: all modules, rank 64.
+    "none-end": "--placement none --steps 10000 " + END,
+    "flashback-end": "--placement append --marks --steps 10000 " + END,
+    "flashback-echo16-end": "--placement append --marks --echo 16 --steps 10000 " + END,
+    "prepend-end": "--placement prepend --steps 3000 " + END,
+    "virtual-echo16-end": "--placement virtual --echo 16 --steps 3000 " + END,
 }
 DEFAULT = list(ROWS)[:10]
 
@@ -86,7 +94,7 @@ def main():
     p.add_argument("--seeds", default="1")
     p.add_argument("--concurrency", type=int, default=4, help="trainings at once on each GPU")
     p.add_argument("--gpus", type=int, default=1)
-    p.add_argument("--minutes", type=float, default=1e9, help="begin no training later")
+    p.add_argument("--minutes", type=float, default=1e9, help="begin no training later, and stop those under way: the next call goes on from their checkpoints")
     p.add_argument("--pack", metavar="DIR")
     p.add_argument("more", nargs="*", help="flags for every training, behind --")
     a = p.parse_args()
@@ -102,12 +110,17 @@ def main():
                 if not complete(folder):
                     waiting.append((folder, flags))
     slots = [gpu for _ in range(a.concurrency) for gpu in range(a.gpus)]
+    stopped = False
     while waiting or running:
+        if not stopped and time.time() - start > 60 * a.minutes:
+            stopped = True
+            for child in running:
+                child.terminate()
         while waiting and slots and time.time() - start < 60 * a.minutes:
             gpu, (folder, flags) = slots.pop(0), waiting.pop(0)
             os.makedirs(folder, exist_ok=True)
             environment = {"CUDA_VISIBLE_DEVICES": str(gpu), "PYTORCH_ALLOC_CONF": "expandable_segments:True", "OMP_NUM_THREADS": "2"}
-            with open(os.path.join(folder, "output.txt"), "w") as output:
+            with open(os.path.join(folder, "output.txt"), "a") as output:
                 child = subprocess.Popen([sys.executable, script, *flags], stderr=output, stdout=output, env={**os.environ, **environment})
             running[child] = folder, gpu
         if not running:
@@ -119,14 +132,16 @@ def main():
             with open(os.path.join(folder, "output.txt")) as output:
                 last = (output.read().splitlines() or [""])[-1]
             print(f"{time.time() - start:4.0f} s {last}", flush=True)
-            if child.returncode:
+            if child.returncode and stopped:
+                waiting.append((folder, []))
+            elif child.returncode:
                 failed.append(folder)
     if a.pack:
         pack([f for f in folders if complete(f)], a.pack)
     for folder in failed:
         print(f"failed: {folder}, see its output.txt")
     for folder, _ in waiting:
-        print(f"not begun: {folder}")
+        print(f"not done: {folder}")
     return 1 if failed or waiting else 0
 
 
