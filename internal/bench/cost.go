@@ -85,7 +85,7 @@ func (k kind) cost(s Shape, st Stride) Cost {
 		Prefilled: tokens.Prefilled, Decoded: tokens.Decoded, Reused: tokens.Reused,
 	}
 	count := counter{shape: s, entries: map[int]int{contextSpan: tokens.Reused}}
-	first, tails := st.layout(k.placement)
+	first, tails := st.runs(k.placement)
 	count.forward(first, len(tails))
 	for i := range tails {
 		tails[i].tokens = 1
@@ -115,49 +115,29 @@ type run struct {
 // part is the first n entries of a span.
 type part struct{ span, n int }
 
-// layout returns what the first forward of a stride encodes, and the tails that
+// runs returns what the first forward of a stride encodes, and the tails that
 // the other forwards extend by a token each.
-func (st Stride) layout(p placement.Placement) (first, tails []run) {
-	if p.Evidence == placement.Nowhere {
+func (st Stride) runs(p placement.Placement) (first, tails []run) {
+	l := st.layout(p)
+	if len(l.Passages) == 0 {
 		last := []run{{tokens: 1, into: contextSpan}}
 		return last, last
 	}
-	text, echo := st.Context, min(p.Echo, st.Context-1)
-	if p.Evidence == placement.AtZero {
-		text, echo = 0, st.Context // all of it stands behind the evidence
-	} else {
+	if l.Context == st.Context {
 		first = append(first, run{tokens: st.Sampled, into: contextSpan})
 	}
-	seen := part{contextSpan, text}
-	if p.EchoInPlace {
-		seen.n -= echo
-	}
-	passage := func(j int) part { return part{1 + j, st.Evidence} }
-	var all []part
-	for j := range st.Passages {
-		all = append(all, passage(j))
+	for j, at := range l.Passages {
 		if st.keeps(p) {
-			continue
+			break
 		}
-		r := run{tokens: st.Evidence, into: 1 + j}
-		switch p.EvidenceSees {
-		case placement.SeesContext:
-			r.view = []part{{contextSpan, text}}
-		case placement.SeesSink:
-			r.view = []part{{contextSpan, 1}}
-		}
-		first = append(first, r)
+		first = append(first, run{tokens: st.Evidence, into: 1 + j, view: []part{{contextSpan, at.Sees}}})
 	}
-	branches := st.Passages
-	if p.SideBySide {
-		branches = 1
-	}
-	for j := range branches {
-		view := all
-		if !p.SideBySide {
-			view = []part{passage(j)}
+	for j, b := range l.Branches {
+		tail := run{tokens: st.Context - b.Tail, into: 1 + st.Passages + j, view: []part{{contextSpan, b.Sees}}}
+		for i := b.From; i < b.To; i++ {
+			tail.view = append(tail.view, part{1 + i, st.Evidence})
 		}
-		tails = append(tails, run{tokens: echo, into: 1 + st.Passages + j, view: append([]part{seen}, view...)})
+		tails = append(tails, tail)
 	}
 	return append(first, tails...), tails
 }

@@ -127,7 +127,7 @@ func TestLoopRefuses(t *testing.T) {
 		want string
 	}{
 		"context beyond the model": {100, func(o *LoopOptions) { o.Contexts = []int{40, 2049} }, "2049 tokens is longer than the model's 2048 positions"},
-		"evidence beyond it":       {100, func(o *LoopOptions) { o.Passages = []int{1, 203} }, "leave 9 of the model's 2048 positions"},
+		"evidence beyond it":       {100, func(o *LoopOptions) { o.Passages, o.Stride = []int{1, 203}, 9 }, "leave 9 of the model's 2048 positions"},
 		"context of a stride":      {100, func(o *LoopOptions) { o.Contexts = []int{9} }, "too short"},
 		"no context":               {100, func(o *LoopOptions) { o.Contexts = nil }, "nothing to measure"},
 		"no passages":              {100, func(o *LoopOptions) { o.Passages = []int{0} }, "at least 1"},
@@ -151,7 +151,7 @@ func TestFit(t *testing.T) {
 		edit func(*LoopOptions)
 		want []int
 	}{
-		"all":     {func(*LoopOptions) {}, []int{40, 1800, 2048 - 4*50 - 1 - 16}},
+		"all":     {func(*LoopOptions) {}, []int{40, 1800, 2048 - 4*50 - 16}},
 		"prepend": {func(o *LoopOptions) { o.Placements = []placement.Placement{placement.Prepend} }, []int{40, 1800, 2048 - 50 - 16}},
 		"echo":    {func(o *LoopOptions) { o.Placements = []placement.Placement{withEcho(t, placement.Append, 16)} }, []int{40, 1800, 2048 - 50 - 16 - 16}},
 		"none":    {func(o *LoopOptions) { o.Placements = []placement.Placement{placement.None} }, []int{40, 1800, 2048 - 16}},
@@ -184,7 +184,7 @@ func TestLoopToTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
-		if r.Context != 96-2*20-1-8 {
+		if r.Context != 96-2*20-8 {
 			t.Errorf("%s was measured at %d", r.Name(), r.Context)
 		}
 	}

@@ -46,7 +46,7 @@ func (o LoopOptions) Fit(limit int) (LoopOptions, error) {
 		case p.Evidence != placement.Nowhere:
 			evidence = o.Evidence
 		}
-		longest = min(longest, limit-p.Positions(0, []int{evidence}, o.Stride))
+		longest = min(longest, 2*limit-p.Positions(limit, []int{evidence}, o.Stride))
 	}
 	if longest < o.Stride+2 {
 		return o, fmt.Errorf("evidence, echo and stride leave %d of the model's %d positions to the context: give fewer or shorter passages", max(0, longest), limit)

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"slices"
+
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/placement"
 )
@@ -17,28 +19,29 @@ type Stride struct {
 // Tokens returns what the placement table says that a stride computes and
 // reuses.
 func (s Stride) Tokens(p placement.Placement) lm.Counts {
-	evidence := s.Passages * s.Evidence
-	echo := min(p.Echo, s.Context-1)
-	if !p.SideBySide {
-		echo *= s.Passages // every branch has its own
-	}
-	c := lm.Counts{Decoded: s.Sampled - 1, Evidence: evidence}
-	switch p.Evidence {
-	case placement.Nowhere:
+	l := s.layout(p)
+	if len(l.Passages) == 0 {
 		// The last token of the stride before is the first row to decode.
 		return lm.Counts{Decoded: s.Sampled, Reused: s.Context - 1}
-	case placement.AtZero:
-		c.Prefilled = evidence + s.Passages*s.Context
-		return c
 	}
-	c.Reused = s.Context - s.Sampled
-	c.Prefilled = s.Sampled + echo
+	c := lm.Counts{Decoded: s.Sampled - 1, Evidence: s.Passages * s.Evidence}
+	if l.Context == s.Context {
+		c.Reused, c.Prefilled = s.Context-s.Sampled, s.Sampled
+	}
+	for _, b := range l.Branches {
+		c.Prefilled += s.Context - b.Tail
+	}
 	if s.keeps(p) {
-		c.EvidenceReused = evidence
+		c.EvidenceReused = c.Evidence
 	} else {
-		c.Prefilled += evidence
+		c.Prefilled += c.Evidence
 	}
 	return c
+}
+
+// layout returns where the stride's spans stand.
+func (s Stride) layout(p placement.Placement) placement.Layout {
+	return p.Layout(s.Context, slices.Repeat([]int{s.Evidence}, s.Passages))
 }
 
 // keeps tells whether the passages' KV is kept: only evidence that sees no more

@@ -18,10 +18,11 @@ func (e *Engine) Recompute(ctx context.Context, p placement.Placement, text []in
 }
 
 func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placement, text []int32, evidence []lm.Evidence, target []int32) ([][]float32, error) {
-	tokens := len(text) + p.Echo + len(target)
+	echo := min(p.Echo, len(text))
+	tokens := len(text) + echo + len(target)
 	for _, ev := range evidence {
 		// Prepending repeats the text in every branch.
-		tokens += len(ev.Tokens) + len(text) + p.Echo + len(target)
+		tokens += len(ev.Tokens) + len(text) + echo + len(target)
 	}
 	shape := e.pool.Shape()
 	pages := kvcache.Blocks(tokens) + 3*(len(evidence)+1)

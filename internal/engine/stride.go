@@ -99,63 +99,38 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 	return st, nil
 }
 
-// plan lays the spans out and lists what is to be encoded.
+// plan makes the spans of the layout and lists what is to be encoded.
 func (st *stride) plan(p placement.Placement, evidence []lm.Evidence, score *scoring) *plan {
 	s := st.s
 	pl := &plan{}
-	text := len(s.tokens)
-	if p.Evidence == placement.AtZero {
-		text = p.At // what stands behind prepended evidence is encoded anew each time
-	}
-	if p.Evidence == placement.Nowhere {
+	l := p.Layout(len(s.tokens), lm.Lengths(evidence))
+	if len(l.Passages) == 0 {
 		st.branches = []branch{{tail: s.context, weight: 1}}
 		// The logits come from the last token, so at least that one is encoded.
-		s.context.Truncate(text - 1)
+		s.context.Truncate(l.Context - 1)
 		if score != nil {
-			st.plain = text
+			st.plain = l.Context
 		}
 		st.follow(pl, s.tokens[s.context.Len():], score)
 		return pl
 	}
-	if from := s.context.Len(); from < text {
-		pl.segments = append(pl.segments, segment{tokens: s.tokens[from:text], into: s.context, logitsFrom: text})
+	if from := s.context.Len(); from < l.Context {
+		pl.segments = append(pl.segments, segment{tokens: s.tokens[from:l.Context], into: s.context, logitsFrom: l.Context})
 	}
-	if p.SideBySide {
-		st.branch(p, pl, text, evidence, 1, score)
-		return pl
-	}
-	for i, ev := range evidence {
-		st.branch(p, pl, text, evidence[i:i+1], ev.Weight, score)
+	for _, at := range l.Branches {
+		b := branch{weight: 1, view: []kvcache.Part{s.context.Prefix(at.Sees)}}
+		if !p.SideBySide {
+			b.weight = evidence[at.From].Weight
+		}
+		for i := at.From; i < at.To; i++ {
+			b.view = append(b.view, st.place(p, pl, l.Passages[i], evidence[i].Tokens))
+		}
+		b.tail = s.e.pool.NewSpan(at.Start)
+		st.own = append(st.own, b.tail)
+		st.branches = append(st.branches, b)
+		st.follow(pl, s.tokens[at.Tail:], score)
 	}
 	return pl
-}
-
-// branch plans the passages of one view and the tail behind them, at the positions
-// of the table (placement package). The context are the first text tokens.
-func (st *stride) branch(p placement.Placement, pl *plan, text int, evidence []lm.Evidence, weight float64, score *scoring) {
-	s := st.s
-	e := min(p.Echo, len(s.tokens)-1)
-	context := s.context.Prefix(text)
-	if p.EchoInPlace {
-		context.Len -= e
-	}
-	b := branch{weight: weight, view: []kvcache.Part{context}}
-	start := text
-	for _, ev := range evidence {
-		b.view = append(b.view, st.place(p, pl, ev.Tokens))
-		start += len(ev.Tokens)
-	}
-	tail := s.tokens[len(s.tokens)-e:]
-	switch {
-	case p.Evidence == placement.AtZero:
-		tail = s.tokens[text:]
-	case p.EchoInPlace:
-		start = text - e
-	}
-	b.tail = s.e.pool.NewSpan(start)
-	st.own = append(st.own, b.tail)
-	st.branches = append(st.branches, b)
-	st.follow(pl, tail, score)
 }
 
 // follow plans the tail of the last branch, with the scored target behind it. The
@@ -184,24 +159,8 @@ func (st *stride) follow(pl *plan, tail []int32, score *scoring) {
 
 // place returns the span of one passage as a part, and plans its encoding
 // unless it was kept.
-func (st *stride) place(p placement.Placement, pl *plan, tokens []int32) kvcache.Part {
+func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, tokens []int32) kvcache.Part {
 	s := st.s
-	start := len(s.tokens)
-	var view []kvcache.Part
-	switch p.Evidence {
-	case placement.AtZero:
-		start = p.At
-	case placement.BeforeZero:
-		start = -len(tokens)
-	}
-	switch {
-	case p.EvidenceSees == placement.SeesContext:
-		view = []kvcache.Part{s.context.Prefix(len(s.tokens))}
-	case p.EvidenceSees == placement.SeesSink:
-		view = []kvcache.Part{s.context.Prefix(1)}
-	case p.At > 0:
-		view = []kvcache.Part{s.context.Prefix(p.At)}
-	}
 	// Only evidence that sees no more than the sink has KV that others can use.
 	keeps := p.EvidenceSees == placement.SeesSink && s.e.kept != nil
 	key := keyOf(s.adapter, s.tokens[0], tokens)
@@ -212,7 +171,11 @@ func (st *stride) place(p placement.Placement, pl *plan, tokens []int32) kvcache
 			return k.span.All()
 		}
 	}
-	span := s.e.pool.NewSpan(start)
+	var view []kvcache.Part
+	if at.Sees > 0 {
+		view = []kvcache.Part{s.context.Prefix(at.Sees)}
+	}
+	span := s.e.pool.NewSpan(at.Start)
 	st.own = append(st.own, span)
 	if keeps {
 		pl.keep = append(pl.keep, keeping{key, span})

@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/corpus"
 	"github.com/flashback-lm/flashback/internal/ralm"
@@ -49,12 +50,8 @@ func (r Recipe) Window() int {
 // Positions returns the most positions that a row takes: sink, context, passages,
 // echo and target.
 func (r Recipe) Positions(row Row) int {
-	o := ralm.Defaults()
-	passages := min(1, row.K)
-	if row.Placement.SideBySide {
-		passages = row.K
-	}
-	return 1 + r.Context + passages*o.PassageLen + row.Placement.Echo + r.Stride
+	passages := slices.Repeat([]int{ralm.Defaults().PassageLen}, row.K)
+	return row.Placement.Positions(1+r.Context, passages, r.Stride)
 }
 
 // Window is the beginning of one document.

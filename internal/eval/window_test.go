@@ -36,7 +36,7 @@ func TestRecipe(t *testing.T) {
 
 func TestPositions(t *testing.T) {
 	for row, want := range map[string]int{
-		"none": 1 + 512 + 16, "prepend": 1 + 512 + 128 + 16, "append:echo=8:k=3": 1 + 512 + 128 + 8 + 16, "virtual:k=3": 1 + 512 + 3*128 + 1 + 16,
+		"none": 1 + 512 + 16, "prepend": 1 + 512 + 128 + 16, "append:echo=8:k=3": 1 + 512 + 128 + 8 + 16, "virtual:k=3": 1 + 512 + 3*128 + 16,
 	} {
 		r, err := ParseRow(row, -1)
 		if err != nil {

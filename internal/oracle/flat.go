@@ -37,8 +37,9 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 	for _, passage := range evidence {
 		n += len(passage)
 	}
-	f := &flat{size: len(text) + n + p.Echo + len(target)} // enough for every row
-	sampled := target[:len(target)-1]                      // nothing is predicted from the last one
+	echo := max(0, min(p.Echo, len(text)-1))
+	f := &flat{size: len(text) + n + echo + len(target)} // enough for every row
+	sampled := target[:len(target)-1]                    // nothing is predicted from the last one
 
 	switch p.Evidence {
 	case placement.Nowhere:
@@ -57,7 +58,6 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 		context := f.add(text, 0)
 		f.mark(len(text))
 		// The tail: the echo, and what is sampled.
-		echo := min(p.Echo, len(text)-1)
 		tail, at, seen := append(append([]int32(nil), text[len(text)-echo:]...), sampled...), len(text)+n, []run{context}
 		if p.EchoInPlace {
 			at, seen = len(text)-echo, []run{context.first(len(text) - echo)}

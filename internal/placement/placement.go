@@ -79,21 +79,6 @@ func Parse(name string) (Placement, error) {
 	return Placement{}, fmt.Errorf("unknown placement %q: use one of %s", name, strings.Join(names, ", "))
 }
 
-// Positions returns how many positions a stride of n tokens takes behind a context:
-// the context, the evidence, whose lengths are given, the echo and the tokens.
-// Passages side by side count all; where each has a branch, the longest does.
-func (p Placement) Positions(context int, evidence []int, n int) int {
-	all, longest := 0, 0
-	for _, length := range evidence {
-		all += length
-		longest = max(longest, length)
-	}
-	if p.SideBySide {
-		longest = all
-	}
-	return context + longest + p.Echo + n
-}
-
 // WithEcho returns the placement with another echo length. Append takes any,
 // virtual at least its last context token; the others have no evidence to echo
 // behind.

@@ -193,7 +193,7 @@ func TestFinish(t *testing.T) {
 	}
 }
 
-// TestLength: before each stride, context, evidence, echo and stride must fit.
+// TestLength: before each stride, context, evidence, an echo behind it and stride must fit.
 func TestLength(t *testing.T) {
 	echo3, err := placement.Append.WithEcho(3)
 	if err != nil {
@@ -210,8 +210,8 @@ func TestLength(t *testing.T) {
 	}{
 		{"the longest of the branches", placement.Append, 6 + 7 + 4},
 		{"echo", echo3, 6 + 7 + 3 + 4},
-		{"all passages side by side", placement.Virtual, 6 + 7 + 4 + 1 + 4},
-		{"side by side with an echo", again3, 6 + 7 + 4 + 3 + 4},
+		{"all passages side by side", placement.Virtual, 6 + 7 + 4 + 4},
+		{"side by side with an echo", again3, 6 + 7 + 4 + 4},
 		{"no evidence", placement.None, 6 + 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -57,92 +57,96 @@ func Pack(w examples.Window, p placement.Placement, k int, marks *ralm.Marks, ta
 			return fail("stride %d has a context of %d and %d target tokens, and the window %d tokens", i, s.Context, target, len(w.Tokens))
 		}
 	}
-	l := layout{window: w, placement: p, target: target, kept: map[string]cpu.Run{}}
-	for _, s := range w.Strides {
-		l.context = max(l.context, l.needs(s))
+	pk := packer{window: w, placement: p, target: target, kept: map[string]cpu.Run{}}
+	strides := make([]stride, len(w.Strides))
+	for i, s := range w.Strides {
+		strides[i] = pk.place(s, k, marks)
+		pk.packed.context = max(pk.packed.context, pk.needs(strides[i]))
 	}
-	if l.context > 0 {
-		l.add(w.Tokens[:l.context], 0)
+	if n := pk.packed.context; n > 0 {
+		pk.add(w.Tokens[:n], 0)
 	}
-	l.packed.context = l.context
-	for _, s := range w.Strides {
-		l.stride(s, k, marks)
+	for _, s := range strides {
+		pk.stride(s)
 	}
-	return &l.packed, nil
+	return &pk.packed, nil
 }
 
-// layout writes a packed sequence.
-type layout struct {
+// packer writes a packed sequence.
+type packer struct {
 	packed    Packed
 	window    examples.Window
 	placement placement.Placement
 	target    int
-	context   int
 	kept      map[string]cpu.Run // evidence that sees only the sink, by tokens
 }
 
-// plain reports whether the stride is none's.
-func (l *layout) plain(s examples.Stride) bool {
-	return l.placement.Evidence == placement.Nowhere || s.Context < 2 || !slices.ContainsFunc(s.Passages, hasTokens)
+// stride is a stride of the window as it is placed.
+type stride struct {
+	text     int       // tokens of the window before it
+	evidence [][]int32 // marks included
+	layout   placement.Layout
 }
 
-func hasTokens(p examples.Passage) bool { return len(p.Tokens) > 0 }
+// place lays a stride out: its first k passages that have tokens.
+func (pk *packer) place(s examples.Stride, k int, marks *ralm.Marks) stride {
+	placed := stride{text: s.Context}
+	var lengths []int
+	for _, passage := range s.Passages {
+		if len(passage.Tokens) > 0 && len(lengths) < k {
+			tokens := bounded(passage.Tokens, marks)
+			placed.evidence, lengths = append(placed.evidence, tokens), append(lengths, len(tokens))
+		}
+	}
+	placed.layout = pk.placement.Layout(s.Context, lengths)
+	return placed
+}
 
 // needs returns how many rows of the shared context the stride sees.
-func (l *layout) needs(s examples.Stride) int {
-	switch {
-	case l.plain(s):
-		return s.Context + l.target - 1
-	case l.placement.Evidence == placement.AtZero:
-		return 0
-	case l.placement.EchoInPlace:
-		return s.Context - l.echo(s)
+func (pk *packer) needs(s stride) int {
+	n := 0
+	for _, passage := range s.layout.Passages {
+		n = max(n, passage.Sees)
 	}
-	return s.Context
+	for _, b := range s.layout.Branches {
+		n = max(n, b.Sees)
+	}
+	if len(s.layout.Passages) == 0 {
+		n += pk.target - 1 // they go on with the context
+	}
+	return n
 }
 
-func (l *layout) echo(s examples.Stride) int { return min(l.placement.Echo, s.Context-1) }
-
-// stride adds the branch of one stride. The row of the placement table is in
-// package placement.
-func (l *layout) stride(s examples.Stride, k int, marks *ralm.Marks) {
-	p, text := l.placement, l.window.Tokens
-	target := text[s.Context : s.Context+l.target]
-	if l.plain(s) {
-		l.predict(s.Context-1, target)
+// stride adds the branch of one stride.
+func (pk *packer) stride(s stride) {
+	text := pk.window.Tokens
+	target := text[s.text : s.text+pk.target]
+	if len(s.layout.Passages) == 0 {
+		pk.predict(s.text-1, target)
 		return
 	}
-	var seen []cpu.Run
-	if n := l.needs(s); n > 0 {
-		seen = append(seen, cpu.Run{From: 0, To: n})
-	}
-	n := 0
-	for _, passage := range s.Passages {
-		if !hasTokens(passage) {
-			continue
-		}
-		tokens := bounded(passage.Tokens, marks)
-		seen = append(seen, l.evidence(s, tokens))
-		n += len(tokens)
-		if k--; k == 0 {
-			break
-		}
-	}
-	tail, start := text[s.Context-l.echo(s):s.Context], s.Context+n
-	switch {
-	case p.Evidence == placement.AtZero:
-		tail, start = text[:s.Context], n
-	case p.EchoInPlace:
-		start = s.Context - l.echo(s)
+	b := s.layout.Branches[0] // with several, Pack has refused
+	seen := shared(b.Sees)
+	for i, passage := range s.layout.Passages {
+		seen = append(seen, pk.evidence(passage, s.evidence[i]))
 	}
 	last := seen[len(seen)-1].To - 1 // predicts the target where there is no tail
-	if own := l.add(slices.Concat(tail, target[:l.target-1]), start, seen...); len(tail) > 0 {
+	tail := text[b.Tail:s.text]
+	if own := pk.add(slices.Concat(tail, target[:pk.target-1]), b.Start, seen...); len(tail) > 0 {
 		last = own.From + len(tail) - 1
 	} else {
-		l.predict(last, target[:1])
+		pk.predict(last, target[:1])
 		last, target = own.From, target[1:]
 	}
-	l.predict(last, target)
+	pk.predict(last, target)
+}
+
+// shared returns the first n rows as what is seen.
+func shared(n int) []cpu.Run {
+	if n == 0 {
+		return nil
+	}
+	return []cpu.Run{{From: 0, To: n}}
 }
 
 // bounded returns the tokens between the marks, if any.
@@ -155,26 +159,23 @@ func bounded(tokens []int32, marks *ralm.Marks) []int32 {
 
 // evidence adds a passage. One that sees no more than the sink has the same keys
 // and values in every stride, and is computed once.
-func (l *layout) evidence(s examples.Stride, tokens []int32) cpu.Run {
-	switch l.placement.EvidenceSees {
-	case placement.SeesContext:
-		return l.add(tokens, s.Context, cpu.Run{From: 0, To: s.Context})
-	case placement.SeesSink:
-		key := fmt.Sprint(tokens)
-		run, ok := l.kept[key]
-		if !ok {
-			run = l.add(tokens, -len(tokens), cpu.Run{From: 0, To: 1})
-			l.kept[key] = run
-		}
-		return run
+func (pk *packer) evidence(at placement.Passage, tokens []int32) cpu.Run {
+	if pk.placement.EvidenceSees != placement.SeesSink {
+		return pk.add(tokens, at.Start, shared(at.Sees)...)
 	}
-	return l.add(tokens, 0)
+	key := fmt.Sprint(tokens)
+	run, ok := pk.kept[key]
+	if !ok {
+		run = pk.add(tokens, at.Start, shared(at.Sees)...)
+		pk.kept[key] = run
+	}
+	return run
 }
 
 // add appends rows at the positions from start on. They see the runs, and then
 // those before them in their own.
-func (l *layout) add(tokens []int32, start int, seen ...cpu.Run) cpu.Run {
-	p := &l.packed
+func (pk *packer) add(tokens []int32, start int, seen ...cpu.Run) cpu.Run {
+	p := &pk.packed
 	first := len(p.tokens)
 	p.tokens = append(p.tokens, tokens...)
 	for i := range tokens {
@@ -187,8 +188,8 @@ func (l *layout) add(tokens []int32, start int, seen ...cpu.Run) cpu.Run {
 }
 
 // predict lets the rows from the given one on predict the tokens.
-func (l *layout) predict(row int, tokens []int32) {
+func (pk *packer) predict(row int, tokens []int32) {
 	for i, t := range tokens {
-		l.packed.targets = append(l.packed.targets, prediction{row + i, t})
+		pk.packed.targets = append(pk.packed.targets, prediction{row + i, t})
 	}
 }

@@ -1,0 +1,102 @@
+package placement
+
+// Layout is where the spans of one stride stand and what they see: the row of the
+// table for a text and evidence of given lengths. Counts are of tokens; a tail's own
+// earlier entries, and a passage's, are always seen and not listed.
+type Layout struct {
+	// Context is how many tokens of the text stand at 0 … as plain text: all of it,
+	// or those in front of prepended evidence.
+	Context  int
+	Passages []Passage // none: no evidence is placed
+	Branches []Branch
+}
+
+// Passage is a span of evidence.
+type Passage struct {
+	Start int // position of its first token
+	Sees  int // tokens of the context, from token 0
+}
+
+// Branch is a view and the tail behind it.
+type Branch struct {
+	Sees     int // tokens of the context, from token 0
+	From, To int // passages that it sees
+	// Tail is the first token of the text that is encoded behind the view: those from
+	// there on are the echo, or the text behind prepended evidence. Without evidence
+	// there is none, and the tail goes on with the context's span.
+	Tail  int
+	Start int // position of the tail's first token
+}
+
+// Layout lays out a text of so many tokens and evidence of these lengths. No evidence
+// is placed where there is none, and beside a text of a single token.
+func (p Placement) Layout(text int, evidence []int) Layout {
+	if p.Evidence == Nowhere || len(evidence) == 0 || text < 2 {
+		return Layout{Context: text, Branches: []Branch{{Sees: text, Tail: text, Start: text}}}
+	}
+	l := Layout{Context: text, Passages: make([]Passage, len(evidence))}
+	if p.Evidence == AtZero {
+		l.Context = p.At
+	}
+	for i, n := range evidence {
+		at := Passage{Start: l.Context}
+		if p.Evidence == BeforeZero {
+			at.Start = -n
+		}
+		switch p.EvidenceSees {
+		case SeesContext:
+			at.Sees = l.Context
+		case SeesSink:
+			at.Sees = 1
+		default:
+			at.Sees = p.At
+		}
+		l.Passages[i] = at
+	}
+	if p.SideBySide {
+		l.Branches = []Branch{p.branch(l.Context, text, evidence, 0, len(evidence))}
+		return l
+	}
+	for i := range evidence {
+		l.Branches = append(l.Branches, p.branch(l.Context, text, evidence, i, i+1))
+	}
+	return l
+}
+
+// branch lays out the tail behind the passages from … to-1.
+func (p Placement) branch(context, text int, evidence []int, from, to int) Branch {
+	b := Branch{Sees: context, From: from, To: to, Tail: text - p.echo(text), Start: context}
+	switch {
+	case p.Evidence == AtZero:
+		b.Tail = context
+	case p.EchoInPlace:
+		b.Sees, b.Start = b.Tail, b.Tail
+		return b
+	}
+	for _, n := range evidence[from:to] {
+		b.Start += n
+	}
+	return b
+}
+
+// echo returns how many tokens of a text are echoed: e'.
+func (p Placement) echo(text int) int { return max(0, min(p.Echo, text-1)) }
+
+// Positions returns how many positions a stride of n tokens takes behind a text: the
+// text, the evidence, whose lengths are given, the echo unless it stands in place, and
+// the tokens. Passages side by side count all; where each has a branch, the longest
+// does.
+func (p Placement) Positions(text int, evidence []int, n int) int {
+	all, longest := 0, 0
+	for _, length := range evidence {
+		all += length
+		longest = max(longest, length)
+	}
+	if p.SideBySide {
+		longest = all
+	}
+	if !p.EchoInPlace {
+		n += p.echo(text)
+	}
+	return text + longest + n
+}
