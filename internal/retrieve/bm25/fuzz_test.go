@@ -14,7 +14,7 @@ import (
 func FuzzIndex(f *testing.F) {
 	passages := []retrieve.Passage{
 		{ID: "a#0", Title: "t", Text: "red fox red fox", Source: "f", First: true}, {ID: "a#5", Title: "t", Text: "blue whale", Source: "f", Offset: 5},
-		{ID: "b", Text: "green fox and whale"},
+		{ID: "b", Text: "green fox and whale", Heading: "animals > mixed", Page: 3, Line: 41},
 	}
 	good := filepath.Join(f.TempDir(), "index")
 	if _, err := Build(context.Background(), good, all(passages), BuildOptions{}); err != nil {

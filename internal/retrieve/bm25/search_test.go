@@ -31,6 +31,9 @@ func randomPassages(rng *rand.Rand, n int) []retrieve.Passage {
 		}
 		fmt.Fprintf(&b, "n%d", i) // no two are alike
 		passages[i] = retrieve.Passage{ID: fmt.Sprint("p", i), Title: fmt.Sprint("t", i/7), Source: fmt.Sprint("f", i/50), Text: b.String()}
+		if i%3 > 0 {
+			passages[i].Heading, passages[i].Page, passages[i].Line = fmt.Sprint("h > ", i/9), i/20, i%3
+		}
 	}
 	return passages
 }

@@ -3,8 +3,6 @@ package bm25
 import (
 	"encoding/binary"
 	"sort"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -17,9 +15,10 @@ import (
 //
 //	dictionary | blocks | first passage (4), offset (8) a block | dictionary size (4), blocks (4), table offset (8)
 //
-// A passage is its offset (varint) and flags (1 byte), then id, title, source and
-// text, each a varint length and bytes; an id that ends in '#' and the offset, as
-// chunking makes it, is stored without them.
+// A passage is its offset (varint) and flags (1 byte); page and line (varints) and
+// heading where one of them is known; then id, title, source and text. Strings are
+// a varint length and bytes; an id that ends in '#' and the offset, as chunking
+// makes it, is stored without them.
 const (
 	storedBlock   = 16 << 10 // bytes of passages a block holds before it is compressed
 	storedEntry   = 12
@@ -30,106 +29,8 @@ const (
 
 	flagFirst    = 1 // the passage is its document's first
 	flagIDOffset = 2 // the id goes on with '#' and the offset
+	flagPlace    = 4 // page, line and heading are there
 )
-
-// sampleDictionary gathers text that is like the passages, which lets small
-// blocks compress as well as large ones.
-func sampleDictionary(passages []retrieve.Passage) []byte {
-	const piece = 512
-	step := max(1, len(passages)*piece/dictionaryMax)
-	var dict []byte
-	for i := 0; i < len(passages) && len(dict)+piece <= dictionaryMax; i += step {
-		text := passages[i].Text
-		dict = append(dict, text[:min(len(text), piece)]...)
-	}
-	if len(dict) < 1024 {
-		return nil // too little to help
-	}
-	return dict
-}
-
-// storedWriter writes a passages file.
-type storedWriter struct {
-	out     *blockWriter
-	enc     *zstd.Encoder
-	dict    []byte
-	pending []byte // of the present block
-	first   uint32 // its first passage
-	next    uint32
-	table   []byte
-	packed  []byte
-}
-
-func newStoredWriter(out *blockWriter, dict []byte) (*storedWriter, error) {
-	options := []zstd.EOption{zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false)}
-	if len(dict) > 0 {
-		options = append(options, zstd.WithEncoderDictRaw(dictionaryID, dict))
-	}
-	enc, err := zstd.NewWriter(nil, options...)
-	if err != nil {
-		return nil, err
-	}
-	_, err = out.Write(dict)
-	return &storedWriter{out: out, enc: enc, dict: dict}, err
-}
-
-func (w *storedWriter) add(p *retrieve.Passage) error {
-	flags, id := byte(0), p.ID
-	if p.First {
-		flags |= flagFirst
-	}
-	if prefix, ok := strings.CutSuffix(id, offsetSuffix(p.Offset)); ok {
-		flags, id = flags|flagIDOffset, prefix
-	}
-	b := binary.AppendUvarint(w.pending, uint64(p.Offset))
-	b = append(b, flags)
-	for _, s := range []string{id, p.Title, p.Source, p.Text} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	w.pending = b
-	w.next++
-	if len(b) < storedBlock {
-		return nil
-	}
-	return w.flush()
-}
-
-func offsetSuffix(offset int64) string { return "#" + strconv.FormatInt(offset, 10) }
-
-func (w *storedWriter) flush() error {
-	if w.next == w.first {
-		return nil
-	}
-	w.packed = w.enc.EncodeAll(w.pending, w.packed[:0])
-	w.pending = w.pending[:0]
-	return w.addPacked(w.packed, w.next-w.first)
-}
-
-// addPacked appends a compressed block of n passages.
-func (w *storedWriter) addPacked(packed []byte, n uint32) error {
-	w.table = binary.LittleEndian.AppendUint32(w.table, w.first)
-	w.table = binary.LittleEndian.AppendUint64(w.table, uint64(w.out.n))
-	w.first += n
-	w.next = w.first
-	_, err := w.out.Write(packed)
-	return err
-}
-
-func (w *storedWriter) finish() (fileSum, error) {
-	defer w.enc.Close()
-	if err := w.flush(); err != nil {
-		return fileSum{}, err
-	}
-	at := uint64(w.out.n)
-	tail := binary.LittleEndian.AppendUint32(w.table, uint32(len(w.dict)))
-	tail = binary.LittleEndian.AppendUint32(tail, uint32(len(w.table)/storedEntry))
-	tail = binary.LittleEndian.AppendUint64(tail, at)
-	if _, err := w.out.Write(tail); err != nil {
-		return fileSum{}, err
-	}
-	return w.out.finish()
-}
 
 // stored reads a passages file.
 type stored struct {
@@ -242,23 +143,54 @@ func (s *stored) passage(doc uint32) (p retrieve.Passage, err error) {
 
 // decodePassage reads one passage; its strings are copies.
 func decodePassage(b []byte) (p retrieve.Passage, rest []byte, ok bool) {
-	off, k := binary.Uvarint(b)
-	if k <= 0 || len(b) == k {
-		return p, nil, false
+	r := fieldReader{rest: b}
+	p.Offset = int64(r.number())
+	flags := r.byte()
+	p.First = flags&flagFirst != 0
+	if flags&flagPlace != 0 {
+		p.Page, p.Line = int(r.number()), int(r.number())
+		p.Heading = r.string()
 	}
-	flags := b[k]
-	p.Offset, p.First = int64(off), flags&flagFirst != 0
-	b = b[k+1:]
-	for _, s := range []*string{&p.ID, &p.Title, &p.Source, &p.Text} {
-		n, k := binary.Uvarint(b)
-		if k <= 0 || n > uint64(len(b)-k) {
-			return p, nil, false
-		}
-		*s = string(b[k : k+int(n)])
-		b = b[k+int(n):]
-	}
+	p.ID, p.Title, p.Source, p.Text = r.string(), r.string(), r.string(), r.string()
 	if flags&flagIDOffset != 0 {
 		p.ID += offsetSuffix(p.Offset)
 	}
-	return p, b, true
+	return p, r.rest, !r.failed && p.Offset >= 0 && p.Page >= 0 && p.Line >= 0
+}
+
+// fieldReader takes one field after another from bytes that may be broken.
+type fieldReader struct {
+	rest   []byte
+	failed bool
+}
+
+func (r *fieldReader) number() uint64 {
+	n, k := binary.Uvarint(r.rest)
+	if k <= 0 {
+		r.failed, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[k:]
+	return n
+}
+
+func (r *fieldReader) byte() byte {
+	if len(r.rest) == 0 {
+		r.failed = true
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *fieldReader) string() string {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.failed, r.rest = true, nil
+		return ""
+	}
+	s := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return s
 }

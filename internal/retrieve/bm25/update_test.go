@@ -129,6 +129,23 @@ func TestAddDuplicatesAndReplacements(t *testing.T) {
 	}
 }
 
+// TestPassagesComeBack holds every field of stored passages against what was given.
+func TestPassagesComeBack(t *testing.T) {
+	passages := randomPassages(rand.New(rand.NewPCG(26, 27)), 500)
+	for i := range passages {
+		passages[i].Offset, passages[i].First = int64(i*i), i%4 == 0
+		if i%5 == 0 {
+			passages[i].ID += offsetSuffix(passages[i].Offset)
+		}
+	}
+	x := open(t, build(t, passages, BuildOptions{}))
+	for i, want := range passages {
+		if got, err := x.Passage(uint32(i)); err != nil || got != want {
+			t.Fatalf("%+v, %v, want %+v", got, err, want)
+		}
+	}
+}
+
 // TestSearchInParallel is for the race detector.
 func TestSearchInParallel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(24, 25))
