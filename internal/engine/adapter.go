@@ -119,38 +119,6 @@ func digestOf(a *Adapter) string {
 // has reports whether the segment's adapter has an embedding for the token.
 func (s *segment) has(token int32) bool { return s.adapter != nil && s.adapter.rows[token] != nil }
 
-// embed writes the embeddings of a piece's tokens to x.
-func (c *core) embed(x []float32, p *piece) {
-	tokens, hidden := p.tokens[p.from:p.from+p.count], c.weights.Config.Hidden
-	if p.adapter == nil {
-		c.dev.Embed(x, c.weights.Embedding, tokens)
-		return
-	}
-	for i, t := range tokens {
-		if row := p.adapter.rows[t]; row != nil {
-			copy(x[i*hidden:(i+1)*hidden], row)
-		} else {
-			c.dev.Embed(x[i*hidden:], c.weights.Embedding, tokens[i:i+1])
-		}
-	}
-}
-
-// adapt notes which rows of the chunk an adapter changes; runs of one adapter that
-// touch are one.
-func (c *core) adapt(p *piece, first int) {
-	if p.adapter == nil {
-		return
-	}
-	if n := len(c.adapted); n > 0 {
-		last := &c.adapted[n-1]
-		if last.Adapter == p.adapter.updates && last.First+last.Count == first {
-			last.Count += p.count
-			return
-		}
-	}
-	c.adapted = append(c.adapted, nn.Adapted{First: first, Count: p.count, Adapter: p.adapter.updates})
-}
-
 // OpenAdapter reads and loads the adapter in a directory. One that was trained on
 // another base model is an error; PEFT's files do not say on which they were.
 func (e *Engine) OpenAdapter(dir string) (*Adapter, error) {

@@ -30,10 +30,7 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 	if err != nil {
 		return nil, err
 	}
-	fresh := *e.core
-	fresh.before, fresh.chunk, fresh.rows, fresh.adapted, fresh.logits, fresh.headIn = nil, nil, nil, nil, nil, make([]float32, len(e.headIn))
-	fresh.size(tokens)
-	s := (&Engine{core: &fresh, pool: pool}).NewSequence()
+	s := (&Engine{core: e.core, work: e.newWorkspace(tokens), pool: pool}).NewSequence()
 	defer s.Close()
 	if err := s.SetAdapter(a); err != nil {
 		return nil, err

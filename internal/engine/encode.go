@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu"
+	"github.com/flashback-lm/flashback/internal/nn"
+)
+
+// piece is the part of a segment that is in one chunk.
+type piece struct {
+	*segment
+	from, count int // tokens of the segment
+	entry       int // of the span, that token from is written to
+}
+
+// encode runs one chunk of rows through the model.
+func (w *workspace) encode(ctx context.Context, chunk []piece) error {
+	cfg := w.weights.Config
+	half := cfg.HeadDim / 2
+	rows := 0
+	w.rows, w.adapted = w.rows[:0], w.adapted[:0]
+	for i := range chunk {
+		p := &chunk[i]
+		w.embed(w.act.X[rows*cfg.Hidden:], p)
+		w.adapt(p, rows)
+		for i := range p.count {
+			at := (rows + i) * half
+			w.rope.Angles(w.cos[at:at+half], w.sin[at:at+half], p.into.Start()+p.entry+i)
+		}
+		w.rows = append(w.rows, cpu.Rows{First: rows, Count: p.count, View: p.view, Self: p.into, SelfFirst: p.entry})
+		rows += p.count
+	}
+	b := nn.Batch{Tokens: rows, Shape: w.shape, Cos: w.cos, Sin: w.sin, Rows: w.rows, Adapted: w.adapted}
+	for l := range w.blocks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		w.blocks[l].Forward(w.dev, l, &b, w.act)
+	}
+	return w.emit(ctx, chunk)
+}
+
+// emit computes the logits that the chunk's segments want.
+func (w *workspace) emit(ctx context.Context, chunk []piece) error {
+	cfg := w.weights.Config
+	first := 0
+	for _, p := range chunk {
+		for from := max(p.from, p.logitsFrom); from < p.from+p.count; from += headRows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			n := min(headRows, p.from+p.count-from)
+			x := w.act.X[(first+from-p.from)*cfg.Hidden:]
+			copy(w.headIn[:n*cfg.Hidden], x)
+			if len(w.logits) < n*cfg.Vocab {
+				w.logits = make([]float32, n*cfg.Vocab)
+			}
+			w.head.Forward(w.dev, w.logits, w.headIn, n)
+			for i := range n {
+				p.emit(from+i, w.logits[i*cfg.Vocab:(i+1)*cfg.Vocab:(i+1)*cfg.Vocab])
+			}
+		}
+		first += p.count
+	}
+	return nil
+}
+
+// embed writes the embeddings of a piece's tokens to x.
+func (w *workspace) embed(x []float32, p *piece) {
+	tokens, hidden := p.tokens[p.from:p.from+p.count], w.weights.Config.Hidden
+	if p.adapter == nil {
+		w.dev.Embed(x, w.weights.Embedding, tokens)
+		return
+	}
+	for i, t := range tokens {
+		if row := p.adapter.rows[t]; row != nil {
+			copy(x[i*hidden:(i+1)*hidden], row)
+		} else {
+			w.dev.Embed(x[i*hidden:], w.weights.Embedding, tokens[i:i+1])
+		}
+	}
+}
+
+// adapt notes which rows of the chunk an adapter changes; runs of one adapter that
+// touch are one.
+func (w *workspace) adapt(p *piece, first int) {
+	if p.adapter == nil {
+		return
+	}
+	if n := len(w.adapted); n > 0 {
+		last := &w.adapted[n-1]
+		if last.Adapter == p.adapter.updates && last.First+last.Count == first {
+			last.Count += p.count
+			return
+		}
+	}
+	w.adapted = append(w.adapted, nn.Adapted{First: first, Count: p.count, Adapter: p.adapter.updates})
+}
