@@ -102,15 +102,19 @@ func (t *Trace) Text() string {
 	return text
 }
 
-// Sources returns the passages that were shown, each once, in the order in which
-// they first were.
+// Sources returns the passages that were shown, each once and with the score that
+// it had first, in the order in which they were. Passages with one id may be
+// different ones: ids are unique in their source only, and a retriever need not
+// name sources.
 func (t *Trace) Sources() []retrieve.Passage {
 	var sources []retrieve.Passage
-	seen := map[string]bool{}
+	seen := map[retrieve.Passage]bool{}
 	for _, s := range t.Strides {
 		for _, p := range s.Passages {
-			if !seen[p.ID] {
-				seen[p.ID] = true
+			same := p.Passage
+			same.Score = 0 // it depends on the query
+			if !seen[same] {
+				seen[same] = true
 				sources = append(sources, p.Passage)
 			}
 		}

@@ -63,12 +63,13 @@ func weights(passages []Placed, factor float64) []float64 {
 }
 
 // tokenised keeps the tokens of passages, since a text meets the same ones again
-// and again.
-type tokenised map[passageKey][]int32
+// and again. They are known by what the model reads of them: ids are given by
+// whoever made the documents, and two documents may have the same.
+type tokenised map[evidenceText][]int32
 
-type passageKey struct {
-	id     string
-	length int
+type evidenceText struct {
+	text   string
+	length int // of the tokens at most
 }
 
 // maxTokenised bounds the passages kept: 4 MB of 512-token ones.
@@ -77,13 +78,13 @@ const maxTokenised = 2048
 // get returns the tokens of a passage, tokenised alone and cut: the title and a
 // newline before its document's first chunk, then the text.
 func (c *tokenised) get(t Tokenizer, p retrieve.Passage, length int) []int32 {
-	key := passageKey{p.ID, length}
-	if tokens, ok := (*c)[key]; ok {
-		return tokens
-	}
 	text := p.Text
 	if p.First && p.Title != "" {
 		text = p.Title + "\n" + text
+	}
+	key := evidenceText{text, length}
+	if tokens, ok := (*c)[key]; ok {
+		return tokens
 	}
 	tokens := t.Encode(text)
 	tokens = append([]int32(nil), tokens[:min(length, len(tokens))]...)

@@ -392,3 +392,24 @@ func TestTraceJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestEqualIDs: two record files may both count their records from 1.
+func TestEqualIDs(t *testing.T) {
+	passages := []retrieve.Passage{
+		{ID: "1", Source: "a.jsonl", Title: "A", Text: "alpha", First: true, Score: 2},
+		{ID: "1", Source: "b.jsonl", Title: "B", Text: "beta", First: true, Score: 1},
+		{ID: "1", Text: "gamma", Score: 1}, // of a service that names no sources
+	}
+	o := ralm.Defaults()
+	o.K, o.Stride, o.MaxTokens, o.Placement = 3, 4, 8, placement.Append
+	s := newScript("abcdefgh")
+	tr := trace(t, s, &shelf{passages: passages}, "prompt", o)
+	if got := tr.Sources(); !reflect.DeepEqual(got, passages) {
+		t.Errorf("sources %+v", got)
+	}
+	for i, want := range []string{"A\nalpha", "B\nbeta", "gamma"} {
+		if got := s.calls[1].evidence[i].Tokens; !slices.Equal(got, tokens(want)) {
+			t.Errorf("passage %d is read as %v, not %q", i, got, want)
+		}
+	}
+}

@@ -6,10 +6,10 @@ import "context"
 
 // Passage is a stored piece of a document that can be shown to the model.
 type Passage struct {
-	ID     string  `json:"id"`               // unique in its index; leads back to file and offset
+	ID     string  `json:"id"`               // what its document is called, and where in it; unique in its source
 	Title  string  `json:"title,omitempty"`  // the document's title
 	Text   string  `json:"text"`             // the passage itself, without the title
-	Source string  `json:"source,omitempty"` // file (or record) that it came from
+	Source string  `json:"source,omitempty"` // what it came from, as a file; unique in its index
 	Offset int64   `json:"offset"`           // byte offset of Text in the document's text
 	First  bool    `json:"first,omitempty"`  // it is its document's first chunk
 	Score  float64 `json:"score"`            // the retriever's score for the query
