@@ -19,14 +19,14 @@ var layers = [][]string{
 	{"internal/corpus", "internal/device/cpu", "internal/lora", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
 	{"internal/merge", "internal/nn", "internal/oracle", "internal/retrieve/bm25"},
 	{"internal/engine", "internal/ralm"},
-	{"internal/examples"},
+	{"internal/trainset"},
 	{"internal/bench", "internal/eval", "internal/train"},
 	{""},
 	{"cmd/flashback", "examples/", "tools/"},
 }
 
 // forTests are packages that only tests import.
-var forTests = []string{"internal/hub/hubtest", "internal/model/modeltest", "internal/reference"}
+var forTests = []string{"internal/hub/hubtest", "internal/model/modeltest", "internal/fixture"}
 
 func layerOf(pkg string) (int, bool) {
 	for i, layer := range layers {

@@ -21,18 +21,18 @@ import (
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/corpus"
-	"github.com/flashback-lm/flashback/internal/examples"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/progress"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 // prepareFlags are the flags of prepare.
 type prepareFlags struct {
 	index, model, output string
-	options              examples.Options
+	options              trainset.Options
 	windows, threads     int
 	validation           string
 	share                float64
@@ -125,7 +125,7 @@ func (f *prepareFlags) run(cmd *cobra.Command, docs []string) error {
 	}
 	start := time.Now()
 	reading := progress.New(cmd.ErrOrStderr(), "reading documents", -1, false)
-	plan, err := examples.Read(readAll(cmd.Context(), docs, cmd.InOrStdin(), func() { reading.Add(1) }), tokenizer, f.options)
+	plan, err := trainset.Read(readAll(cmd.Context(), docs, cmd.InOrStdin(), func() { reading.Add(1) }), tokenizer, f.options)
 	reading.Finish()
 	if err != nil {
 		return interrupted(err, f.output)
@@ -142,9 +142,9 @@ func (f *prepareFlags) run(cmd *cobra.Command, docs []string) error {
 	if training == 0 {
 		total = plan.Windows()
 	}
-	p := examples.Preparation{
+	p := trainset.Preparation{
 		Plan: plan, Tokenizer: tokenizer, Retriever: index, Threads: cmp.Or(f.threads, runtime.GOMAXPROCS(0)),
-		Header: examples.Header{Tokenizer: tokenizer.Digest(), Vocab: tokenizer.Size(), Index: index.Digest()},
+		Header: trainset.Header{Tokenizer: tokenizer.Digest(), Vocab: tokenizer.Size(), Index: index.Digest()},
 	}
 	bar := progress.New(cmd.ErrOrStderr(), "preparing windows", int64(total), false)
 	stats, err := p.Run(cmd.Context(), f.output, training, f.validation, validation, func() { bar.Add(1) })
@@ -189,7 +189,7 @@ func interrupted(err error, output string) error {
 
 // exportTo writes the examples as JSON lines, compressed as the name says.
 func (f *prepareFlags) exportTo(path string) error {
-	set, err := examples.Open(f.output)
+	set, err := trainset.Open(f.output)
 	if err != nil {
 		return err
 	}

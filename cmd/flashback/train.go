@@ -14,13 +14,13 @@ import (
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/engine"
-	"github.com/flashback-lm/flashback/internal/examples"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/progress"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/train"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 // trainFlags are the flags of train.
@@ -249,8 +249,8 @@ func (f *trainFlags) checkOutput(state string) error {
 }
 
 // openExamples opens a file of examples and lays its windows out.
-func openExamples(path string, p train.Packing) (*examples.Set, train.Windows, error) {
-	set, err := examples.Open(path)
+func openExamples(path string, p train.Packing) (*trainset.Set, train.Windows, error) {
+	set, err := trainset.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,17 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/flashback-lm/flashback/internal/examples"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
-// Set is a file of examples, such as examples.Open opens.
+// Set is a file of examples, such as trainset.Open opens.
 type Set interface {
-	Header() examples.Header
+	Header() trainset.Header
 	Len() int
-	Window(i int) (examples.Window, error)
+	Window(i int) (trainset.Window, error)
 }
 
 // Packing is how a model trains on a set.
@@ -57,7 +57,7 @@ func (p Packing) Windows(set Set) (Windows, error) {
 }
 
 // Digest identifies the windows of a set: two with the same header have the same.
-func Digest(h examples.Header) string {
+func Digest(h trainset.Header) string {
 	text, err := json.Marshal(h)
 	if err != nil {
 		panic(err) // a header is numbers and strings

@@ -5,37 +5,37 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flashback-lm/flashback/internal/examples"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 // tinySet is a set in memory whose targets repeat a passage, so that reading the
 // evidence pays.
 type tinySet struct {
-	header  examples.Header
-	windows []examples.Window
+	header  trainset.Header
+	windows []trainset.Window
 }
 
-func (s *tinySet) Header() examples.Header               { return s.header }
+func (s *tinySet) Header() trainset.Header               { return s.header }
 func (s *tinySet) Len() int                              { return len(s.windows) }
-func (s *tinySet) Window(i int) (examples.Window, error) { return s.windows[i], nil }
+func (s *tinySet) Window(i int) (trainset.Window, error) { return s.windows[i], nil }
 
 func newTinySet(windows int) *tinySet {
-	s := &tinySet{header: examples.Header{
-		Format: examples.Format, Windows: windows, Tokenizer: "t", Vocab: 300,
-		Options: examples.Options{Context: 24, Stride: 8, Branches: 2, K: 2, QueryLen: 8, PassageLen: 8},
+	s := &tinySet{header: trainset.Header{
+		Format: trainset.Format, Windows: windows, Tokenizer: "t", Vocab: 300,
+		Options: trainset.Options{Context: 24, Stride: 8, Branches: 2, K: 2, QueryLen: 8, PassageLen: 8},
 	}}
 	r := rand.New(rand.NewPCG(3, 3))
 	for range windows {
-		w := examples.Window{Document: "d", Tokens: make([]int32, 32)}
+		w := trainset.Window{Document: "d", Tokens: make([]int32, 32)}
 		for i := range w.Tokens {
 			w.Tokens[i] = int32(r.IntN(40))
 		}
 		for _, at := range []int{8, 24} {
-			w.Strides = append(w.Strides, examples.Stride{Context: at, Passages: []examples.Passage{
+			w.Strides = append(w.Strides, trainset.Stride{Context: at, Passages: []trainset.Passage{
 				{ID: "a", Score: 2, Tokens: w.Tokens[at : at+8]}, {ID: "b", Score: 1, Tokens: []int32{7, 8, 9}},
 			}})
 		}

@@ -6,11 +6,11 @@ import (
 	"os"
 	"testing"
 
-	"github.com/flashback-lm/flashback/internal/examples"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 // BenchmarkGradients takes steps of the paper's shape with the model in the file that
@@ -41,9 +41,9 @@ func BenchmarkGradients(b *testing.B) {
 		}
 		return t
 	}
-	window := examples.Window{Document: "random", Tokens: some(528)}
+	window := trainset.Window{Document: "random", Tokens: some(528)}
 	for p := 64; p <= 512; p += 64 {
-		window.Strides = append(window.Strides, examples.Stride{Context: p, Passages: []examples.Passage{{Tokens: some(128)}}})
+		window.Strides = append(window.Strides, trainset.Stride{Context: p, Passages: []trainset.Passage{{Tokens: some(128)}}})
 	}
 	a := &lora.Weights{Layers: make([]lora.Layer, c.Layers)}
 	random := func(n int) []float32 {

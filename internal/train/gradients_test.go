@@ -11,14 +11,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flashback-lm/flashback/internal/examples"
+	"github.com/flashback-lm/flashback/internal/fixture"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
-	"github.com/flashback-lm/flashback/internal/reference"
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 const (
@@ -32,7 +32,7 @@ var tinyMarks = &ralm.Marks{Left: 300, Right: 301}
 
 // tinyWindow returns a window with four strides: of two passages, of one, of the
 // first's passage again, and of none.
-func tinyWindow() examples.Window {
+func tinyWindow() trainset.Window {
 	r := rand.New(rand.NewPCG(7, 7))
 	some := func(n int) []int32 {
 		t := make([]int32, n)
@@ -41,12 +41,12 @@ func tinyWindow() examples.Window {
 		}
 		return t
 	}
-	w := examples.Window{Document: "tiny", Tokens: some(60)}
-	a, b, c := examples.Passage{Tokens: some(19)}, examples.Passage{Tokens: some(7)}, examples.Passage{Tokens: some(11)}
-	w.Strides = []examples.Stride{
-		{Context: 9, Passages: []examples.Passage{a, b}},
-		{Context: 23, Passages: []examples.Passage{c}},
-		{Context: 38, Passages: []examples.Passage{a, c}},
+	w := trainset.Window{Document: "tiny", Tokens: some(60)}
+	a, b, c := trainset.Passage{Tokens: some(19)}, trainset.Passage{Tokens: some(7)}, trainset.Passage{Tokens: some(11)}
+	w.Strides = []trainset.Stride{
+		{Context: 9, Passages: []trainset.Passage{a, b}},
+		{Context: 23, Passages: []trainset.Passage{c}},
+		{Context: 38, Passages: []trainset.Passage{a, c}},
 		{Context: 50},
 	}
 	return w
@@ -126,7 +126,7 @@ func newModel(t *testing.T, w *model.Weights, threads int) *Model {
 }
 
 // gradients returns the loss and the gradients of the strides of a window.
-func gradients(t *testing.T, m *Model, w examples.Window, p placement.Placement, k int, marks *ralm.Marks, a *lora.Weights, drop Dropout, activated bool) (float64, *lora.Weights) {
+func gradients(t *testing.T, m *Model, w trainset.Window, p placement.Placement, k int, marks *ralm.Marks, a *lora.Weights, drop Dropout, activated bool) (float64, *lora.Weights) {
 	t.Helper()
 	packed, err := Pack(w, p, k, marks, tinyTarget)
 	if err != nil {
@@ -216,7 +216,7 @@ func peft() (*model.Weights, *lora.Weights) {
 	}
 	matrix := func(name string, rows, cols int, scale, mean float32) tensor.Matrix {
 		m := tensor.Matrix{Name: name, Type: tensor.F32, Rows: rows, Cols: cols}
-		for _, v := range reference.Noise(name, rows*cols, scale, mean) {
+		for _, v := range fixture.Noise(name, rows*cols, scale, mean) {
 			m.Data = binary.LittleEndian.AppendUint32(m.Data, math.Float32bits(v))
 		}
 		return m
@@ -233,8 +233,8 @@ func peft() (*model.Weights, *lora.Weights) {
 			m[t] = matrix(name, s[0], s[1], 0.5, 0)
 			a.Layers[i][t] = &lora.Factor{
 				Rank: tinyRank, In: s[1], Out: s[0], Scale: 2,
-				A: reference.Noise(name+".A", tinyRank*s[1], 0.3, 0),
-				B: reference.Noise(name+".B", s[0]*tinyRank, 0.3, 0),
+				A: fixture.Noise(name+".A", tinyRank*s[1], 0.3, 0),
+				B: fixture.Noise(name+".B", s[0]*tinyRank, 0.3, 0),
 			}
 		}
 		w.Layers = append(w.Layers, model.Layer{
@@ -244,7 +244,7 @@ func peft() (*model.Weights, *lora.Weights) {
 			Gate: m[lora.Gate], Up: m[lora.Up], Down: m[lora.Down],
 		})
 	}
-	marks := reference.Noise("marks", 2*c.Hidden, 1, 0)
+	marks := fixture.Noise("marks", 2*c.Hidden, 1, 0)
 	a.Rows = []lora.Row{{Token: 64, Embedding: marks[:c.Hidden]}, {Token: 65, Embedding: marks[c.Hidden:]}}
 	return w, a
 }
@@ -252,16 +252,16 @@ func peft() (*model.Weights, *lora.Weights) {
 // PEFT computes each stride as a sequence of its own through a dense mask. In f32 the
 // two differ by some 1e-6.
 func TestGradientsMatchPEFT(t *testing.T) {
-	want := reference.Load(t, "testdata/gradients.safetensors")
+	want := fixture.Load(t, "testdata/gradients.safetensors")
 	w, a := peft()
-	window := examples.Window{Document: "peft", Tokens: reference.Tokens("window", 60, 64)}
-	p := func(n int) examples.Passage {
-		return examples.Passage{Tokens: reference.Tokens(fmt.Sprint("passage ", n), n, 64)}
+	window := trainset.Window{Document: "peft", Tokens: fixture.Tokens("window", 60, 64)}
+	p := func(n int) trainset.Passage {
+		return trainset.Passage{Tokens: fixture.Tokens(fmt.Sprint("passage ", n), n, 64)}
 	}
-	window.Strides = []examples.Stride{
-		{Context: 9, Passages: []examples.Passage{p(19), p(7)}},
-		{Context: 23, Passages: []examples.Passage{p(11)}},
-		{Context: 38, Passages: []examples.Passage{p(19), p(11)}},
+	window.Strides = []trainset.Stride{
+		{Context: 9, Passages: []trainset.Passage{p(19), p(7)}},
+		{Context: 23, Passages: []trainset.Passage{p(11)}},
+		{Context: 38, Passages: []trainset.Passage{p(19), p(11)}},
 		{Context: 50},
 	}
 	m := newModel(t, w, 2)
@@ -281,10 +281,10 @@ func TestGradientsMatchPEFT(t *testing.T) {
 					marks, adapter.Rows = &ralm.Marks{Left: 64, Right: 65}, a.Rows
 				}
 				loss, g := gradients(t, m, window, l.p, l.k, marks, adapter, Dropout{}, activated)
-				reference.Close(t, "loss", []float32{float32(loss)}, want[name+" loss"], 1e-5)
+				fixture.Close(t, "loss", []float32{float32(loss)}, want[name+" loss"], 1e-5)
 				at := 0
 				for i, x := range g.Tensors() {
-					reference.Close(t, fmt.Sprint("tensor ", i), x, want[name][at:at+len(x)], 1e-4)
+					fixture.Close(t, fmt.Sprint("tensor ", i), x, want[name][at:at+len(x)], 1e-4)
 					at += len(x)
 				}
 				if at != len(want[name]) {
@@ -315,7 +315,7 @@ func TestPackedEqualsUnpacked(t *testing.T) {
 			loss, packed := gradients(t, m, window, l.p, l.k, l.marks, a, Dropout{}, activated)
 			alone, apart := a.Like(), 0.0
 			for _, s := range tinyWindow().Strides {
-				window.Strides = []examples.Stride{s}
+				window.Strides = []trainset.Stride{s}
 				one, g := gradients(t, m, window, l.p, l.k, l.marks, a, Dropout{}, activated)
 				alone, apart = sum(alone, g), apart+one
 			}
@@ -323,7 +323,7 @@ func TestPackedEqualsUnpacked(t *testing.T) {
 				t.Errorf("%s: loss %v packed, %v unpacked", l.name, loss, apart)
 			}
 			for i, x := range packed.Tensors() {
-				reference.Close(t, fmt.Sprint(l.name, " activated ", activated, " tensor ", i), x, alone.Tensors()[i], 1e-5)
+				fixture.Close(t, fmt.Sprint(l.name, " activated ", activated, " tensor ", i), x, alone.Tensors()[i], 1e-5)
 			}
 		}
 	}
@@ -376,7 +376,7 @@ func TestGradientsInBF16(t *testing.T) {
 		if d := math.Abs(near/loss - 1); d == 0 || d > 1e-2 {
 			t.Errorf("%s: loss %v in bf16, %v in f32", l.name, near, loss)
 		}
-		reference.Close(t, l.name, slices.Concat(got.Tensors()...), slices.Concat(want.Tensors()...), 0.15)
+		fixture.Close(t, l.name, slices.Concat(got.Tensors()...), slices.Concat(want.Tensors()...), 0.15)
 	}
 }
 
@@ -404,8 +404,8 @@ func TestGradientsOfFewFactors(t *testing.T) {
 		}
 		for _, target := range targets {
 			f, g := gotFew.Layers[1][target], gotAll.Layers[1][target]
-			reference.Close(t, fmt.Sprint(target, " A"), f.A, g.A, 1e-5)
-			reference.Close(t, fmt.Sprint(target, " B"), f.B, g.B, 1e-5)
+			fixture.Close(t, fmt.Sprint(target, " A"), f.A, g.A, 1e-5)
+			fixture.Close(t, fmt.Sprint(target, " B"), f.B, g.B, 1e-5)
 		}
 	}
 }

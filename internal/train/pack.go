@@ -5,9 +5,9 @@ import (
 	"slices"
 
 	"github.com/flashback-lm/flashback/internal/device/cpu"
-	"github.com/flashback-lm/flashback/internal/examples"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 // Packed is one training sequence: the context of a window once, and a branch for
@@ -36,7 +36,7 @@ func (p *Packed) Targets() int { return len(p.targets) }
 // Pack lays out the strides of a window: for each up to k passages, bounded by
 // marks unless those are nil, and that many target tokens. A stride without a
 // passage is none's, and so is one whose context has a single token.
-func Pack(w examples.Window, p placement.Placement, k int, marks *ralm.Marks, target int) (*Packed, error) {
+func Pack(w trainset.Window, p placement.Placement, k int, marks *ralm.Marks, target int) (*Packed, error) {
 	fail := func(format string, args ...any) (*Packed, error) {
 		return nil, fmt.Errorf("window of document %q: %s", w.Document, fmt.Sprintf(format, args...))
 	}
@@ -75,7 +75,7 @@ func Pack(w examples.Window, p placement.Placement, k int, marks *ralm.Marks, ta
 // packer writes a packed sequence.
 type packer struct {
 	packed    Packed
-	window    examples.Window
+	window    trainset.Window
 	placement placement.Placement
 	target    int
 	kept      map[string]cpu.Run // evidence that sees only the sink, by tokens
@@ -89,7 +89,7 @@ type stride struct {
 }
 
 // place lays a stride out: its first k passages that have tokens.
-func (pk *packer) place(s examples.Stride, k int, marks *ralm.Marks) stride {
+func (pk *packer) place(s trainset.Stride, k int, marks *ralm.Marks) stride {
 	placed := stride{text: s.Context}
 	var lengths []int
 	for _, passage := range s.Passages {

@@ -6,18 +6,18 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/device/cpu"
-	"github.com/flashback-lm/flashback/internal/examples"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 // The layouts are written out by hand from the placement table.
 func TestPack(t *testing.T) {
-	window := examples.Window{
+	window := trainset.Window{
 		Document: "d", Tokens: []int32{0, 1, 2, 3, 4, 5, 6, 7},
-		Strides: []examples.Stride{
-			{Context: 3, Passages: []examples.Passage{{Tokens: []int32{20, 21}}}},
-			{Context: 5, Passages: []examples.Passage{{}, {Tokens: []int32{20, 21}}, {Tokens: []int32{30}}}},
+		Strides: []trainset.Stride{
+			{Context: 3, Passages: []trainset.Passage{{Tokens: []int32{20, 21}}}},
+			{Context: 5, Passages: []trainset.Passage{{}, {Tokens: []int32{20, 21}}, {Tokens: []int32{30}}}},
 		},
 	}
 	echo, err := placement.Append.WithEcho(2)
@@ -107,11 +107,11 @@ func TestPack(t *testing.T) {
 }
 
 func TestPackRefuses(t *testing.T) {
-	passages := []examples.Passage{{Tokens: []int32{1}}}
-	at := func(contexts ...int) examples.Window {
-		w := examples.Window{Document: "d", Tokens: make([]int32, 20)}
+	passages := []trainset.Passage{{Tokens: []int32{1}}}
+	at := func(contexts ...int) trainset.Window {
+		w := trainset.Window{Document: "d", Tokens: make([]int32, 20)}
 		for _, c := range contexts {
-			w.Strides = append(w.Strides, examples.Stride{Context: c, Passages: passages})
+			w.Strides = append(w.Strides, trainset.Stride{Context: c, Passages: passages})
 		}
 		return w
 	}
@@ -119,7 +119,7 @@ func TestPackRefuses(t *testing.T) {
 	inChat.At = 3
 	for _, c := range []struct {
 		name      string
-		window    examples.Window
+		window    trainset.Window
 		placement placement.Placement
 		k, target int
 		want      string

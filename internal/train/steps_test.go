@@ -7,9 +7,9 @@ import (
 	"os"
 	"testing"
 
-	"github.com/flashback-lm/flashback/internal/examples"
+	"github.com/flashback-lm/flashback/internal/fixture"
 	"github.com/flashback-lm/flashback/internal/ralm"
-	"github.com/flashback-lm/flashback/internal/reference"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 // Twenty steps of a run track those of PEFT with torch.optim.AdamW and clipping,
@@ -25,15 +25,15 @@ func TestStepsTrackPEFT(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, a := peft()
-	p := func(n int) examples.Passage {
-		return examples.Passage{Tokens: reference.Tokens(fmt.Sprint("passage ", n), n, 64)}
+	p := func(n int) trainset.Passage {
+		return trainset.Passage{Tokens: fixture.Tokens(fmt.Sprint("passage ", n), n, 64)}
 	}
 	set := &tinySet{
-		header: examples.Header{Tokenizer: "t", Options: examples.Options{Context: 50, Stride: tinyTarget, K: 2, PassageLen: 19}},
-		windows: []examples.Window{{Document: "peft", Tokens: reference.Tokens("window", 60, 64), Strides: []examples.Stride{
-			{Context: 9, Passages: []examples.Passage{p(19), p(7)}},
-			{Context: 23, Passages: []examples.Passage{p(11)}},
-			{Context: 38, Passages: []examples.Passage{p(19), p(11)}},
+		header: trainset.Header{Tokenizer: "t", Options: trainset.Options{Context: 50, Stride: tinyTarget, K: 2, PassageLen: 19}},
+		windows: []trainset.Window{{Document: "peft", Tokens: fixture.Tokens("window", 60, 64), Strides: []trainset.Stride{
+			{Context: 9, Passages: []trainset.Passage{p(19), p(7)}},
+			{Context: 23, Passages: []trainset.Passage{p(11)}},
+			{Context: 38, Passages: []trainset.Passage{p(19), p(11)}},
 			{Context: 50},
 		}}},
 	}

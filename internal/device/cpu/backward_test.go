@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
-	"github.com/flashback-lm/flashback/internal/reference"
+	"github.com/flashback-lm/flashback/internal/fixture"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
@@ -25,7 +25,7 @@ func eachSet(t *testing.T, f func(t *testing.T, b *Backward)) {
 	}
 }
 
-func noise(name string, n int, scale float32) []float32 { return reference.Noise(name, n, scale, 0) }
+func noise(name string, n int, scale float32) []float32 { return fixture.Noise(name, n, scale, 0) }
 
 // sizes of the attention that tools/reference/gradients.py computes
 var torchShape = AttendShape{Heads: 6, KVHeads: 2, HeadDim: 8}
@@ -47,11 +47,11 @@ func matrix(rows, cols int, w []float32) tensor.Matrix {
 }
 
 func TestBackwardMatchesTorch(t *testing.T) {
-	want := reference.Load(t, "testdata/backward.safetensors")
+	want := fixture.Load(t, "testdata/backward.safetensors")
 	eachSet(t, func(t *testing.T, b *Backward) {
-		check := func(name string, got []float32) { t.Helper(); reference.Close(t, name, got, want[name], tolerance) }
+		check := func(name string, got []float32) { t.Helper(); fixture.Close(t, name, got, want[name], tolerance) }
 
-		x, scale := noise("norm.x", 9*40, 1), reference.Noise("norm.w", 40, 0.2, 1)
+		x, scale := noise("norm.x", 9*40, 1), fixture.Noise("norm.w", 40, 0.2, 1)
 		dx := make([]float32, len(x))
 		b.RMSNormBackward(dx, noise("norm.dy", len(x), 1), x, scale, 9, 1e-5)
 		check("norm.x", dx)
@@ -82,7 +82,7 @@ func TestBackwardMatchesTorch(t *testing.T) {
 		check("attention.v", dV)
 
 		logits := noise("loss.logits", 6*100, 5)
-		loss := b.CrossEntropy(logits, reference.Tokens("loss.targets", 6, 100), 100, 0.25)
+		loss := b.CrossEntropy(logits, fixture.Tokens("loss.targets", 6, 100), 100, 0.25)
 		check("loss.logits", logits)
 		check("loss.value", []float32{float32(loss)})
 	})
@@ -128,7 +128,7 @@ func TestBackwardMatchesDifferences(t *testing.T) {
 	eachSet(t, func(t *testing.T, b *Backward) {
 		check := func(name string, got, want []float32) {
 			t.Helper()
-			reference.Close(t, name, got, want, tolerance)
+			fixture.Close(t, name, got, want, tolerance)
 		}
 		const n = 37 // not a multiple of a vector
 		x, w, dy := noise("x", n, 2), noise("w", n, 1), noise("dy", n, 1)
@@ -279,7 +279,7 @@ func TestAttendBackwardInBlocks(t *testing.T) {
 		q, k, v, d := wide(f.Q), wide(f.K), wide(f.V), wide(dOut)
 		out, p := dense(f, q, k, v)
 		b.AttendFlat(f)
-		reference.Close(t, "out", f.Out, narrow(out), tolerance)
+		fixture.Close(t, "out", f.Out, narrow(out), tolerance)
 		for _, from := range []int{0, 300} {
 			dQ, dK, dV := like(f.Q), like(f.K), like(f.V)
 			b.AttendBackward(f, dQ, dK, dV, dOut, from)
@@ -314,9 +314,9 @@ func TestAttendBackwardInBlocks(t *testing.T) {
 					}
 				}
 			}
-			reference.Close(t, "q", dQ, narrow(wantQ), tolerance)
-			reference.Close(t, "k", dK, narrow(wantK), tolerance)
-			reference.Close(t, "v", dV, narrow(wantV), tolerance)
+			fixture.Close(t, "q", dQ, narrow(wantQ), tolerance)
+			fixture.Close(t, "k", dK, narrow(wantK), tolerance)
+			fixture.Close(t, "v", dV, narrow(wantV), tolerance)
 		}
 	})
 }
@@ -382,8 +382,8 @@ func TestProductsWithStoredWeights(t *testing.T) {
 			}
 			b.MatMulForward(y, x, rows, w)
 			b.MatMulBackward(dx, dy, rows, w)
-			reference.Close(t, "y", y, narrow(wantY), tolerance)
-			reference.Close(t, "dx", dx, narrow(wantDX), tolerance)
+			fixture.Close(t, "y", y, narrow(wantY), tolerance)
+			fixture.Close(t, "dx", dx, narrow(wantDX), tolerance)
 		})
 	}
 }

@@ -1,7 +1,7 @@
-// Package examples holds training examples: windows of text with the passages that
+// Package trainset holds training examples: windows of text with the passages that
 // a retriever gave at their strides, as tokens, in a file that trainers read at
 // random.
-package examples
+package trainset
 
 // Window is a run of tokens of one document with the strides of it that are
 // trained on, which share its text as their context.
