@@ -11,6 +11,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // tinyModel writes a tiny model to a file.
@@ -29,7 +30,7 @@ func tinyAdapter(t *testing.T, path string, edit func(*lora.Info)) string {
 	}
 	defer m.Close()
 	a := lora.New(lora.Config{Rank: 2, Alpha: 4, Targets: []lora.Target{lora.Q, lora.V}, Base: "tiny"}, engine.AdapterShape(&m.Weights), 1)
-	a.AddMarks(engine.MeanEmbedding(&m.Weights), 1)
+	a.AddMarks(quant.MeanRow(m.Embedding), 1)
 	a.Info.Base, a.Info.Placement, a.Info.Echo, a.Info.Passages = m.Digest(), "append", 3, 2
 	if edit != nil {
 		edit(&a.Info)

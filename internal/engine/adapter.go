@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/lora"
@@ -59,29 +58,6 @@ func AdapterShape(w *model.Weights) lora.Shape {
 		Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FF: c.FF,
 		Vocab: c.Vocab, Tied: w.Head.Name == w.Embedding.Name,
 	}
-}
-
-// Embedding returns a token's row [hidden] of a model's embedding.
-func Embedding(w *model.Weights, token int32) []float32 {
-	row := make([]float32, w.Embedding.Cols)
-	kernel.Best().Dequantize(w.Embedding.Type, row, w.Embedding.Row(int(token)))
-	return row
-}
-
-// MeanEmbedding returns the mean row [hidden] of a model's embedding.
-func MeanEmbedding(w *model.Weights) []float32 {
-	e := w.Embedding
-	sum, row := make([]float64, e.Cols), make([]float32, e.Cols)
-	for i := range e.Rows {
-		kernel.Best().Dequantize(e.Type, row, e.Row(i))
-		for j, v := range row {
-			sum[j] += float64(v)
-		}
-	}
-	for j := range row {
-		row[j] = float32(sum[j] / float64(e.Rows))
-	}
-	return row
 }
 
 // SetAdapter chooses the adapter of the text; nil is none. What an adapter has

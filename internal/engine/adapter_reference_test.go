@@ -17,6 +17,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 var update = flag.Bool("update", false, "write testdata/adapter/ours again; then run tools/reference/adapter.py")
@@ -78,7 +79,7 @@ func TestAdaptersOfPEFT(t *testing.T) {
 	ours := filepath.Join("testdata", "adapter", "ours")
 	if *update {
 		a := lora.New(lora.Config{Rank: 3, Alpha: 5, Targets: []lora.Target{lora.Q, lora.K, lora.V, lora.O, lora.Up, lora.Down}, Base: "tiny"}, AdapterShape(w), 9)
-		a.AddMarks(MeanEmbedding(w), 9)
+		a.AddMarks(quant.MeanRow(w.Embedding), 9)
 		r := rand.New(rand.NewPCG(9, 9))
 		for _, tensor := range a.Tensors() {
 			for i := range tensor {

@@ -13,6 +13,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/oracle"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // adapter returns an adapter of the tiny model on every projection, with marks,
@@ -20,7 +21,7 @@ import (
 func adapter(activated bool, seed uint64) *lora.Adapter {
 	w := modeltest.Tiny(1)
 	a := lora.New(lora.Config{Rank: 5, Alpha: 4, Targets: []lora.Target{lora.Q, lora.K, lora.V, lora.O, lora.Gate, lora.Up, lora.Down}}, AdapterShape(w), seed)
-	a.AddMarks(MeanEmbedding(w), seed)
+	a.AddMarks(quant.MeanRow(w.Embedding), seed)
 	r := rand.New(rand.NewPCG(seed, 3))
 	for _, tensor := range a.Tensors() {
 		for i := range tensor {

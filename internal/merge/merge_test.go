@@ -22,6 +22,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
@@ -54,7 +55,7 @@ func open(t testing.TB, path string) *model.Model {
 func adapter(m *model.Model) *lora.Adapter {
 	c := lora.Config{Rank: 5, Alpha: 4, Targets: []lora.Target{lora.Q, lora.K, lora.V, lora.O, lora.Gate, lora.Up, lora.Down}}
 	a := lora.New(c, engine.AdapterShape(&m.Weights), 3)
-	a.AddMarks(engine.MeanEmbedding(&m.Weights), 3)
+	a.AddMarks(quant.MeanRow(m.Embedding), 3)
 	r := rand.New(rand.NewPCG(3, 3))
 	for _, values := range a.Tensors() {
 		for i := range values {

@@ -8,9 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // matrix returns a merged part without its data.
@@ -23,16 +23,13 @@ func (m *Merger) matrix(p part, t tensor.Type) tensor.Matrix {
 }
 
 // write writes the part's merged weights, a slab of whole heads after the other.
-// order, if not nil, brings the rows of heads into another order. Sums are computed in
-// plain Go, so that every processor gives the same bits.
+// order, if not nil, brings the rows of heads into another order.
 func (m *Merger) write(out io.Writer, p part, t tensor.Type, order func(rows []float32) []float32) error {
-	plain, err := kernel.Named("go")
-	if err != nil {
-		return err
-	}
 	var added []float32 // the head's row for added tokens
 	if p.grow == head && len(m.added) > 0 {
-		added = meanRow(plain, p.stored)
+		// A token whose logit is the mean of all others' is never the likeliest, and
+		// less probable than one in as many as they are (Jensen's inequality).
+		added = quant.MeanRow(p.stored)
 	}
 	rows, width, headDim := m.matrix(p, t).Rows, p.stored.Cols, m.base.Config.HeadDim
 	slab := max(1, m.slab/(width*headDim)) * headDim
@@ -42,7 +39,7 @@ func (m *Merger) write(out io.Writer, p part, t tensor.Type, order func(rows []f
 		work.SetLimit(runtime.GOMAXPROCS(0))
 		for i := 0; i < len(w); i += headDim * width {
 			work.Go(func() error {
-				return m.mergeRows(plain, p, added, first+i/width, w[i:min(i+headDim*width, len(w))])
+				return m.mergeRows(p, added, first+i/width, w[i:min(i+headDim*width, len(w))])
 			})
 		}
 		if err := work.Wait(); err != nil {
@@ -51,7 +48,7 @@ func (m *Merger) write(out io.Writer, p part, t tensor.Type, order func(rows []f
 		if order != nil {
 			w = order(w)
 		}
-		data, err := encode(plain, t, w, first, width)
+		data, err := encode(t, w, first, width)
 		if err != nil {
 			return err
 		}
@@ -64,13 +61,13 @@ func (m *Merger) write(out io.Writer, p part, t tensor.Type, order func(rows []f
 
 // mergeRows fills w with merged rows from first on, in the model's order of rows. Those
 // behind the base's are the adapter's, or added.
-func (m *Merger) mergeRows(plain *kernel.Set, p part, added []float32, first int, w []float32) error {
+func (m *Merger) mergeRows(p part, added []float32, first int, w []float32) error {
 	width := p.stored.Cols
 	update := make([]float32, width)
 	for i := range len(w) / width {
 		at, row := first+i, w[i*width:(i+1)*width]
 		if at < p.stored.Rows {
-			plain.Dequantize(p.stored.Type, row, p.stored.Row(at))
+			quant.Row(row, p.stored, at)
 		} else {
 			copy(row, added)
 		}
@@ -104,36 +101,20 @@ func add(row []float32, f *lora.Factor, at int, update []float32) {
 	}
 }
 
-// meanRow returns the mean of the rows of a head. A token whose logit is the mean of
-// all others' is never the likeliest, and less probable than one in as many as they are
-// (Jensen's inequality).
-func meanRow(plain *kernel.Set, stored tensor.Matrix) []float32 {
-	row, sum := make([]float32, stored.Cols), make([]float64, stored.Cols)
-	for at := range stored.Rows {
-		plain.Dequantize(stored.Type, row, stored.Row(at))
-		for i, v := range row {
-			sum[i] += float64(v)
-		}
-	}
-	for i, s := range sum {
-		row[i] = float32(s / float64(stored.Rows))
-	}
-	return row
-}
-
 // encode stores finite weights of rows from first on as F32 or F16, to nearest, ties to
 // even. A weight too large for F16 is an error.
-func encode(plain *kernel.Set, t tensor.Type, w []float32, first, width int) ([]byte, error) {
+func encode(t tensor.Type, w []float32, first, width int) ([]byte, error) {
 	if t == tensor.F32 {
 		return binary.Append(make([]byte, 0, 4*len(w)), binary.LittleEndian, w)
 	}
-	half := make([]uint16, len(w))
-	plain.ToHalf(half, w)
 	const infinite = 31 << 10
-	for i, h := range half {
+	data := make([]byte, 0, 2*len(w))
+	for i, v := range w {
+		h := tensor.ToHalf(v)
 		if h&infinite == infinite {
-			return nil, fmt.Errorf("weight %d of row %d is %g, too large for F16: use --type f32", i%width, first+i/width, w[i])
+			return nil, fmt.Errorf("weight %d of row %d is %g, too large for F16: use --type f32", i%width, first+i/width, v)
 		}
+		data = binary.LittleEndian.AppendUint16(data, h)
 	}
-	return binary.Append(make([]byte, 0, 2*len(w)), binary.LittleEndian, half)
+	return data, nil
 }

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 func matrix(rows, cols int) [][]float32 {
@@ -21,13 +21,9 @@ func matrix(rows, cols int) [][]float32 {
 
 // expand returns rows [from, to) of stored weights.
 func expand(m tensor.Matrix, from, to int) [][]float32 {
-	plain, err := kernel.Named("go")
-	if err != nil {
-		panic(err) // every processor runs plain Go
-	}
 	rows := matrix(to-from, m.Cols)
 	for i := range rows {
-		plain.Dequantize(m.Type, rows[i], m.Row(from+i))
+		quant.Row(rows[i], m, from+i)
 	}
 	return rows
 }

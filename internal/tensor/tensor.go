@@ -1,8 +1,12 @@
 // Package tensor names the storage types of weights and the geometry of their
-// blocks. It is a leaf: checkpoint readers fill a Matrix, device kernels read it.
+// blocks. It is a leaf: checkpoint readers fill a Matrix, device kernels read it. What
+// the bytes stand for is in quant below it.
 package tensor
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Type is the storage type of a matrix. The values of the quantised types are
 // block formats of ggml (ggml-common.h in llama.cpp).
@@ -14,11 +18,12 @@ const (
 	F32
 	F16
 	BF16
-	Q4_0 // 32 weights: f16 d, 16 bytes of nibbles; w = d·(q-8)
-	Q4_1 // 32 weights: f16 d, f16 m, 16 bytes of nibbles; w = d·q + m
-	Q8_0 // 32 weights: f16 d, 32 int8; w = d·q
-	Q4_K // 256 weights: f16 d, f16 dmin, 12 bytes of 6-bit scales and mins, 128 bytes of nibbles
-	Q6_K // 256 weights: 128 bytes low nibbles, 64 bytes high pairs, 16 int8 scales, f16 d
+	Q4_0  // 32 weights: f16 d, 16 bytes of nibbles; w = d·(q-8)
+	Q4_1  // 32 weights: f16 d, f16 m, 16 bytes of nibbles; w = d·q + m
+	Q8_0  // 32 weights: f16 d, 32 int8; w = d·q
+	Q4_K  // 256 weights: f16 d, f16 dmin, 12 bytes of 6-bit scales and mins, 128 bytes of nibbles
+	Q6_K  // 256 weights: 128 bytes low nibbles, 64 bytes high pairs, 16 int8 scales, f16 d
+	Types // how many there are
 )
 
 type geometry struct {
@@ -27,7 +32,7 @@ type geometry struct {
 	bytes   int // bytes of a block
 }
 
-var geometries = [...]geometry{
+var geometries = [Types]geometry{
 	Invalid: {"invalid", 1, 0},
 	F32:     {"F32", 1, 4},
 	F16:     {"F16", 1, 2},
@@ -45,6 +50,25 @@ func (t Type) String() string {
 		return geometries[t].name
 	}
 	return fmt.Sprintf("type(%d)", uint8(t))
+}
+
+// TypeNamed returns the type of ggml's name; Invalid where FlashBack reads no such type.
+func TypeNamed(name string) Type {
+	for t := Invalid + 1; t < Types; t++ {
+		if geometries[t].name == name {
+			return t
+		}
+	}
+	return Invalid
+}
+
+// TypeNames lists the names of all types.
+func TypeNames() string {
+	var names []string
+	for t := Invalid + 1; t < Types; t++ {
+		names = append(names, t.String())
+	}
+	return strings.Join(names, ", ")
 }
 
 // BlockWeights returns how many weights one block holds.

@@ -7,6 +7,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // Fresh returns the adapter that the recipe starts from: it changes nothing yet.
@@ -18,11 +19,13 @@ func (m *Model) Fresh(r Recipe, lineBreak []int32) *lora.Adapter {
 	a := lora.New(lora.Config{Rank: r.Rank, Alpha: r.Alpha, RSLoRA: r.RSLoRA, Dropout: r.Dropout, Targets: r.Targets},
 		engine.AdapterShape(m.weights), r.Seed)
 	if r.Marks {
+		near := make([]float32, m.weights.Config.Hidden)
 		if len(lineBreak) == 1 {
-			a.AddMarks(engine.Embedding(m.weights, lineBreak[0]), r.Seed)
+			quant.Row(near, m.weights.Embedding, int(lineBreak[0]))
 		} else {
-			a.AddMarks(engine.MeanEmbedding(m.weights), r.Seed)
+			near = quant.MeanRow(m.weights.Embedding)
 		}
+		a.AddMarks(near, r.Seed)
 	}
 	return a
 }

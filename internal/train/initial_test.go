@@ -3,8 +3,8 @@ package train
 import (
 	"testing"
 
-	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // TestMarksBegin: near a line break's embedding where that is one token, else near
@@ -12,14 +12,16 @@ import (
 func TestMarksBegin(t *testing.T) {
 	r := Recipe{Rank: 2, Alpha: 2, Targets: []lora.Target{lora.Q}, Marks: true, Seed: 1}
 	p, w := tinyPacking(t, r)
+	mean, far := quant.MeanRow(w.Embedding), make([]float32, w.Config.Hidden)
+	quant.Row(far, w.Embedding, 17)
 	for _, c := range []struct {
 		name      string
 		lineBreak []int32
 		near      []float32
 	}{
-		{"one token", []int32{17}, engine.Embedding(w, 17)},
-		{"two tokens", []int32{17, 18}, engine.MeanEmbedding(w)},
-		{"no token", nil, engine.MeanEmbedding(w)},
+		{"one token", []int32{17}, far},
+		{"two tokens", []int32{17, 18}, mean},
+		{"no token", nil, mean},
 	} {
 		rows := p.Model.Fresh(r, c.lineBreak).Rows
 		if len(rows) != 2 {
@@ -38,8 +40,7 @@ func TestMarksBegin(t *testing.T) {
 			t.Errorf("%s: the marks begin alike", c.name)
 		}
 	}
-	far := engine.Embedding(w, 17)
-	for i, v := range engine.MeanEmbedding(w) {
+	for i, v := range mean {
 		if d := far[i] - v; d > 0.2 || d < -0.2 {
 			return
 		}

@@ -1,8 +1,8 @@
-"""Writes internal/device/cpu/kernel/testdata/dequantize.json: random blocks of
+"""Writes internal/tensor/quant/testdata/dequantize.json: random blocks of
 every storage type and the f32 values that gguf-py gives for them.
 
     pip install gguf numpy
-    python3 tools/reference/dequantize.py > internal/device/cpu/kernel/testdata/dequantize.json
+    python3 tools/reference/dequantize.py > internal/tensor/quant/testdata/dequantize.json
 """
 
 import base64

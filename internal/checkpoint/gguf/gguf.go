@@ -90,5 +90,4 @@ func (f *File) Tensor(name string) (tensor.Matrix, error) {
 const (
 	damaged   = "the file is damaged or was cut short: download it again"
 	reconvert = "the file was made for another kind of model: convert it again with a current llama.cpp, or use another file"
-	requant   = "use a file whose tensors are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K"
 )

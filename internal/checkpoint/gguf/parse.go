@@ -75,22 +75,13 @@ func (f *File) parseKeys(c *cursor, count uint64) error {
 	return nil
 }
 
-// ggmlType is a type of ggml.h, named as there.
-type ggmlType struct {
-	name string
-	typ  tensor.Type // Invalid where we do not read it
-}
-
-// ggmlTypes are ggml's types by number.
-var ggmlTypes = [...]ggmlType{
-	{"F32", tensor.F32}, {"F16", tensor.F16}, {"Q4_0", tensor.Q4_0}, {"Q4_1", tensor.Q4_1},
-	{"Q4_2", 0}, {"Q4_3", 0}, {"Q5_0", 0}, {"Q5_1", 0}, {"Q8_0", tensor.Q8_0}, {"Q8_1", 0},
-	{"Q2_K", 0}, {"Q3_K", 0}, {"Q4_K", tensor.Q4_K}, {"Q5_K", 0}, {"Q6_K", tensor.Q6_K}, {"Q8_K", 0},
-	{"IQ2_XXS", 0}, {"IQ2_XS", 0}, {"IQ3_XXS", 0}, {"IQ1_S", 0}, {"IQ4_NL", 0}, {"IQ3_S", 0},
-	{"IQ2_S", 0}, {"IQ4_XS", 0}, {"I8", 0}, {"I16", 0}, {"I32", 0}, {"I64", 0}, {"F64", 0},
-	{"IQ1_M", 0}, {"BF16", tensor.BF16}, {"Q4_0_4_4", 0}, {"Q4_0_4_8", 0}, {"Q4_0_8_8", 0},
-	{"TQ1_0", 0}, {"TQ2_0", 0}, {"IQ4_NL_4_4", 0}, {"IQ4_NL_4_8", 0}, {"IQ4_NL_8_8", 0},
-	{"MXFP4", 0}, {"NVFP4", 0},
+// ggmlTypes are the names of ggml's types (ggml.h) by number.
+var ggmlTypes = [...]string{
+	"F32", "F16", "Q4_0", "Q4_1", "Q4_2", "Q4_3", "Q5_0", "Q5_1", "Q8_0", "Q8_1",
+	"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_K",
+	"IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS",
+	"I8", "I16", "I32", "I64", "F64", "IQ1_M", "BF16", "Q4_0_4_4", "Q4_0_4_8", "Q4_0_8_8",
+	"TQ1_0", "TQ2_0", "IQ4_NL_4_4", "IQ4_NL_4_8", "IQ4_NL_8_8", "MXFP4", "NVFP4",
 }
 
 func (f *File) parseTensors(c *cursor, count uint64) error {
@@ -306,12 +297,13 @@ func (c *cursor) shape(name string) (tensor.Matrix, error) {
 	if number >= uint32(len(ggmlTypes)) {
 		return tensor.Matrix{}, c.failf("its type %d is not known", number)
 	}
-	t := ggmlTypes[number]
-	if t.typ == tensor.Invalid {
-		return tensor.Matrix{}, fmt.Errorf("%s: %s is stored as %s, which is not supported; %s", c.path, c.place, t.name, requant)
+	t := tensor.TypeNamed(ggmlTypes[number])
+	if t == tensor.Invalid {
+		return tensor.Matrix{}, fmt.Errorf("%s: %s is stored as %s, which is not supported; use a file whose tensors are of the types %s",
+			c.path, c.place, ggmlTypes[number], tensor.TypeNames())
 	}
-	if block := uint64(t.typ.BlockWeights()); ne[0]%block != 0 {
-		return tensor.Matrix{}, c.failf("its rows of %d weights are not whole blocks of %s (%d)", ne[0], t.name, block)
+	if block := uint64(t.BlockWeights()); ne[0]%block != 0 {
+		return tensor.Matrix{}, c.failf("its rows of %d weights are not whole blocks of %s (%d)", ne[0], t, block)
 	}
-	return tensor.Matrix{Name: name, Type: t.typ, Rows: int(ne[1]), Cols: int(ne[0])}, nil
+	return tensor.Matrix{Name: name, Type: t, Rows: int(ne[1]), Cols: int(ne[0])}, nil
 }

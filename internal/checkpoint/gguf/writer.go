@@ -79,7 +79,7 @@ func (w *Writer) Encode(out io.Writer) error {
 	pad := func(n int) int { return -n & (defaultAlignment - 1) }
 	offset := 0
 	for _, m := range w.tensors {
-		number := slices.IndexFunc(ggmlTypes[:], func(t ggmlType) bool { return t.typ == m.Type })
+		number := slices.Index(ggmlTypes[:], m.Type.String())
 		if m.Type == tensor.Invalid || number < 0 {
 			return fmt.Errorf("tensor %q: type %s cannot be written", m.Name, m.Type)
 		}

@@ -7,15 +7,14 @@
 package safetensors
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 	"os"
 
 	"github.com/edsrzf/mmap-go"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // Tensor is one array of a file, row-major.
@@ -41,16 +40,7 @@ func (t Tensor) Len() int {
 // Floats returns the elements in f32, in memory of their own.
 func (t Tensor) Floats() []float32 {
 	out := make([]float32, t.Len())
-	for i := range out {
-		switch t.Type {
-		case tensor.F32:
-			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
-		case tensor.BF16:
-			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.Data[2*i:])) << 16)
-		case tensor.F16:
-			out[i] = tensor.FromHalf(binary.LittleEndian.Uint16(t.Data[2*i:]))
-		}
-	}
+	quant.Dequantize(t.Type, out, t.Data)
 	return out
 }
 

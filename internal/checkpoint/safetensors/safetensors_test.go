@@ -59,29 +59,6 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestHalf checks every number of half precision by its definition.
-func TestHalf(t *testing.T) {
-	for h := range 1 << 16 {
-		exponent, fraction := h>>10&31, float64(h&1023)
-		want := math.Ldexp(1+fraction/1024, exponent-15)
-		switch {
-		case exponent == 0:
-			want = math.Ldexp(fraction, -24)
-		case exponent == 31 && fraction == 0:
-			want = math.Inf(1)
-		case exponent == 31:
-			want = math.NaN()
-		}
-		if h>>15 == 1 {
-			want = -want
-		}
-		got := float64(tensor.FromHalf(uint16(h)))
-		if got != want && !(math.IsNaN(got) && math.IsNaN(want)) || math.Signbit(got) != math.Signbit(want) && got == 0 {
-			t.Fatalf("%04x: %v, want %v", h, got, want)
-		}
-	}
-}
-
 // file is a header with its length, and some bytes behind it.
 func file(header string, behind int) []byte {
 	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))

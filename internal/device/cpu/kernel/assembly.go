@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // Assembly checks no bounds and works on whole tiles or blocks. The functions of
@@ -113,7 +114,7 @@ func tiledOutputsInt8(tiles ...outputsTile) func(acc []float32, lda int, p []flo
 
 // dequantizers expand blocks by storage type. A block of a type whose weights
 // stand alone is a vector of lanes.
-type dequantizers [tensor.Q6_K + 1]func(dst *float32, src *byte, blocks int)
+type dequantizers [tensor.Types]func(dst *float32, src *byte, blocks int)
 
 func (d dequantizers) function(lanes int) func(t tensor.Type, dst []float32, src []byte) {
 	return func(t tensor.Type, dst []float32, src []byte) {
@@ -128,12 +129,12 @@ func (d dequantizers) function(lanes int) func(t tensor.Type, dst []float32, src
 			whole = len(dst) / block * block
 			expand(unsafe.SliceData(dst), unsafe.SliceData(src), whole/block)
 		}
-		dequantize(t, dst[whole:], src[t.RowBytes(whole):])
+		quant.Dequantize(t, dst[whole:], src[t.RowBytes(whole):])
 	}
 }
 
 // matVecs multiply x with n rows of k weights by storage type.
-type matVecs [tensor.Q6_K + 1]func(out *float32, x *float32, w *byte, n, k int)
+type matVecs [tensor.Types]func(out *float32, x *float32, w *byte, n, k int)
 
 // function makes a MatVec; rows of F32 are a matter of matMul.
 func (v matVecs) function(matMul matMulTile) func(t tensor.Type, out, x []float32, w []byte, n, k int) {

@@ -1,35 +1,11 @@
 package kernel
 
-import (
-	"math"
-
-	"github.com/flashback-lm/flashback/internal/tensor"
-)
-
-// halfOf rounds to the nearest number of half precision, ties to even, as
-// VCVTPS2PH does. What is too big becomes infinite.
-func halfOf(x float32) uint16 {
-	b := math.Float32bits(x)
-	sign, b := uint16(b>>16&0x8000), b&^(1<<31)
-	switch {
-	case b > infinite: // not a number: quiet, with the top of its payload
-		return sign | 0x7e00 | uint16(b>>13&0x1ff)
-	case b >= 0x477ff000: // 65520, halfway to the number behind the greatest
-		return sign | 0x7c00
-	case b < 0x38800000: // below 2^-14: a multiple of 2^-24
-		// The sum's last bit stands for 2^-24, so that the addition rounds.
-		const unit = 0.5
-		return sign | uint16(math.Float32bits(math.Float32frombits(b)+unit)-math.Float32bits(unit))
-	}
-	b -= 112 << 23                 // the difference of the exponents' biases
-	b += 1<<12 - 1 + (b >> 13 & 1) // a carry into the exponent is right
-	return sign | uint16(b>>13)
-}
+import "github.com/flashback-lm/flashback/internal/tensor"
 
 func toHalf(dst []uint16, src []float32) {
 	dst = dst[:len(src)]
 	for i, v := range src {
-		dst[i] = halfOf(v)
+		dst[i] = tensor.ToHalf(v)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // randomPanel repacks random blocks of a random type; blocks counts those of 32
@@ -41,7 +42,7 @@ func TestRepack(t *testing.T) {
 		}
 		want := make([]float32, m.Cols)
 		for i := range m.Rows {
-			dequantize(m.Type, want, m.Row(i))
+			quant.Dequantize(m.Type, want, m.Row(i))
 			for b := range m.Cols / blockColumns {
 				var blk rowBlock
 				n := p.coding.blockBytes()

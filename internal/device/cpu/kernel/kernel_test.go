@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // Each check compares one function of a set with f64 arithmetic, or with the
@@ -68,7 +69,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{"one weight an ulp off", "Dequantize", func(s *Set) {
 			s.Dequantize = func(t tensor.Type, dst []float32, src []byte) {
-				dequantize(t, dst, src)
+				quant.Dequantize(t, dst, src)
 				nudge(&dst[len(dst)-1])
 			}
 		}},
@@ -97,7 +98,7 @@ func TestFaults(t *testing.T) {
 			s.MatVec = func(t tensor.Type, out, x []float32, w []byte, n, k int) {
 				row := make([]float32, k)
 				for j := range n {
-					dequantize(t, row, w[j*t.RowBytes(k):])
+					quant.Dequantize(t, row, w[j*t.RowBytes(k):])
 					out[j] = 0
 					for i, v := range row {
 						out[j] += x[i] * v
@@ -222,7 +223,7 @@ func TestFaults(t *testing.T) {
 		{"halves cut off", "Halves", func(s *Set) {
 			s.ToHalf = func(dst []uint16, src []float32) {
 				for i, v := range src {
-					dst[i] = halfOf(math.Float32frombits(bits(v) &^ 0x1fff))
+					dst[i] = tensor.ToHalf(math.Float32frombits(bits(v) &^ 0x1fff))
 				}
 			}
 		}},
@@ -344,7 +345,7 @@ func checkDequantize(set *Set, rng *rand.Rand) error {
 		src := stored(rng, &mem[0], t, n)
 		got, want := mem[1].floats(n), make([]float32, n)
 		set.Dequantize(t, got, src)
-		dequantize(t, want, src)
+		quant.Dequantize(t, want, src)
 		for i := range want {
 			if bits(got[i]) != bits(want[i]) {
 				return fmt.Errorf("%v, %d weights: [%d] = %v, want %v", t, n, i, got[i], want[i])
@@ -363,14 +364,15 @@ func checkBlocks(t tensor.Type, src []byte, got []float32) error {
 	for i, g := range got {
 		b, j := src[i/t.BlockWeights()*t.BlockBytes():], i%t.BlockWeights()
 		var want float64
+		half := func(b []byte) float64 { return float64(tensor.FromHalf(binary.LittleEndian.Uint16(b))) }
 		nibble := func(from int) float64 { return float64(b[from+j%16] >> (j / 16 * 4) & 15) }
 		switch t {
 		case tensor.Q4_0:
-			want = float64(half(b)) * (nibble(2) - 8)
+			want = half(b) * (nibble(2) - 8)
 		case tensor.Q4_1:
-			want = float64(half(b))*nibble(4) + float64(half(b[2:]))
+			want = half(b)*nibble(4) + half(b[2:])
 		case tensor.Q8_0:
-			want = float64(half(b)) * float64(int8(b[2+j]))
+			want = half(b) * float64(int8(b[2+j]))
 		default:
 			continue
 		}
@@ -482,7 +484,7 @@ func checkAccumulateHalf(set *Set, rng *rand.Rand) error {
 	v, values := asUint16(mem[2].bytes(2*n*dim)), make([]float32, n*dim)
 	scale := []float64{1, 1, 1e-6, 1e4}[rng.IntN(4)] // 1e-6: subnormal halves
 	for i := range v {
-		v[i] = halfOf(float32(rng.NormFloat64() * scale))
+		v[i] = tensor.ToHalf(float32(rng.NormFloat64() * scale))
 	}
 	set.FromHalf(values, v)
 	want := slices.Clone(acc)

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // GroupRows is how many rows of weights a Panel interleaves: one for each f32 of
@@ -197,9 +198,9 @@ func encodeQ8_0(_ tensor.Type, dst []rowBlock, src []byte) {
 func encodeQ4_K(_ tensor.Type, dst []rowBlock, src []byte) {
 	for i := range dst {
 		s, run := src[i/8*144:][:144], i%8
-		d, dmin := half(s), half(s[2:])
-		scale, min := scaleMinQ4_K(s[4:16], run)
-		dst[i].scale, dst[i].offset = halfOf(d*float32(scale)), halfOf(-dmin*float32(min))
+		d, dmin := tensor.FromHalf(binary.LittleEndian.Uint16(s)), tensor.FromHalf(binary.LittleEndian.Uint16(s[2:]))
+		scale, min := quant.ScaleMin(s[4:16], run)
+		dst[i].scale, dst[i].offset = tensor.ToHalf(d*float32(scale)), tensor.ToHalf(-dmin*float32(min))
 		shift := 4 * (run & 1) // two runs of 32 share 32 bytes
 		for j, v := range s[16+run/2*32:][:32] {
 			dst[i].codes[j] = v >> shift & 15
@@ -212,7 +213,7 @@ func encodeRounded(t tensor.Type, dst []rowBlock, src []byte) {
 	var buf [256]float32 // a multiple of every type's block
 	for at := 0; at < len(dst); at += len(buf) / blockColumns {
 		n := min(len(buf), (len(dst)-at)*blockColumns)
-		dequantize(t, buf[:n], src[t.RowBytes(at*blockColumns):])
+		quant.Dequantize(t, buf[:n], src[t.RowBytes(at*blockColumns):])
 		for i := range n / blockColumns {
 			dst[at+i].round(buf[i*blockColumns:][:blockColumns])
 		}
@@ -228,7 +229,7 @@ func (b *rowBlock) round(w []float32) {
 			break
 		}
 	}
-	b.scale = halfOf(most / 127)
+	b.scale = tensor.ToHalf(most / 127)
 	scale := tensor.FromHalf(b.scale)
 	for i, v := range w {
 		code := 0.0

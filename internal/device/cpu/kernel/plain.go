@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // plain is the set in plain Go: it runs everywhere and is the oracle of the
@@ -11,7 +12,7 @@ import (
 // compiler to fuse them), so that its bits are the same on every processor.
 var plain = &Set{
 	Name:       "go",
-	Dequantize: dequantize,
+	Dequantize: quant.Dequantize,
 	MatMul:     matMul,
 	MatVec:     matVec,
 	Quantize:   quantize,
@@ -95,7 +96,7 @@ func matVec(t tensor.Type, out []float32, x []float32, w []byte, n, k int) {
 		var p partial
 		for at := 0; at < k; at += chunk {
 			part := buf[:min(chunk, k-at)]
-			dequantize(t, part, row[t.RowBytes(at):])
+			quant.Dequantize(t, part, row[t.RowBytes(at):])
 			p.add(x[at:][:len(part)], part)
 		}
 		out[j] = p.sum()
