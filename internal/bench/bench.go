@@ -7,18 +7,7 @@
 // kept passage saves does.
 package bench
 
-import (
-	"slices"
-
-	"github.com/flashback-lm/flashback/internal/sample"
-)
-
-// greedy returns a pick of the likeliest token that never ends a stride, so
-// that every stride has its full length.
-func greedy() func(logits []float32) (int32, bool) {
-	s := sample.Greedy()
-	return func(logits []float32) (int32, bool) { return s.Sample(logits, nil), false }
-}
+import "slices"
 
 // spread is the middle and the ends of some measurements.
 type spread struct{ median, min, max float64 }

@@ -8,6 +8,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
 )
 
 // Loop measures strides of the retrieval loop: each starts with exactly the
@@ -83,7 +84,7 @@ func (l *loop) share(ctx context.Context, tokens []int32) (*engine.Sequence, err
 		err = shared.Append(tokens[:len(tokens)-l.o.Stride]...)
 	}
 	if err == nil {
-		_, err = shared.Continue(ctx, placement.None, nil, l.o.Stride, greedy())
+		_, err = shared.Continue(ctx, placement.None, nil, l.o.Stride, sample.Greedy(), nil)
 	}
 	if err != nil {
 		shared.Close()

@@ -10,6 +10,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
 )
 
 // repeater measures the same stride again and again.
@@ -51,7 +52,7 @@ func (r *repeater) rewind(ctx context.Context) error {
 		return nil
 	}
 	r.seq.Truncate(r.stride.Context - r.stride.Sampled)
-	_, err := r.seq.Continue(ctx, r.placement, r.known, r.stride.Sampled, greedy())
+	_, err := r.seq.Continue(ctx, r.placement, r.known, r.stride.Sampled, sample.Greedy(), nil)
 	return err
 }
 
@@ -66,18 +67,17 @@ func (r *repeater) measure(ctx context.Context, e *engine.Engine, fresh [][]int3
 	own := func() int { u := e.KV(); return u.Pages - u.Copies }
 	counts, pages := r.seq.Counts(), own()
 	r.pages = 0
-	likeliest := greedy()
 	start := time.Now()
-	_, err := r.seq.Continue(ctx, r.placement, ev, r.stride.Sampled, func(logits []float32) (int32, bool) {
+	_, err := r.seq.Continue(ctx, r.placement, ev, r.stride.Sampled, sample.Greedy(), func(int32) bool {
 		r.pages = own() - pages
-		return likeliest(logits)
+		return false
 	})
 	elapsed := time.Since(start)
 	if err != nil {
 		return err
 	}
 	r.ms = append(r.ms, elapsed.Seconds()*1000/float64(r.stride.Sampled))
-	return r.account(minus(r.seq.Counts(), counts))
+	return r.account(r.seq.Counts().Sub(counts))
 }
 
 // account checks what was counted against the placement table and adds the
@@ -129,13 +129,6 @@ func (r *repeater) peerRow(peer *Peer) *PeerRow {
 	return &PeerRow{
 		Name: peer.Name, Placement: r.placement.Name, MSPerToken: ms.median, MinMSPerToken: ms.min, MaxMSPerToken: ms.max,
 		Prefilled: int(spreadOf(r.peerPrefilled).median),
-	}
-}
-
-func minus(a, b lm.Counts) lm.Counts {
-	return lm.Counts{
-		Prompt: a.Prompt - b.Prompt, Prefilled: a.Prefilled - b.Prefilled, Decoded: a.Decoded - b.Decoded,
-		Reused: a.Reused - b.Reused, Evidence: a.Evidence - b.Evidence, EvidenceReused: a.EvidenceReused - b.EvidenceReused,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
 )
 
 // Work is what a speed is measured at. The tests are those of llama-bench, so
@@ -99,6 +100,6 @@ func extend(ctx context.Context, s *engine.Sequence, tokens []int32, n int) erro
 	if err := s.Append(tokens...); err != nil {
 		return err
 	}
-	_, err := s.Continue(ctx, placement.None, nil, n, greedy())
+	_, err := s.Continue(ctx, placement.None, nil, n, sample.Greedy(), nil)
 	return err
 }

@@ -56,10 +56,10 @@ func follow(t testing.TB, s *Sequence, a *Adapter, p placement.Placement, eviden
 	for stride := range 3 {
 		text := slices.Clone(s.Tokens())
 		var logits [][]float32
-		sampled, err := s.Continue(ctx, p, evidence, 5, func(row []float32) (int32, bool) {
+		sampled, err := s.Continue(ctx, p, evidence, 5, pick(func(row []float32) int32 {
 			logits = append(logits, slices.Clone(row))
-			return greedy(row), false
-		})
+			return greedy(row)
+		}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,10 +34,10 @@ func strides(t *testing.T, e *Engine, p placement.Placement, ahead bool) (logits
 				t.Fatalf("%d tokens are encoded, want %d", got, want)
 			}
 		}
-		_, err := s.Continue(context.Background(), p, evidence, 7, func(l []float32) (int32, bool) {
+		_, err := s.Continue(context.Background(), p, evidence, 7, pick(func(l []float32) int32 {
 			logits = append(logits, slices.Clone(l))
-			return greedy(l), false
-		})
+			return greedy(l)
+		}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ func benchTokens(n int) []int32 {
 	return ts
 }
 
-func pickGreedy(l []float32) (int32, bool) { return greedy(l), false }
+var pickGreedy = pick(greedy)
 
 // BenchmarkPrefill encodes 512 tokens from nothing.
 func BenchmarkPrefill(b *testing.B) {
@@ -30,7 +30,7 @@ func BenchmarkPrefill(b *testing.B) {
 		if err := s.Append(text...); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := s.Continue(context.Background(), placement.None, nil, 1, pickGreedy); err != nil {
+		if _, err := s.Continue(context.Background(), placement.None, nil, 1, pickGreedy, nil); err != nil {
 			b.Fatal(err)
 		}
 		s.Close()
@@ -48,12 +48,12 @@ func BenchmarkDecode(b *testing.B) {
 			if err := s.Append(benchTokens(depth)...); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := s.Continue(context.Background(), placement.None, nil, 2, pickGreedy); err != nil {
+			if _, err := s.Continue(context.Background(), placement.None, nil, 2, pickGreedy, nil); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := s.Continue(context.Background(), placement.None, nil, 64, pickGreedy); err != nil {
+				if _, err := s.Continue(context.Background(), placement.None, nil, 64, pickGreedy, nil); err != nil {
 					b.Fatal(err)
 				}
 				s.Truncate(depth + 1)
@@ -78,7 +78,7 @@ func BenchmarkStride(b *testing.B) {
 			evidence := []lm.Evidence{{Tokens: benchTokens(130), Weight: 1}}
 			stride := func() {
 				evidence[0].Tokens[0]++ // a passage never seen
-				if _, err := s.Continue(context.Background(), p, evidence, 16, pickGreedy); err != nil {
+				if _, err := s.Continue(context.Background(), p, evidence, 16, pickGreedy, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

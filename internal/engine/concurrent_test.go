@@ -40,10 +40,10 @@ func TestConcurrentUse(t *testing.T) {
 		}
 		for range strides {
 			text, first := slices.Clone(s.Tokens()), len(rows)
-			sampled, err := s.Continue(context.Background(), p, evidence, tokens, func(logits []float32) (int32, bool) {
+			sampled, err := s.Continue(context.Background(), p, evidence, tokens, pick(func(logits []float32) int32 {
 				rows = append(rows, slices.Clone(logits))
-				return greedy(logits), false
-			})
+				return greedy(logits)
+			}), nil)
 			if err != nil {
 				return nil, err
 			}

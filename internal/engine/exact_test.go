@@ -13,6 +13,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
 )
 
 func newTiny(t testing.TB, opt Options) *Engine {
@@ -63,6 +64,12 @@ func randomTokens(r *rand.Rand, n int) []int32 {
 	return ts
 }
 
+// pick is a sampler of a test.
+type pick func(logits []float32) int32
+
+func (p pick) Sample(logits []float32, _ []int32) int32 { return p(logits) }
+func (p pick) Options() sample.Options                  { return sample.Options{} }
+
 func greedy(logits []float32) int32 {
 	best := 0
 	for i, l := range logits {
@@ -98,10 +105,10 @@ func generate(t testing.TB, e *Engine, p placement.Placement, k, prompt, strides
 			ev = nil
 		}
 		st := step{text: slices.Clone(s.Tokens()), evidence: ev}
-		sampled, err := s.Continue(context.Background(), p, ev, 16, func(logits []float32) (int32, bool) {
+		sampled, err := s.Continue(context.Background(), p, ev, 16, pick(func(logits []float32) int32 {
 			st.logits = append(st.logits, slices.Clone(logits))
-			return greedy(logits), false
-		})
+			return greedy(logits)
+		}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +308,7 @@ func TestTokensComputedAreThoseOfTheTable(t *testing.T) {
 				passage = nil
 			}
 			for range strides {
-				if _, err := seq.Continue(context.Background(), tt.p, passage, s, func(l []float32) (int32, bool) { return greedy(l), false }); err != nil {
+				if _, err := seq.Continue(context.Background(), tt.p, passage, s, pickGreedy, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -325,14 +332,13 @@ func TestForksShareTheContext(t *testing.T) {
 	if err := s.Append(randomTokens(r, 200)...); err != nil {
 		t.Fatal(err)
 	}
-	pick := func(l []float32) (int32, bool) { return greedy(l), false }
-	if _, err := s.Continue(context.Background(), placement.None, nil, 3, pick); err != nil {
+	if _, err := s.Continue(context.Background(), placement.None, nil, 3, pickGreedy, nil); err != nil {
 		t.Fatal(err)
 	}
 	before := e.KV()
 	f := s.Fork()
-	a, errA := s.Continue(context.Background(), placement.None, nil, 20, pick)
-	b, errB := f.Continue(context.Background(), placement.None, nil, 20, pick)
+	a, errA := s.Continue(context.Background(), placement.None, nil, 20, pickGreedy, nil)
+	b, errB := f.Continue(context.Background(), placement.None, nil, 20, pickGreedy, nil)
 	if errA != nil || errB != nil || !slices.Equal(a, b) {
 		t.Fatalf("a fork went another way: %v %v, %v %v", a, errA, b, errB)
 	}
@@ -352,24 +358,24 @@ func TestCancelledStrideKeepsWhatWasSampled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n := 0
 	ev := []lm.Evidence{{Tokens: randomTokens(r, 20), Weight: 1}}
-	got, err := s.Continue(ctx, placement.Append, ev, 16, func(l []float32) (int32, bool) {
+	got, err := s.Continue(ctx, placement.Append, ev, 16, pick(func(l []float32) int32 {
 		if n++; n == 3 {
 			cancel()
 		}
-		return greedy(l), false
-	})
+		return greedy(l)
+	}), nil)
 	if err == nil || len(got) != 3 || s.Len() != 53 {
 		t.Fatalf("got %d tokens, %d kept, error %v; want 3, 53 and the cancellation", len(got), s.Len(), err)
 	}
-	if _, err := s.Continue(ctx, placement.Append, ev, 16, nil); err == nil {
+	if _, err := s.Continue(ctx, placement.Append, ev, 16, nil, nil); err == nil {
 		t.Fatal("a cancelled context began a stride")
 	}
 	// The sequence goes on as if nothing had happened.
 	steps := []step{{text: slices.Clone(s.Tokens()), evidence: ev}}
-	steps[0].sampled, err = s.Continue(context.Background(), placement.Append, ev, 4, func(l []float32) (int32, bool) {
+	steps[0].sampled, err = s.Continue(context.Background(), placement.Append, ev, 4, pick(func(l []float32) int32 {
 		steps[0].logits = append(steps[0].logits, slices.Clone(l))
-		return greedy(l), false
-	})
+		return greedy(l)
+	}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func TestAPrefillReadsTheWeightsOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := e.Device().WeightBytes()
-	if _, err := s.Continue(context.Background(), placement.None, nil, 1, pickGreedy); err != nil {
+	if _, err := s.Continue(context.Background(), placement.None, nil, 1, pickGreedy, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := e.Device().WeightBytes() - before; got != stored {

@@ -78,9 +78,9 @@ func (s *Sequence) Fork() *Sequence {
 
 // Continue samples up to n tokens after kept ++ evidence, keeps them, and
 // forgets the evidence (design: one stride). It returns the sampled tokens, the
-// stopping one included. On an error the tokens sampled before it are returned
-// and kept.
-func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, pick lm.Pick) ([]int32, error) {
+// stopping one included; an accept of nil stops at none. On an error the tokens
+// sampled before it are returned and kept.
+func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, sampler lm.Sampler, accept lm.Accept) ([]int32, error) {
 	if n <= 0 {
 		return nil, nil
 	}
@@ -91,32 +91,33 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 	defer st.close()
 
 	text := append(make([]int32, 0, len(s.tokens)+n), s.tokens...)
-	var next []int32  // what a decode encodes
-	var draft []int32 // encoded behind the last sampled token, and not yet sampled
-	row := 0          // of logits
+	var next []int32    // what a decode encodes
+	var guesses []int32 // encoded behind the last sampled token, and not yet sampled
+	row := 0            // of logits
 	for {
-		token, stop := pick(st.logits(row))
+		token := sampler.Sample(st.logits(row), text)
 		text = append(text, token)
+		stop := accept != nil && accept(token)
 		if stop || len(text) == len(s.tokens)+n {
 			break
 		}
-		if row < len(draft) && draft[row] == token {
+		if row < len(guesses) && guesses[row] == token {
 			row++
 			s.counts.Accepted++
 			continue
 		}
-		st.retract(len(draft) - row)
-		draft = lookUp(evidence, text, min(s.lookAhead, len(s.tokens)+n-len(text)-1))
+		st.retract(len(guesses) - row)
+		guesses = draft(evidence, text, min(s.lookAhead, len(s.tokens)+n-len(text)-1))
 		row = 0
-		next = append(append(next[:0], token), draft...)
+		next = append(append(next[:0], token), guesses...)
 		if err = st.decode(ctx, next); err != nil {
-			draft = nil
+			guesses = nil
 			break
 		}
 		s.counts.Decoded++
-		s.counts.Drafted += len(draft)
+		s.counts.Drafted += len(guesses)
 	}
-	st.retract(len(draft) - row)
+	st.retract(len(guesses) - row)
 	sampled := text[len(s.tokens):]
 	s.tokens = text
 	return sampled, err

@@ -2,6 +2,8 @@
 // it drives have in common.
 package lm
 
+import "github.com/flashback-lm/flashback/internal/sample"
+
 // Evidence is one retrieved passage as tokens, marks included.
 type Evidence struct {
 	Tokens []int32
@@ -20,10 +22,18 @@ func Lengths(evidence []Evidence) []int {
 	return lengths
 }
 
-// Pick chooses the next token from its logits [vocabulary]; stop ends the call
-// after that token. For several branches the logits are the logarithms of the
-// mixed probabilities. The slice is only valid during the call.
-type Pick func(logits []float32) (token int32, stop bool)
+// Sampler chooses the next token. An engine that has the logits calls Sample; one
+// that samples where they are, on another machine, gets Options and returns tokens.
+type Sampler interface {
+	// Sample returns the token to follow text, given its logits [vocabulary]. For
+	// several branches these are the logarithms of the mixed probabilities. Both
+	// slices are only valid during the call.
+	Sample(logits []float32, text []int32) int32
+	Options() sample.Options
+}
+
+// Accept is told each token as soon as it is sampled; stop ends the call after it.
+type Accept func(token int32) (stop bool)
 
 // Counts says how many tokens were computed and how many were not, which is
 // what the placements differ in.
@@ -48,4 +58,17 @@ func (c *Counts) Add(o Counts) {
 	c.EvidenceReused += o.EvidenceReused
 	c.Drafted += o.Drafted
 	c.Accepted += o.Accepted
+}
+
+// Sub returns what was counted since before.
+func (c Counts) Sub(before Counts) Counts {
+	c.Prompt -= before.Prompt
+	c.Prefilled -= before.Prefilled
+	c.Decoded -= before.Decoded
+	c.Reused -= before.Reused
+	c.Evidence -= before.Evidence
+	c.EvidenceReused -= before.EvidenceReused
+	c.Drafted -= before.Drafted
+	c.Accepted -= before.Accepted
+	return c
 }

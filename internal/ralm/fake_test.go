@@ -80,13 +80,14 @@ func (s *script) Encode(ctx context.Context) error {
 	return s.encode(ctx)
 }
 
-func (s *script) Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, pick lm.Pick) ([]int32, error) {
+func (s *script) Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, sampler lm.Sampler, accept lm.Accept) ([]int32, error) {
 	c := call{placement: p, context: slices.Clone(s.tokens), evidence: evidence, n: n}
 	for len(c.sampled) < n {
 		if err := ctx.Err(); err != nil {
 			return c.sampled, err
 		}
-		token, stop := pick(s.logits())
+		token := sampler.Sample(s.logits(), s.tokens)
+		stop := accept(token)
 		s.tokens = append(s.tokens, token)
 		c.sampled = append(c.sampled, token)
 		s.counts.Decoded++
@@ -107,10 +108,6 @@ func (s *script) logits() []float32 {
 	logits[s.next[0]] = 1
 	s.next = s.next[1:]
 	return logits
-}
-
-func (s *script) Score(context.Context, placement.Placement, []lm.Evidence, []int32) ([]float64, error) {
-	return nil, nil
 }
 
 // shelf is a retriever that answers every query alike and remembers them.

@@ -11,7 +11,7 @@
 //  5. forget the evidence, and the KV of those tokens, which saw it.
 //
 // Steps 3 to 5 are Sequence.Continue; of step 3 the tokens of the stride before are
-// encoded while a slow retriever is still at step 2 (ask.go). Where evidence stands
+// encoded while a slow retriever is still at step 2 (retrieve.go). Where evidence stands
 // is data, the table of package placement: the loop is the same for all of them.
 package ralm
 
@@ -42,12 +42,10 @@ type Sequence interface {
 	// as plain text. What Continue returns and counts stays the same.
 	Encode(ctx context.Context) error
 	// Continue samples up to n tokens after kept ++ evidence, keeps them, and
-	// forgets the evidence. It returns the tokens sampled, the stopping one
-	// included; on an error, those sampled before it, which are kept too.
-	Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, pick lm.Pick) ([]int32, error)
-	// Score returns the natural log-probabilities of target after
-	// kept ++ evidence; nothing is kept.
-	Score(ctx context.Context, p placement.Placement, evidence []lm.Evidence, target []int32) ([]float64, error)
+	// forgets the evidence; accept may end it sooner. It returns the tokens sampled,
+	// the stopping one included; on an error, those sampled before it, which are kept
+	// too.
+	Continue(ctx context.Context, p placement.Placement, evidence []lm.Evidence, n int, sampler lm.Sampler, accept lm.Accept) ([]int32, error)
 	// Counts returns what has been computed for this sequence so far.
 	Counts() lm.Counts
 	// MaxContext returns the longest sequence that the model takes.
@@ -114,8 +112,7 @@ type run struct {
 	sink   int     // tokens of the text that are no text: 1 where a sink stands first
 	prompt int     // tokens of the text before the first one sampled
 	stops  *sample.Stops
-	record *Record // of this stride, where one is wanted
-	reason Reason  // why the generation ends; empty while it goes on
+	reason Reason // why the generation ends; empty while it goes on
 
 	start, first, last time.Time // of the generation, its first and its last token
 	retrieving         time.Duration
@@ -172,19 +169,22 @@ func (r *run) strides(ctx context.Context) error {
 		if !r.send(st) {
 			return nil
 		}
+		var sampler lm.Sampler = r.o.Sampler
+		var record *Record
 		if r.o.Record != nil {
-			r.record = &Record{Stride: i, Placement: p, Context: slices.Clone(r.text), Evidence: evidence}
+			record = &Record{Stride: i, Placement: p, Context: slices.Clone(r.text), Evidence: evidence}
+			sampler = recorder{sampler, record}
 		}
-		sampled, err := r.sequence.Continue(ctx, p, evidence, n, r.pick)
+		sampled, err := r.sequence.Continue(ctx, p, evidence, n, sampler, r.accept)
 		if err != nil {
 			return err
 		}
 		if len(sampled) == 0 {
 			return errors.New("the model returned no token")
 		}
-		if r.record != nil {
-			r.record.Sampled = sampled
-			if err := r.o.Record(ctx, *r.record); err != nil {
+		if record != nil {
+			record.Sampled = sampled
+			if err := r.o.Record(ctx, *record); err != nil {
 				return err
 			}
 		}
@@ -204,7 +204,7 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 		query = LastTokens(r.tokenizer, r.o.QueryLen)
 	}
 	st.Query = query(r.text[r.sink:], r.prompt-r.sink)
-	a, err := r.ask(ctx, retrieve.Query{
+	a, err := r.retrieve(ctx, retrieve.Query{
 		Text: st.Query, K: r.o.K, ExcludeIDs: r.o.ExcludeIDs, ExcludeTitles: r.o.ExcludeTitles,
 	})
 	if err != nil {
@@ -218,12 +218,8 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 	return st, evidence, nil
 }
 
-// pick chooses a token and shows it; it is what Continue calls.
-func (r *run) pick(logits []float32) (token int32, stop bool) {
-	if r.record != nil {
-		r.record.Logits = append(r.record.Logits, slices.Clone(logits))
-	}
-	token = r.o.Sampler.Sample(logits, r.text)
+// accept shows a token; it is what Continue calls.
+func (r *run) accept(token int32) (stop bool) {
 	r.text = append(r.text, token)
 	r.last = time.Now()
 	if r.first.IsZero() {
@@ -237,14 +233,14 @@ func (r *run) pick(logits []float32) (token int32, stop bool) {
 	} else if r.left() == 0 {
 		r.reason = Limit
 	}
-	return token, !r.send(e) || r.reason != ""
+	return !r.send(e) || r.reason != ""
 }
 
 // left returns how many tokens may still be sampled.
 func (r *run) left() int { return r.o.MaxTokens - (len(r.text) - r.prompt) }
 
 func (r *run) finish(why Reason) Finish {
-	f := Finish{Reason: why, Counts: since(r.before, r.sequence.Counts()), Retrieve: r.retrieving}
+	f := Finish{Reason: why, Counts: r.sequence.Counts().Sub(r.before), Retrieve: r.retrieving}
 	if r.stops != nil {
 		f.Text = r.stops.Flush()
 	}
@@ -252,18 +248,4 @@ func (r *run) finish(why Reason) Finish {
 		f.Tokens, f.FirstToken, f.Decode = n, r.first.Sub(r.start), r.last.Sub(r.first)
 	}
 	return f
-}
-
-// since returns what was counted from a to b.
-func since(a, b lm.Counts) lm.Counts {
-	return lm.Counts{
-		Prompt:         b.Prompt - a.Prompt,
-		Prefilled:      b.Prefilled - a.Prefilled,
-		Decoded:        b.Decoded - a.Decoded,
-		Reused:         b.Reused - a.Reused,
-		Evidence:       b.Evidence - a.Evidence,
-		EvidenceReused: b.EvidenceReused - a.EvidenceReused,
-		Drafted:        b.Drafted - a.Drafted,
-		Accepted:       b.Accepted - a.Accepted,
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/placement"
@@ -17,6 +18,18 @@ type Record struct {
 	Evidence  []lm.Evidence
 	Sampled   []int32
 	Logits    [][]float32 // [len(Sampled)][vocabulary], that each token was chosen by
+}
+
+// recorder is a sampler that notes the logits it is given. An engine that samples
+// elsewhere never gives any, so its strides cannot be verified.
+type recorder struct {
+	lm.Sampler
+	record *Record
+}
+
+func (r recorder) Sample(logits []float32, text []int32) int32 {
+	r.record.Logits = append(r.record.Logits, slices.Clone(logits))
+	return r.Sampler.Sample(logits, text)
 }
 
 // Recomputer computes the logits [len(target)][vocabulary] that predict each

@@ -68,6 +68,9 @@ func New(o Options) (*Sampler, error) {
 	return &Sampler{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0))}, nil
 }
 
+// Options returns how the sampler chooses.
+func (s *Sampler) Options() Options { return s.o }
+
 // Greedy returns a sampler that takes the greatest logit.
 func Greedy() *Sampler {
 	s, _ := New(Options{}) // the zero value is valid

@@ -20,10 +20,10 @@ type answer struct {
 	err   error
 }
 
-// ask asks the retriever. While a slow one is at work the text is encoded: it sees
+// retrieve asks the retriever. While a slow one is at work the text is encoded: it sees
 // no evidence, so its KV is the same whatever the answer. Only text behind
 // prepended evidence has to wait for it.
-func (r *run) ask(ctx context.Context, q retrieve.Query) (answer, error) {
+func (r *run) retrieve(ctx context.Context, q retrieve.Query) (answer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan answer, 1)

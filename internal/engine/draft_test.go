@@ -11,7 +11,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/sample"
 )
 
-func TestLookUpFindsTheLongestLatestMatch(t *testing.T) {
+func TestDraftFindsTheLongestLatestMatch(t *testing.T) {
 	evidence := []lm.Evidence{{Tokens: []int32{1, 2, 3, 4, 5, 2, 3, 6, 7}}, {Tokens: []int32{9, 8, 2, 3, 10, 11}}}
 	for _, tt := range []struct {
 		text []int32
@@ -26,8 +26,8 @@ func TestLookUpFindsTheLongestLatestMatch(t *testing.T) {
 		{[]int32{3}, 3, nil},                                  // too short
 		{[]int32{2, 3}, 0, nil},
 	} {
-		if got := lookUp(evidence, tt.text, tt.n); !slices.Equal(got, tt.want) {
-			t.Errorf("lookUp(%v, %d) = %v, want %v", tt.text, tt.n, got, tt.want)
+		if got := draft(evidence, tt.text, tt.n); !slices.Equal(got, tt.want) {
+			t.Errorf("draft(%v, %d) = %v, want %v", tt.text, tt.n, got, tt.want)
 		}
 	}
 }
@@ -58,10 +58,10 @@ func TestLookingAheadChangesNoToken(t *testing.T) {
 					if p.Evidence == placement.Nowhere {
 						ev = nil
 					}
-					_, err := s.Continue(context.Background(), p, ev, 40, func(l []float32) (int32, bool) {
+					_, err := s.Continue(context.Background(), p, ev, 40, pick(func(l []float32) int32 {
 						logits = append(logits, slices.Clone(l))
-						return sampler.Sample(l, nil), false
-					})
+						return sampler.Sample(l, nil)
+					}), nil)
 					if err != nil {
 						t.Fatal(err)
 					}

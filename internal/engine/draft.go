@@ -6,17 +6,17 @@ import (
 	"github.com/flashback-lm/flashback/internal/lm"
 )
 
-// The longest and the shortest run of tokens that lookUp searches for. A single
+// The longest and the shortest run of tokens that draft searches for. A single
 // token says too little of what follows it.
 const (
 	longestRun  = 4
 	shortestRun = 2
 )
 
-// lookUp guesses up to n tokens that follow the text: those behind the last
+// draft guesses up to n tokens that follow the text: those behind the last
 // place, in a passage or else in the text, where its last tokens stand too. The
 // longest match wins (prompt look-up decoding).
-func lookUp(evidence []lm.Evidence, text []int32, n int) []int32 {
+func draft(evidence []lm.Evidence, text []int32, n int) []int32 {
 	if n <= 0 {
 		return nil
 	}
