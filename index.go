@@ -15,17 +15,18 @@ import (
 type Document = corpus.Document
 
 // ReadDocuments yields the documents of a file or of a folder with all below it:
-// text, Markdown, HTML, PDF, DOCX and records in JSON lines or CSV.
+// text, Markdown, HTML, PDF, DOCX and records in JSON lines or CSV. A file that
+// cannot be read, or has nothing to be read, is an error, and the rest follows.
 func ReadDocuments(path string) iter.Seq2[Document, error] {
-	return corpus.Read(path, nil, corpus.DefaultFields)
+	return corpus.Read(context.Background(), path, corpus.Options{})
 }
 
 // IndexOptions say how an index is built; the zero value is a good default.
 type IndexOptions struct {
 	// Model is whose tokens passages are measured in; "" is DefaultModel.
 	Model string
-	// Skipped hears of each document that could not be read; the others are
-	// indexed. If it is nil, the first one ends the build.
+	// Skipped hears of each document that could not be read or has no text; the
+	// others are indexed. If it is nil, the first that could not be read ends the build.
 	Skipped func(error)
 	// Progress hears now and then how many passages and bytes of text were read.
 	Progress func(passages int, bytes int64)
@@ -67,8 +68,11 @@ func BuildIndex(ctx context.Context, dir string, docs iter.Seq2[Document, error]
 func (o IndexOptions) readable(docs iter.Seq2[Document, error]) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {
 		for doc, err := range docs {
-			if _, unreadable := errors.AsType[*corpus.FileError](err); unreadable && o.Skipped != nil {
+			_, unreadable := errors.AsType[*corpus.FileError](err)
+			if unreadable && o.Skipped != nil {
 				o.Skipped(err)
+			}
+			if unreadable && o.Skipped != nil || corpus.Harmless(err) {
 				continue
 			}
 			if !yield(doc, err) || err != nil {

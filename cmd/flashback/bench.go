@@ -63,7 +63,7 @@ func (f *benchFlags) open(ctx context.Context) (*model.Model, *bench.Text, error
 
 func (f *benchFlags) documents(ctx context.Context) (iter.Seq2[corpus.Document, error], error) {
 	if f.text != "" {
-		return corpus.Read(f.text, nil, corpus.DefaultFields), nil
+		return corpus.Texts(corpus.Read(ctx, f.text, corpus.Options{})), nil
 	}
 	root, err := goroot(ctx)
 	if err != nil {

@@ -142,7 +142,7 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 			return usagef("row %s takes %d positions and the model has %d: shorten --context", r, need, m.Config.Context)
 		}
 	}
-	windows, err := eval.Windows(corpus.Read(f.data, cmd.InOrStdin(), corpus.DefaultFields), m.Tokenizer, f.recipe, f.windows)
+	windows, err := eval.Windows(corpus.Texts(corpus.Read(cmd.Context(), f.data, corpus.Options{Stdin: cmd.InOrStdin()})), m.Tokenizer, f.recipe, f.windows)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.data, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"runtime/debug"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/progress"
-	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
 )
@@ -114,22 +112,14 @@ func (f *indexFlags) run(cmd *cobra.Command, path string) error {
 		bar.Add(int(s.Bytes - counted))
 		counted = s.Bytes
 	}
-	broken := 0
-	report := func(err *corpus.FileError) error {
-		broken++
-		if f.strict {
-			return err
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "flashback: skipped %v\n", err)
-		return nil
-	}
-	docs := corpus.Passages(corpus.Read(path, cmd.InOrStdin(), f.fields), chunker)
+	var report corpus.Report
+	docs := report.Watch(corpus.Read(cmd.Context(), path, corpus.Options{Fields: f.fields, Stdin: cmd.InOrStdin()}), f.strict)
 	build := bm25.Build
 	if f.add {
 		build = bm25.Add
 	}
 	start := time.Now()
-	stats, err := build(cmd.Context(), f.dir, skipBroken(docs, report), f.build)
+	stats, err := build(cmd.Context(), f.dir, corpus.Passages(docs, chunker), f.build)
 	bar.Finish()
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("stopped; %s is as it was before", f.dir)
@@ -137,10 +127,8 @@ func (f *indexFlags) run(cmd *cobra.Command, path string) error {
 	if errors.Is(err, bm25.ErrEmpty) && stats.Duplicates > 0 {
 		err = nil // all of it is there already
 	}
+	printReport(cmd.ErrOrStderr(), &report)
 	if err != nil {
-		if broken > 0 {
-			return fmt.Errorf("%w (%d files could not be read)", err, broken)
-		}
 		return err
 	}
 	out := cmd.OutOrStdout()
@@ -149,7 +137,7 @@ func (f *indexFlags) run(cmd *cobra.Command, path string) error {
 	for _, n := range []struct {
 		count int
 		what  string
-	}{{stats.Duplicates, "duplicates left out"}, {stats.Replaced, "older passages replaced"}, {broken, "files or records skipped"}} {
+	}{{stats.Duplicates, "duplicates left out"}, {stats.Replaced, "older passages replaced"}} {
 		if n.count > 0 {
 			fmt.Fprintf(out, ", %s %s", humanize.Comma(int64(n.count)), n.what)
 		}
@@ -200,22 +188,6 @@ func (f *indexFlags) chunker() (*corpus.Chunker, error) {
 	}
 	f.build.Tokenizer = tok.Digest()
 	return corpus.NewChunker(chunking, tok)
-}
-
-// skipBroken hands files that could not be read to report and passes the rest on.
-func skipBroken(passages iter.Seq2[retrieve.Passage, error], report func(*corpus.FileError) error) iter.Seq2[retrieve.Passage, error] {
-	return func(yield func(retrieve.Passage, error) bool) {
-		for p, err := range passages {
-			if broken, ok := errors.AsType[*corpus.FileError](err); ok {
-				if err = report(broken); err == nil {
-					continue
-				}
-			}
-			if !yield(p, err) || err != nil {
-				return
-			}
-		}
-	}
 }
 
 // deletePassages deletes by id or file.

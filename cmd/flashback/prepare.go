@@ -166,7 +166,7 @@ func (f *prepareFlags) run(cmd *cobra.Command, docs []string) error {
 func readAll(ctx context.Context, paths []string, stdin io.Reader, read func()) iter.Seq2[corpus.Document, error] {
 	return func(yield func(corpus.Document, error) bool) {
 		for _, path := range paths {
-			for doc, err := range corpus.Read(path, stdin, corpus.DefaultFields) {
+			for doc, err := range corpus.Texts(corpus.Read(ctx, path, corpus.Options{Stdin: stdin})) {
 				if err == nil {
 					err = ctx.Err()
 				}

@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"cmp"
 	"io"
 	"path"
 	"strings"
@@ -17,6 +18,12 @@ type Fields struct {
 
 // DefaultFields are the names that most sets use.
 var DefaultFields = Fields{ID: "id", Title: "title", Text: "text"}
+
+// withDefaults names what is not named.
+func (f Fields) withDefaults() Fields {
+	f.ID, f.Title, f.Text = cmp.Or(f.ID, DefaultFields.ID), cmp.Or(f.Title, DefaultFields.Title), cmp.Or(f.Text, DefaultFields.Text)
+	return f
+}
 
 // Kind is a kind of file that can be read.
 type Kind struct {

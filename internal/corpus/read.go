@@ -1,6 +1,7 @@
 package corpus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,112 +10,168 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/flashback-lm/flashback/internal/folder"
+	"github.com/flashback-lm/flashback/internal/stream"
 )
 
 // MaxFile bounds what one document may take once unpacked, so that a small
 // hostile archive cannot fill the memory.
 const MaxFile = 256 << 20
 
-// Read yields the documents of path: a file, a directory with all below it, or
-// "-" for stdin, which is taken as JSON lines if it starts with '{' and as one
-// text otherwise.
-func Read(path string, stdin io.Reader, fields Fields) iter.Seq2[Document, error] {
-	return func(yield func(Document, error) bool) {
-		if path == "-" {
-			readStdin(stdin, fields, yield)
-			return
-		}
+// Options say how documents are read; the zero value does for files that say all
+// themselves.
+type Options struct {
+	Fields Fields // empty names stand for DefaultFields
+	Folder folder.Options
+	Stdin  io.Reader // of the path "-"
+	// Progress, if not nil, hears of the bytes of files that are done with.
+	Progress func(bytes int64)
+}
+
+// What may become of a file besides being read or failing.
+var (
+	ErrNoText  = errors.New("it holds no text")
+	ErrUnknown = errors.New("its kind is not known, and it is no text")
+)
+
+// Files yields the files of path: itself, or those of a folder. What cannot be
+// read is a *FileError.
+func Files(path string, o folder.Options) iter.Seq2[folder.File, error] {
+	return func(yield func(folder.File, error) bool) {
 		info, err := os.Stat(path)
 		if err != nil {
-			yield(Document{}, fmt.Errorf("cannot read the corpus: %w", err))
+			yield(folder.File{}, fmt.Errorf("cannot read the corpus: %w", err))
 			return
 		}
 		if !info.IsDir() {
-			readFile(path, filepath.Base(path), fields, true, yield)
+			yield(folder.File{Path: path, Name: filepath.Base(path), Info: info}, nil)
 			return
 		}
-		for file, err := range walk(path) {
-			if err != nil {
-				if !yield(Document{}, err) {
-					return
-				}
-				continue
+		for f, err := range folder.Files(path, o) {
+			if broken, ok := errors.AsType[*folder.Error](err); ok {
+				err = &FileError{Source: broken.Name, Err: broken.Err}
+			} else if err != nil {
+				err = fmt.Errorf("cannot read the corpus: %w", err)
 			}
-			name, err := filepath.Rel(path, file)
-			if err != nil {
-				name = file
-			}
-			if !readFile(file, filepath.ToSlash(name), fields, false, yield) {
+			if !yield(f, err) {
 				return
 			}
 		}
 	}
 }
 
-// walk yields the files below root in lexical order, leaving out hidden ones
-// and those that ignore files name.
-func walk(root string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		rules := newIgnoreRules(root)
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+// Read yields the documents of path: a file, a folder with all below it, or "-"
+// for standard input, which is taken as JSON lines if it starts with '{' and as
+// one text otherwise. A file without text is a *FileError with ErrNoText; one in a
+// folder that no reader knows, with ErrUnknown.
+func Read(ctx context.Context, path string, o Options) iter.Seq2[Document, error] {
+	return func(yield func(Document, error) bool) {
+		if path == "-" {
+			readStdin(ctx, o, yield)
+			return
+		}
+		for f, err := range Files(path, o.Folder) {
 			if err != nil {
-				if path == root {
-					return err
+				if !yield(Document{}, err) {
+					return
 				}
-				if !yield("", &FileError{Source: path, Err: reason(err)}) {
-					return fs.SkipAll
+				continue
+			}
+			for doc, err := range ReadFile(ctx, f, o) {
+				if err != nil && f.Path == path && errors.Is(err, ErrUnknown) {
+					err = &FileError{Source: f.Name, Err: ErrBinary} // it was asked for by name
 				}
-				return nil
-			}
-			if path != root && (strings.HasPrefix(d.Name(), ".") || rules.ignores(path, d.IsDir())) {
-				if d.IsDir() {
-					return fs.SkipDir
+				if !yield(doc, err) {
+					return
 				}
-				return nil
 			}
-			if d.IsDir() {
-				if err := rules.load(path); err != nil && !yield("", &FileError{Source: path, Err: reason(err)}) {
-					return fs.SkipAll
-				}
-				return nil
-			}
-			if d.Type().IsRegular() && !yield(path, nil) {
-				return fs.SkipAll
-			}
-			return nil
-		})
-		if err != nil {
-			yield("", fmt.Errorf("cannot read the corpus: %w", err))
 		}
 	}
 }
 
-// readFile yields the documents of one file and reports whether to go on. A
-// binary file of no known kind is an error only where it was asked for by name.
-func readFile(path, source string, fields Fields, named bool, yield func(Document, error) bool) bool {
-	fail := func(err error) bool {
-		return yield(Document{}, &FileError{Source: source, Err: reason(err)})
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return fail(err)
-	}
-	defer file.Close()
-	r, name, err := Decompress(file, source)
-	if err != nil {
-		return fail(err)
-	}
-	defer r.Close()
-	kind, known := KindOf(name)
-	stopped := false
-	goOn := kind.parse(r, source, name, fields, func(d Document, err error) bool {
-		if !known && !named && errors.Is(err, ErrBinary) {
-			return true // pictures and programs among the documents
+// ReadFile yields the documents of one file; their source is its name.
+func ReadFile(ctx context.Context, f folder.File, o Options) iter.Seq2[Document, error] {
+	return func(yield func(Document, error) bool) {
+		fail := func(err error) { yield(Document{}, &FileError{Source: f.Name, Err: reason(err)}) }
+		file, err := stream.Open(ctx, f.Path)
+		if err != nil {
+			fail(err)
+			return
 		}
-		stopped = stopped || !yield(d, err)
+		defer file.Close()
+		in := &counted{r: file, progress: o.Progress}
+		defer func() { in.count(f.Info.Size() - in.n) }() // what a reader had no use for
+		r, name, err := Decompress(in, f.Name)
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer r.Close()
+		kind, known := KindOf(name)
+		withText(f.Name, yield, func(yield func(Document, error) bool) {
+			kind.parse(r, f.Name, name, o.Fields.withDefaults(), func(d Document, err error) bool {
+				if !known && errors.Is(err, ErrBinary) {
+					err = &FileError{Source: f.Name, Err: ErrUnknown}
+				}
+				if err != nil && ctx.Err() != nil {
+					err = ctx.Err() // what a reader says of a file that was cut off is not true of it
+				}
+				return yield(d, err)
+			})
+		})
+	}
+}
+
+// withText passes on what parse yields but for documents without text, and says so
+// if a file has nothing else.
+func withText(source string, yield func(Document, error) bool, parse func(yield func(Document, error) bool)) {
+	anything, stopped := false, false
+	parse(func(d Document, err error) bool {
+		if stopped || err == nil && strings.TrimSpace(d.Text) == "" {
+			return !stopped
+		}
+		anything = true
+		stopped = !yield(d, err)
 		return !stopped
 	})
-	return goOn && !stopped
+	if !anything && !stopped {
+		yield(Document{}, &FileError{Source: source, Err: ErrNoText})
+	}
+}
+
+// Texts leaves the errors about files that hold nothing to be read out.
+func Texts(docs iter.Seq2[Document, error]) iter.Seq2[Document, error] {
+	return func(yield func(Document, error) bool) {
+		for doc, err := range docs {
+			if !Harmless(err) && !yield(doc, err) {
+				return
+			}
+		}
+	}
+}
+
+// Harmless reports whether an error only says that a file holds no text.
+func Harmless(err error) bool { return errors.Is(err, ErrNoText) || errors.Is(err, ErrUnknown) }
+
+// counted tells how far a file is read.
+type counted struct {
+	r        io.Reader
+	n        int64
+	progress func(bytes int64)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.count(int64(n))
+	return n, err
+}
+
+func (c *counted) count(n int64) {
+	c.n += n
+	if c.progress != nil && n > 0 {
+		c.progress(n)
+	}
 }
 
 // readAll reads a whole file of at most MaxFile bytes.
@@ -127,9 +184,11 @@ func readAll(r io.Reader) ([]byte, error) {
 }
 
 // readStdin yields what standard input holds.
-func readStdin(stdin io.Reader, fields Fields, yield func(Document, error) bool) {
+func readStdin(ctx context.Context, o Options, yield func(Document, error) bool) {
 	const source = "stdin"
-	r, first, err := peekText(stdin)
+	in := stream.Reader(ctx, o.Stdin)
+	defer in.Close()
+	r, first, err := peekText(&counted{r: in, progress: o.Progress})
 	if err != nil {
 		yield(Document{}, fmt.Errorf("cannot read standard input: %w", err))
 		return
@@ -138,7 +197,14 @@ func readStdin(stdin io.Reader, fields Fields, yield func(Document, error) bool)
 	if first == '{' {
 		p = parseJSONL
 	}
-	p(r, source, source, fields, yield)
+	withText(source, yield, func(yield func(Document, error) bool) {
+		p(r, source, source, o.Fields.withDefaults(), func(d Document, err error) bool {
+			if err != nil && ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return yield(d, err)
+		})
+	})
 }
 
 // reason drops the operation and path from a file system error; FileError

@@ -8,6 +8,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"flag"
 	"fmt"
 	"log"
@@ -28,7 +29,7 @@ func main() {
 	}
 	var words []string
 	for _, path := range flag.Args()[1:] {
-		for d, err := range corpus.Read(path, nil, corpus.DefaultFields) {
+		for d, err := range corpus.Texts(corpus.Read(context.Background(), path, corpus.Options{})) {
 			if err != nil {
 				log.Fatal(err)
 			}
