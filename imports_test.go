@@ -18,7 +18,7 @@ var layers = [][]string{
 	{"internal/lm", "internal/tensor/quant"},
 	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/folder", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
 	{"internal/corpus", "internal/device/cpu", "internal/lora", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
-	{"internal/merge", "internal/nn", "internal/oracle", "internal/retrieve/bm25"},
+	{"internal/merge", "internal/nn", "internal/nn/backward", "internal/oracle", "internal/retrieve/bm25"},
 	{"internal/engine", "internal/ralm"},
 	{"internal/trainset"},
 	{"internal/bench", "internal/eval", "internal/train"},

@@ -25,6 +25,9 @@ import (
 // Go. Otherwise each layout continues one of 4 prompts by 48 tokens, with passages
 // cut short.
 func TestVerify(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the real model takes too long for -short")
+	}
 	model := hubtest.Model(t)
 	docs := goDocs(t)
 	index := filepath.Join(t.TempDir(), "index")

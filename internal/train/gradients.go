@@ -11,11 +11,12 @@ import (
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/nn"
+	"github.com/flashback-lm/flashback/internal/nn/backward"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
-// Dropout zeroes entries of the input of a factor; see nn.Dropout.
-type Dropout = nn.Dropout
+// Dropout zeroes entries of the input of a factor; see backward.Dropout.
+type Dropout = backward.Dropout
 
 // Model computes losses and gradients of packed sequences through a frozen
 // model, whatever the storage type of its weights. It is for one caller at a
@@ -30,15 +31,15 @@ type Model struct {
 	device  *cpu.Backward
 	set     *kernel.Set
 	rope    nn.Rope
-	blocks  []nn.Tuned
-	head    nn.Head
+	blocks  []backward.Tuned
+	head    backward.Head
 
-	pass   nn.Pass
-	tapes  []nn.Tape // one a layer
-	shared nn.Tape   // of the layer that is computed again
-	last   []float32 // the last residual stream [rows, hidden]
-	slope  []float32 // of the residual stream [rows, hidden]
-	chosen []float32 // rows of the last stream that predict, and their slopes [headRows, hidden]
+	pass   backward.Pass
+	tapes  []backward.Tape // one a layer
+	shared backward.Tape   // of the layer that is computed again
+	last   []float32       // the last residual stream [rows, hidden]
+	slope  []float32       // of the residual stream [rows, hidden]
+	chosen []float32       // rows of the last stream that predict, and their slopes [headRows, hidden]
 	slopes []float32
 	logits []float32 // [headRows, vocabulary]
 }
@@ -67,18 +68,18 @@ func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
 		device:    cpu.NewBackward(cpu.New(set, threads)),
 		set:       set,
 		rope:      nn.NewRope(c.RopeBase, c.HeadDim, c.RopeFactors),
-		blocks:    make([]nn.Tuned, len(w.Layers)),
-		tapes:     make([]nn.Tape, len(w.Layers)),
+		blocks:    make([]backward.Tuned, len(w.Layers)),
+		tapes:     make([]backward.Tape, len(w.Layers)),
 	}
-	norm := func(v tensor.Matrix) nn.Norm { return nn.NewNorm(set, v, c.NormEps) }
+	norm := func(v tensor.Matrix) backward.Norm { return backward.NewNorm(v, c.NormEps) }
 	for i, l := range w.Layers {
-		m.blocks[i] = nn.Tuned{Layer: i, Block: &nn.Block{
+		m.blocks[i] = backward.Tuned{Layer: i, Block: &backward.Block{
 			AttnNorm: norm(l.AttnNorm), FFNorm: norm(l.FFNorm),
-			Q: nn.Linear{W: l.Q}, K: nn.Linear{W: l.K}, V: nn.Linear{W: l.V}, O: nn.Linear{W: l.O},
-			Gate: nn.Linear{W: l.Gate}, Up: nn.Linear{W: l.Up}, Down: nn.Linear{W: l.Down},
+			Q: l.Q, K: l.K, V: l.V, O: l.O,
+			Gate: l.Gate, Up: l.Up, Down: l.Down,
 		}}
 	}
-	m.head = nn.Head{Norm: norm(w.OutputNorm), Out: nn.Linear{W: w.Head}}
+	m.head = backward.Head{Norm: norm(w.OutputNorm), Out: w.Head}
 	return m, nil
 }
 
@@ -208,7 +209,7 @@ func (m *Model) lowest(a *lora.Weights) int {
 // kept returns the first layer whose whole tape is kept.
 func (m *Model) kept(rows int) int {
 	c := m.weights.Config
-	layer := int64(4 * rows * nn.TapeFloats(c.Hidden, c.FF, m.pass.Shape))
+	layer := int64(4 * rows * backward.TapeFloats(c.Hidden, c.FF, m.pass.Shape))
 	return max(0, len(m.blocks)-int(m.TapeBytes/layer))
 }
 

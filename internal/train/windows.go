@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/flashback-lm/flashback/internal/lora"
-	"github.com/flashback-lm/flashback/internal/nn"
+	"github.com/flashback-lm/flashback/internal/nn/backward"
 )
 
 // Windows are what a run trains on, or is validated by, in their order.
@@ -32,4 +32,4 @@ func dropoutSeed(seed uint64, step, window int) uint64 {
 }
 
 // mix is a step of SplitMix64.
-func mix(x uint64) uint64 { return nn.Mix(x + 0x9e3779b97f4a7c15) }
+func mix(x uint64) uint64 { return backward.Mix(x + 0x9e3779b97f4a7c15) }

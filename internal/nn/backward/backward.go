@@ -1,11 +1,46 @@
-package nn
+// Package backward has the blocks of a transformer with what an adapter adds to
+// them, forward and backward, for training. It keeps what gradients need and runs on
+// the CPU's operations; package nn has the same blocks for inference.
+package backward
 
 import (
 	"fmt"
 
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
+
+// Norm is a root-mean-square norm with its scale [width].
+type Norm struct {
+	Scale []float32
+	Eps   float32
+}
+
+// NewNorm returns the norm whose scale [1, width] is stored.
+func NewNorm(stored tensor.Matrix, eps float32) Norm {
+	scale := make([]float32, stored.Cols)
+	quant.Row(scale, stored, 0)
+	return Norm{Scale: scale, Eps: eps}
+}
+
+// Block is a block of the llama family with its weights as they are stored: a
+// projection's are [out, in].
+type Block struct {
+	AttnNorm   Norm
+	Q, K, V, O tensor.Matrix
+	FFNorm     Norm
+	Gate, Up   tensor.Matrix
+	Down       tensor.Matrix
+}
+
+// Head turns the last residual stream into logits by a norm and the weights Out
+// [vocabulary, hidden].
+type Head struct {
+	Norm Norm
+	Out  tensor.Matrix
+}
 
 // Pass is what the rows of one training step have in common for all layers, and the
 // buffers that all layers share. The rows see each other as the segments say.
@@ -54,14 +89,14 @@ type Tuned struct {
 
 // Check says whether the factors fit the projections.
 func (b *Tuned) Check() error {
-	for t, l := range [lora.Targets]Linear{b.Q, b.K, b.V, b.O, b.Gate, b.Up, b.Down} {
+	for t, l := range [lora.Targets]tensor.Matrix{b.Q, b.K, b.V, b.O, b.Gate, b.Up, b.Down} {
 		f := b.Factors[t]
 		if f == nil {
 			continue
 		}
-		if f.Rank < 1 || f.In != l.W.Cols || f.Out != l.W.Rows || len(f.A) != f.Rank*f.In || len(f.B) != f.Out*f.Rank {
+		if f.Rank < 1 || f.In != l.Cols || f.Out != l.Rows || len(f.A) != f.Rank*f.In || len(f.B) != f.Out*f.Rank {
 			return fmt.Errorf("the factor of %s has rank %d, A of %d and B of %d numbers, which do not fit a projection from %d to %d",
-				lora.Target(t), f.Rank, len(f.A), len(f.B), l.W.Cols, l.W.Rows)
+				lora.Target(t), f.Rank, len(f.A), len(f.B), l.Cols, l.Rows)
 		}
 	}
 	return nil
@@ -88,11 +123,11 @@ func (p *Pass) zeroed(buf *[]float32, rows, n int) []float32 {
 // it only fills the tape.
 func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
 	d, n := p.Device, p.Rows
-	hidden, ff := len(b.AttnNorm.Scale), b.Gate.W.Rows
+	hidden, ff := len(b.AttnNorm.Scale), b.Gate.Rows
 	s := p.Shape
 	norm := sized(&p.norm, n*hidden)
 	d.RMSNorm(norm, t.X, b.AttnNorm.Scale, n, b.AttnNorm.Eps)
-	q, k, v := p.zeroed(&t.q, n, b.Q.W.Rows), p.zeroed(&t.k, n, b.K.W.Rows), p.zeroed(&t.v, n, b.V.W.Rows)
+	q, k, v := p.zeroed(&t.q, n, b.Q.Rows), p.zeroed(&t.k, n, b.K.Rows), p.zeroed(&t.v, n, b.V.Rows)
 	b.linear(p, lora.Q, b.Q, q, norm)
 	b.linear(p, lora.K, b.K, k, norm)
 	b.linear(p, lora.V, b.V, v, norm)
@@ -118,8 +153,8 @@ func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
 }
 
 // linear adds to out the projection of x [Rows, in] with its factor.
-func (b *Tuned) linear(p *Pass, t lora.Target, l Linear, out, x []float32) {
-	p.Device.MatMulForward(out, x, p.Rows, l.W)
+func (b *Tuned) linear(p *Pass, t lora.Target, l tensor.Matrix, out, x []float32) {
+	p.Device.MatMulForward(out, x, p.Rows, l)
 	b.addFactor(p, t, out, x)
 }
 
@@ -130,7 +165,7 @@ func (t *Tape) flat(p *Pass) *cpu.Flat {
 
 // activation returns the input of the down projection, in the memory of buf.
 func (b *Tuned) activation(p *Pass, buf *[]float32, t *Tape) []float32 {
-	ff := b.Gate.W.Rows
+	ff := b.Gate.Rows
 	act := sized(buf, len(t.gate))
 	p.Device.Copy(act, t.gate, p.Rows, ff)
 	p.Device.SwiGLU(act, t.up, p.Rows, ff)
@@ -142,7 +177,7 @@ func (b *Tuned) activation(p *Pass, buf *[]float32, t *Tape) []float32 {
 // trained, input is false and dx is left undefined.
 func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 	d, n, s := p.Device, p.Rows, p.Shape
-	hidden, ff := len(b.AttnNorm.Scale), b.Gate.W.Rows
+	hidden, ff := len(b.AttnNorm.Scale), b.Gate.Rows
 	from := p.From
 	after := func(x []float32, width int) []float32 { return x[from*width:] }
 
@@ -165,7 +200,7 @@ func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 	b.linearBackward(p, lora.Up, b.Up, dNorm, dAct, x)
 	d.RMSNormBackward(after(dx, hidden), after(dNorm, hidden), after(t.mid, hidden), b.FFNorm.Scale, n-from, b.FFNorm.Eps)
 
-	dAttn := p.zeroed(&p.dAttn, n, b.O.W.Cols)
+	dAttn := p.zeroed(&p.dAttn, n, b.O.Cols)
 	b.linearBackward(p, lora.O, b.O, dAttn, dx, func() []float32 { return t.attn })
 	if !input && b.Grads[lora.Q] == nil && b.Grads[lora.K] == nil && b.Grads[lora.V] == nil {
 		return
@@ -195,11 +230,11 @@ func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 // linearBackward adds to dx, unless that is nil, the gradient of the input of a
 // projection, given that of its output, dy, and adds to the gradients of its factor,
 // which needs the input.
-func (b *Tuned) linearBackward(p *Pass, t lora.Target, l Linear, dx, dy []float32, input func() []float32) {
-	dy = dy[p.From*l.W.Rows:]
+func (b *Tuned) linearBackward(p *Pass, t lora.Target, l tensor.Matrix, dx, dy []float32, input func() []float32) {
+	dy = dy[p.From*l.Rows:]
 	if dx != nil {
-		dx = dx[p.From*l.W.Cols:]
-		p.Device.MatMulBackward(dx, dy, p.Rows-p.From, l.W)
+		dx = dx[p.From*l.Cols:]
+		p.Device.MatMulBackward(dx, dy, p.Rows-p.From, l)
 	}
 	if b.Factors[t] != nil {
 		b.factorBackward(p, t, dx, dy, input())

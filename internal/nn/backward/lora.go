@@ -1,4 +1,4 @@
-package nn
+package backward
 
 import (
 	"github.com/flashback-lm/flashback/internal/device/cpu"
