@@ -16,7 +16,7 @@ import (
 // says what is wrong with those that are none.
 func jsonDocument(line []byte, fields Fields) (Document, *FileError) {
 	r := flatRecord{data: line, fields: fields}
-	if utf8.Valid(line) && r.read() {
+	if r.read() {
 		return r.doc, nil
 	}
 	var record map[string]json.RawMessage
@@ -24,8 +24,7 @@ func jsonDocument(line []byte, fields Fields) (Document, *FileError) {
 		return Document{}, &FileError{Err: fmt.Errorf("not a JSON object: %w", err)}
 	}
 	if _, ok := record[fields.Text]; !ok {
-		err := fmt.Errorf("no field %q; name the field that holds the text", fields.Text)
-		return Document{}, &FileError{Fields: slices.Sorted(maps.Keys(record)), Err: err}
+		return Document{}, &FileError{Fields: slices.Sorted(maps.Keys(record)), Err: noField(fields.Text)}
 	}
 	var doc Document
 	var err error

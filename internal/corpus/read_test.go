@@ -98,7 +98,7 @@ func TestFormats(t *testing.T) {
 		title string
 		text  string
 	}{
-		{"a.txt", []byte("\xef\xbb\xbfone\r\ntwo\xff"), "a.txt", "one\ntwo\ufffd"},
+		{"a.txt", []byte("\xef\xbb\xbfone\r\ntwo"), "a.txt", "one\ntwo"},
 		{"a.go", []byte("package a\n"), "a.go", "package a\n"},
 		{"utf16.txt", []byte("\xff\xfeh\x00\xe9\x00"), "utf16.txt", "hé"},
 		{"a.md", []byte("---\ntitle: \"Front\"\ndate: x\n---\nBody\n"), "Front", "Body\n"},
@@ -147,7 +147,15 @@ func TestRecords(t *testing.T) {
 		{"r.jsonl.zst", zst.Bytes(), []string{"7|T|one", "r.jsonl.zst:3||two", "r.jsonl.zst:6||3.5"}, []string{"r.jsonl.zst:4", "r.jsonl.zst:5"}},
 		{"r.csv", []byte("text,title,id\n\"a, b\",T,1\nc\n"), []string{"1|T|a, b", "r.csv:3||c"}, nil},
 		{"short.csv", []byte("id,text\n1\n2,x\n"), []string{"2||x"}, []string{"short.csv:2"}},
-		{"none.csv", []byte("id,body\n1,x\n"), nil, []string{"none.csv:1"}},
+		{"none.csv", []byte("id,body\n1,x\n"), []string{"1|none.csv|id: 1\nbody: x"}, nil},
+		{"noheader.csv", []byte("1,x\n2,\"y\nz\"\n"), []string{"noheader.csv:1|noheader.csv|1 | x", "noheader.csv:2|noheader.csv|2 | y z"}, nil},
+		{"case.csv", []byte("ID;Title;TEXT\n1;T;a, b\n"), []string{"1|T|a, b"}, nil},
+		{"sep.csv", []byte("sep=|\nid|text\n1|a, b;\n"), []string{"1||a, b;"}, nil},
+		{"tab.csv", []byte("id\ttext\n1\ta, b\n"), []string{"1||a, b"}, nil},
+		{"stray.csv", []byte("id,text\n1,\"open\n2,fine\n3,\"a \"\"b\"\"\nc\"\n4,say \"hi\"\n5,\"say \"hi\" twice\"\n6,\"open"), []string{"2||fine", "3||a \"b\"\nc", "4||say \"hi\"", "5||say \"hi\" twice"}, []string{"stray.csv:2", "stray.csv:8"}},
+		{"utf16.csv", []byte("\xff\xfei\x00d\x00,\x00t\x00e\x00x\x00t\x00\n\x001\x00,\x00\xe9\x00"), []string{"1||é"}, nil},
+		{"1252.csv", []byte("id,text\n1,plain\n2,caf\xe9\n"), []string{"1||plain", "2||café"}, nil},
+		{"binary.csv", []byte("\x00\x01\x02"), nil, []string{"binary.csv"}},
 		{"r.tsv.gz", gz.Bytes(), []string{"a||one \"quoted\"", "b||\"open"}, []string{"r.tsv.gz:4"}},
 		{"empty.csv", nil, nil, nil},
 	} {

@@ -1,175 +1,145 @@
 package corpus
 
 import (
-	"bufio"
 	"bytes"
-	"cmp"
-	"encoding/csv"
-	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/flashback-lm/flashback/internal/corpus/charset"
 )
 
-// maxLine bounds one record.
-const maxLine = 64 << 20
+// recordReader yields the records of one file.
+type recordReader struct {
+	lines  *charset.Lines
+	source string
+	fields Fields
+	yield  func(Document, error) bool
+}
+
+// newRecordReader opens r; false if it cannot be read, which has been reported, and
+// goOn says whether to go on with the next file.
+func newRecordReader(r io.Reader, source string, fields Fields, yield func(Document, error) bool) (rr *recordReader, goOn bool) {
+	lines, err := charset.NewLines(r, fields.Encoding)
+	if err != nil {
+		return nil, yield(Document{}, &FileError{Source: source, Err: err})
+	}
+	return &recordReader{lines: lines, source: source, fields: fields, yield: yield}, true
+}
+
+// document yields a record, with its place as id where it has none.
+func (r *recordReader) document(doc Document, line int) bool {
+	if doc.ID == "" {
+		doc.ID = r.source + ":" + strconv.Itoa(line)
+	}
+	doc.Source = r.source
+	doc.Encoding = r.lines.Encoding
+	return r.yield(doc, nil)
+}
+
+// fail reports a record, or the file if line is 0.
+func (r *recordReader) fail(line int, err error, fields ...string) bool {
+	return r.yield(Document{}, &FileError{Source: r.source, Line: line, Fields: fields, Err: err})
+}
+
+// end reports what could not be decoded.
+func (r *recordReader) end() bool {
+	if err := r.lines.Lost.Err(); err != nil {
+		return r.fail(0, err)
+	}
+	return true
+}
 
 // parseJSONL reads one JSON object a line. A line that is no record is reported
 // and the next is read.
-func parseJSONL(r io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
-	lines := newLineReader(r)
+func parseJSONL(in io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
+	r, goOn := newRecordReader(in, source, fields, yield)
+	if r == nil {
+		return goOn
+	}
 	for line := 1; ; line++ {
-		data, err := lines.next()
+		data, err := r.lines.Next()
 		if err != nil && err != io.EOF {
-			return yield(Document{}, &FileError{Source: source, Line: line, Err: err})
+			return r.fail(line, err)
 		}
-		record := bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
-		if len(record) > 0 {
+		if record := bytes.TrimSpace(data); len(record) > 0 {
 			doc, bad := jsonDocument(record, fields)
-			if bad != nil {
-				bad.Source, bad.Line = source, line
-				if !yield(Document{}, bad) {
-					return false
-				}
-			} else if !yield(complete(doc, source, line), nil) {
+			if bad != nil && !r.fail(line, bad.Err, bad.Fields...) || bad == nil && !r.document(doc, line) {
 				return false
 			}
 		}
 		if err == io.EOF {
-			return true
+			return r.end()
 		}
 	}
 }
 
-// lineReader reads lines of up to maxLine bytes.
-type lineReader struct {
-	br   *bufio.Reader
-	long []byte // a line that br's buffer does not hold
-}
-
-func newLineReader(r io.Reader) *lineReader {
-	return &lineReader{br: bufio.NewReaderSize(r, 1<<18)}
-}
-
-// next returns the next line with its end, valid until the next call, and io.EOF
-// with the last.
-func (l *lineReader) next() ([]byte, error) {
-	line, err := l.br.ReadSlice('\n')
-	if !errors.Is(err, bufio.ErrBufferFull) {
-		return line, err
-	}
-	l.long = append(l.long[:0], line...)
-	for errors.Is(err, bufio.ErrBufferFull) {
-		line, err = l.br.ReadSlice('\n')
-		l.long = append(l.long, line...)
-		if len(l.long) > maxLine {
-			return nil, fmt.Errorf("a line of more than %d MiB", maxLine>>20)
-		}
-	}
-	return l.long, err
-}
-
-// parseCSV reads comma-separated records whose first line names the fields.
-func parseCSV(r io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
-	cr := csv.NewReader(r)
-	cr.ReuseRecord = true
-	cr.FieldsPerRecord = -1
-	line := 1
-	return parseColumns(source, fields, yield, func() (record []string, at int, bad, err error) {
-		record, err = cr.Read()
-		if parseErr, ok := errors.AsType[*csv.ParseError](err); ok {
-			line = parseErr.Line
-			return nil, line, parseErr.Err, nil
-		}
-		if err == nil {
-			line, _ = cr.FieldPos(0)
-		}
-		return record, line, nil, err
+// parseCSV reads records whose first row names the fields, in any case. Where no
+// column has the name of the text's, and none was asked for, a document is all
+// fields of its row with their names.
+func parseCSV(in io.Reader, source, name string, fields Fields, yield func(Document, error) bool) bool {
+	return parseColumns(in, source, name, fields, yield, func(r *recordReader) *rows {
+		return &rows{lines: r.lines, delimiter: fields.Delimiter, quotes: true}
 	})
 }
 
 // parseTSV reads lines of fields separated by tabs, without quoting, whose first
 // line names the fields.
-func parseTSV(r io.Reader, source, _ string, fields Fields, yield func(Document, error) bool) bool {
-	lines := newLineReader(r)
-	line := 0
-	return parseColumns(source, fields, yield, func() (record []string, at int, bad, err error) {
-		for {
-			data, err := lines.next()
-			if err != nil && (err != io.EOF || len(data) == 0) {
-				return nil, line, nil, err
-			}
-			line++
-			if text := strings.TrimRight(string(data), "\r\n"); text != "" {
-				return strings.Split(text, "\t"), line, nil, nil
-			}
+func parseTSV(in io.Reader, source, name string, fields Fields, yield func(Document, error) bool) bool {
+	return parseColumns(in, source, name, fields, yield, func(r *recordReader) *rows {
+		tab := fields.Delimiter
+		if tab == 0 {
+			tab = '\t'
 		}
+		return &rows{lines: r.lines, delimiter: tab}
 	})
 }
 
-// parseColumns yields a document for every record that next returns, with its
-// line; bad says why a record is none, err ends the file.
-func parseColumns(source string, fields Fields, yield func(Document, error) bool, next func() (record []string, line int, bad, err error)) bool {
-	fail := func(line int, err error, fields ...string) bool {
-		return yield(Document{}, &FileError{Source: source, Line: line, Fields: fields, Err: err})
+func parseColumns(in io.Reader, source, name string, fields Fields, yield func(Document, error) bool, open func(*recordReader) *rows) bool {
+	r, goOn := newRecordReader(in, source, fields, yield)
+	if r == nil {
+		return goOn
 	}
-	header, line, bad, err := next()
+	rows := open(r)
+	header, line, err := rows.next()
 	if err == io.EOF {
-		return true
+		return r.end()
 	}
-	if bad = cmp.Or(bad, err); bad != nil {
-		return fail(line, bad)
+	if err != nil {
+		return r.fail(line, err)
 	}
-	columns := map[string]int{}
-	for i, field := range header {
-		columns[strings.TrimSpace(strings.TrimPrefix(field, "\ufeff"))] = i
+	table := newTable(header, fields)
+	if table.text < 0 && fields.Text != DefaultFields.Text {
+		return r.fail(line, noField(fields.Text), header...)
 	}
-	text, ok := columns[fields.Text]
-	if !ok {
-		return fail(line, fmt.Errorf("no column %q; name the column that holds the text", fields.Text), header...)
+	if table.text < 0 && !table.named {
+		rows.unread() // the first row is data
 	}
 	for {
-		record, line, bad, err := next()
-		if err == io.EOF {
-			return true
+		record, line, err := rows.next()
+		switch {
+		case err == io.EOF:
+			return r.end()
+		case isBadRow(err):
+			if !r.fail(line, err) {
+				return false
+			}
+			continue
+		case err != nil: // of reading or unpacking the file
+			return r.fail(0, err)
 		}
-		if err != nil { // of reading or unpacking the file
-			return yield(Document{}, &FileError{Source: source, Err: err})
-		}
-		if bad == nil && text >= len(record) {
-			bad = fmt.Errorf("%d columns, the text is column %d", len(record), text+1)
-		}
-		if bad != nil {
-			if !fail(line, bad) {
+		doc, err := table.document(record)
+		if err != nil {
+			if !r.fail(line, err) {
 				return false
 			}
 			continue
 		}
-		column := func(name string) string {
-			if i, ok := columns[name]; ok && i < len(record) {
-				return strings.Clone(record[i])
-			}
-			return ""
+		if doc.Title == "" && table.text < 0 {
+			doc.Title = name
 		}
-		doc := Document{ID: column(fields.ID), Title: column(fields.Title), Text: column(fields.Text)}
-		if !yield(complete(doc, source, line), nil) {
+		if strings.TrimSpace(doc.Text) != "" && !r.document(doc, line) {
 			return false
 		}
 	}
-}
-
-// complete gives a record its place as id where it has none, and valid text.
-func complete(doc Document, source string, line int) Document {
-	if doc.ID == "" {
-		doc.ID = source + ":" + strconv.Itoa(line)
-	}
-	doc.Source = source
-	for _, field := range []*string{&doc.ID, &doc.Title, &doc.Text} {
-		if !utf8.ValidString(*field) {
-			*field = strings.ToValidUTF8(*field, "\ufffd")
-		}
-	}
-	return doc
 }

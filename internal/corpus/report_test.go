@@ -13,7 +13,7 @@ func TestReport(t *testing.T) {
 	for name, text := range map[string]string{
 		"a.txt": "text", "b/empty.md": " \n", "c.PNG": "\x00\x01", "d.png": "\x00", "e": "\x00", "f.pdf": "no PDF",
 		"g.jsonl": "{\"text\":\"one\"}\nno\n" + strings.Repeat("{\"body\":\"x\",\"n\":1}\n", 1000),
-		"h.csv":   "body,n\nx,1\n",
+		"h.csv":   "text,n\n\"x,1\n",
 		"i.csv":   "text\n",
 	} {
 		write(t, dir, name, []byte(text))
@@ -47,7 +47,7 @@ func TestReport(t *testing.T) {
 	for _, f := range faults {
 		got = append(got, fmt.Sprint(f.Source, ":", f.Line, " ", f.Records, " ", f.Fields))
 	}
-	if want := []string{"f.pdf:0 0 []", "g.jsonl:2 1001 [body n]", "h.csv:1 1 [body n]"}; !reflect.DeepEqual(got, want) {
+	if want := []string{"f.pdf:0 0 []", "g.jsonl:2 1001 [body n]", "h.csv:2 1 []"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("faults %q, want %q", got, want)
 	}
 	for _, f := range faults {
