@@ -24,7 +24,7 @@ func tinyIndex(t *testing.T) string {
 		t.Fatal(err)
 	}
 	index := filepath.Join(dir, "index")
-	if _, errs, err := execute("index", corpus, "-o", index); err != nil {
+	if _, errs, err := runCommand("index", corpus, "-o", index); err != nil {
 		t.Fatalf("%v\n%s", err, errs)
 	}
 	return index
@@ -51,7 +51,7 @@ func TestGenerateWithAdapter(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"generate", "--model", path, "--index", index, "--adapter", c.adapter,
 				"--prompt", "the harbour wall and bell and light", "--tokens", "4", "--ignore-eos", "--json"}, strings.Fields(c.flags)...)
-			out, errs, err := execute(args...)
+			out, errs, err := runCommand(args...)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, errs)
 			}
@@ -80,7 +80,7 @@ func TestGenerateRefusesAdapter(t *testing.T) {
 		{"no adapter", t.TempDir(), "no adapter is there"},
 		{"no placement", tinyAdapter(t, path, func(i *lora.Info) { i.Placement = "sideways" }), "sideways"},
 	} {
-		_, _, err := execute("generate", "--model", path, "--index", tinyIndex(t), "--adapter", c.adapter, "--prompt", "ab", "--tokens", "1")
+		_, _, err := runCommand("generate", "--model", path, "--index", tinyIndex(t), "--adapter", c.adapter, "--prompt", "ab", "--tokens", "1")
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", c.name, err, c.want)
 		}

@@ -10,7 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback"
-	"github.com/flashback-lm/flashback/internal/progress"
+	"github.com/flashback-lm/flashback/internal/stream"
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // askSystem is the system message of ask and demo; docs/answers.md says why.
@@ -74,12 +75,12 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 		return err
 	}
 	in, isFile := cmd.InOrStdin().(*os.File)
-	talks := question == "" && isFile && progress.Terminal(in)
+	talks := question == "" && isFile && terminal.Is(in)
 	if talks && f.json {
 		return usagef("--json prints one answer: give the question")
 	}
 	if question == "" && !talks {
-		if question, err = readQuestion(cmd.InOrStdin()); err != nil {
+		if question, err = readQuestion(cmd.Context(), cmd.InOrStdin()); err != nil {
 			return err
 		}
 	}
@@ -100,9 +101,11 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 }
 
 // readQuestion reads a question that was not on the command line.
-func readQuestion(in io.Reader) (string, error) {
-	text, err := io.ReadAll(io.LimitReader(in, maxPrompt+1))
+func readQuestion(ctx context.Context, in io.Reader) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(stream.Reader(ctx, in), maxPrompt+1))
 	switch question := strings.TrimSpace(string(text)); {
+	case ctx.Err() != nil:
+		return "", errInterrupted
 	case err != nil:
 		return "", fmt.Errorf("cannot read the question: %w", err)
 	case len(text) > maxPrompt:

@@ -58,7 +58,7 @@ func TestEvalPerplexity(t *testing.T) {
 	}
 	args := []string{"eval", "perplexity", "--model", path, "--data", file("data.jsonl"), "--corpus", file("corpus.jsonl"),
 		"--context", "48", "--rows", "none,virtual", "-o", file("scores.jsonl"), "--export", file("cases.jsonl"), "--plot", file("rows.png")}
-	out, _, err := execute(args...)
+	out, _, err := runCommand(args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,20 +74,20 @@ func TestEvalPerplexity(t *testing.T) {
 		t.Errorf("the plot is no PNG: %v", err)
 	}
 	scores, _ := os.ReadFile(file("scores.jsonl"))
-	again, _, err := execute(args...)
+	again, _, err := runCommand(args...)
 	if err != nil || again != out {
 		t.Errorf("the second run: %v\n%s", err, again)
 	}
 	if after, _ := os.ReadFile(file("scores.jsonl")); string(after) != string(scores) {
 		t.Error("the second run changed the scores")
 	}
-	if _, _, err := execute(append(args, "--every", "2")...); err == nil || !strings.Contains(err.Error(), "name another file") {
+	if _, _, err := runCommand(append(args, "--every", "2")...); err == nil || !strings.Contains(err.Error(), "name another file") {
 		t.Errorf("other settings on the same scores: %v", err)
 	}
-	if _, _, err := execute(append(args, "--context", "8192")...); err == nil || !strings.Contains(err.Error(), "positions") {
+	if _, _, err := runCommand(append(args, "--context", "8192")...); err == nil || !strings.Contains(err.Error(), "positions") {
 		t.Errorf("a context that does not fit: %v", err)
 	}
-	if _, _, err := execute(append(args, "--context", "4096")...); err == nil || !strings.Contains(err.Error(), "no document has") {
+	if _, _, err := runCommand(append(args, "--context", "4096")...); err == nil || !strings.Contains(err.Error(), "no document has") {
 		t.Errorf("documents that are too short: %v", err)
 	}
 }

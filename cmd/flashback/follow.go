@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/ralm"
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // errInterrupted is the failure of a command that Ctrl-C stopped.
@@ -84,14 +86,11 @@ func printSources(w io.Writer, sources []flashback.Passage) {
 
 // sourceLine names a passage: title, file, score.
 func sourceLine(p flashback.Passage) string {
-	name := p.Title
-	if name == "" {
-		name = p.ID
-	}
+	name := cmp.Or(p.Title, p.ID)
 	if p.Source != "" && p.Source != name {
 		name += " (" + p.Source + ")"
 	}
-	return fmt.Sprintf("%s, score %.2f", name, p.Score)
+	return fmt.Sprintf("%s, score %.2f", terminal.Line(name), p.Score)
 }
 
 // excerpt returns the beginning of a text on one line.

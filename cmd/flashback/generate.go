@@ -3,13 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/stream"
 )
 
 // maxPrompt bounds a prompt, in bytes: far more than any model's context.
@@ -130,17 +130,19 @@ func (f *generateFlags) prompt(cmd *cobra.Command) (string, error) {
 	case given:
 		return f.request.Prompt, nil
 	}
-	in := cmd.InOrStdin()
+	in := stream.Reader(cmd.Context(), cmd.InOrStdin())
 	if file != "-" {
-		opened, err := os.Open(file)
+		opened, err := stream.Open(cmd.Context(), file)
 		if err != nil {
 			return "", fmt.Errorf("cannot read the prompt: %w", err)
 		}
-		defer opened.Close()
 		in = opened
 	}
+	defer in.Close()
 	text, err := io.ReadAll(io.LimitReader(in, maxPrompt+1))
 	switch {
+	case cmd.Context().Err() != nil:
+		return "", errInterrupted
 	case err != nil:
 		return "", fmt.Errorf("cannot read the prompt: %w", err)
 	case len(text) > maxPrompt:

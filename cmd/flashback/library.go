@@ -25,6 +25,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/progress"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // library is what demo answers from.
@@ -108,7 +109,7 @@ func (l *library) question(in io.Reader, log io.Writer) (string, error) {
 	if l.asked != "" {
 		return l.asked, nil
 	}
-	if f, ok := in.(*os.File); ok && progress.Terminal(f) {
+	if f, ok := in.(*os.File); ok && terminal.Is(f) {
 		fmt.Fprint(log, "Question: ")
 		line, err := bufio.NewReader(in).ReadString('\n')
 		if line = strings.TrimSpace(line); line != "" {

@@ -6,33 +6,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process whatever it does
+	err := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	os.Exit(exitCode(ctx, err))
 }
 
-// run executes the command line and returns the exit code: 0, 1 for a failure,
-// 2 for a wrong use of the command line, 130 when Ctrl-C stopped it.
-func run(ctx context.Context, args []string) int {
+// execute runs a command line. Control characters in what it writes are replaced,
+// and output that cannot be written is an error.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	out, log := terminal.NewWriter(stdout), terminal.NewWriter(stderr)
 	root := newRoot()
 	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(out)
+	root.SetErr(log)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	if broken := out.Flush(); broken != nil {
+		err = fmt.Errorf("cannot write the output: %w", broken)
+	}
+	if err != nil {
+		fmt.Fprintf(terminal.Raw(log), "flashback: %s\n", terminal.Error(err))
+	}
+	log.Flush()
+	return err
+}
+
+// exitCode returns 0, 1 for a failure, 2 for a wrong use of the command line, 130
+// when Ctrl-C stopped it.
+func exitCode(ctx context.Context, err error) int {
+	_, usage := errors.AsType[usageError](err)
+	switch {
+	case err == nil:
 		return 0
-	}
-	fmt.Fprintln(os.Stderr, "flashback:", err)
-	if _, usage := errors.AsType[usageError](err); usage {
+	case usage:
 		return 2
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return 130 // what shells report of a command that Ctrl-C ended
 	}
 	return 1

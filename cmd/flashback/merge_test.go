@@ -47,7 +47,7 @@ func TestMerge(t *testing.T) {
 	adapter := tinyAdapter(t, path, nil)
 	for _, format := range []string{"gguf", "hf"} {
 		merged := filepath.Join(t.TempDir(), "merged")
-		out, _, err := execute("merge", "--adapter", adapter, "--model", path, "-o", merged, "--format", format)
+		out, _, err := runCommand("merge", "--adapter", adapter, "--model", path, "-o", merged, "--format", format)
 		if err != nil || !strings.Contains(out, "--placement append --echo 3 --k 2") || !strings.Contains(out, "<MARK_R> (301)") {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -57,7 +57,7 @@ func TestMerge(t *testing.T) {
 			}
 			continue
 		}
-		if _, errs, err := execute("generate", "--model", merged, "--prompt", "ab", "--tokens", "2"); err != nil {
+		if _, errs, err := runCommand("generate", "--model", merged, "--prompt", "ab", "--tokens", "2"); err != nil {
 			t.Errorf("the merged model does not write: %v\n%s", err, errs)
 		}
 	}
@@ -73,7 +73,7 @@ func TestMergeRefuses(t *testing.T) {
 		"quantised":      {"--adapter", adapter, "-o", "x", "--type", "q4_0"},
 		"an argument":    {"--adapter", adapter, "-o", "x", "y"},
 	} {
-		_, _, err := execute(append([]string{"merge"}, args...)...)
+		_, _, err := runCommand(append([]string{"merge"}, args...)...)
 		if _, usage := errors.AsType[usageError](err); !usage {
 			t.Errorf("%s: %v, want a usage error", name, err)
 		}
@@ -85,7 +85,7 @@ func TestMergeRefuses(t *testing.T) {
 		{path, t.TempDir(), "no adapter is there"},
 	} {
 		merged := filepath.Join(t.TempDir(), "merged")
-		_, _, err := execute("merge", "--adapter", c.adapter, "--model", c.model, "-o", merged)
+		_, _, err := runCommand("merge", "--adapter", c.adapter, "--model", c.model, "-o", merged)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want an error with %q", err, c.want)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 func newModelsCmd() *cobra.Command {
@@ -39,7 +41,7 @@ files in the cache of the Hugging Face tools. Any command takes their names.`,
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tSIZE\tSOURCE\tPATH")
 			for _, m := range models {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.Name, hub.FormatSize(m.Size), m.Source, m.Path)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", terminal.Line(m.Name), hub.FormatSize(m.Size), m.Source, terminal.Line(m.Path))
 			}
 			return w.Flush()
 		},
@@ -50,8 +52,13 @@ files in the cache of the Hugging Face tools. Any command takes their names.`,
 
 // writeJSON writes v indented.
 func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := terminal.Raw(w).Write(terminal.JSON(b.Bytes()))
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,23 +29,19 @@ func noModels(t *testing.T) (hfHome string) {
 	return filepath.Join(root, "hf")
 }
 
-// execute runs a command line and returns what it wrote to each side.
-func execute(args ...string) (stdout, stderr string, err error) {
-	var out, errs bytes.Buffer
-	root := newRoot()
-	root.SetArgs(args)
-	root.SetOut(&out)
-	root.SetErr(&errs)
-	err = root.ExecuteContext(context.Background())
-	return out.String(), errs.String(), err
+// runCommand runs a command line and returns what it wrote to each side.
+func runCommand(args ...string) (stdout, stderr string, err error) {
+	var out bytes.Buffer
+	stderr, err = executeWith(context.Background(), "", &out, args...)
+	return out.String(), stderr, err
 }
 
 func TestModels(t *testing.T) {
 	hf := noModels(t)
-	if out, errs, err := execute("models"); err != nil || out != "" || !strings.Contains(errs, "flashback pull smollm2-135m") {
+	if out, errs, err := runCommand("models"); err != nil || out != "" || !strings.Contains(errs, "flashback pull smollm2-135m") {
 		t.Errorf("without models: %q, %q, %v", out, errs, err)
 	}
-	if out, _, err := execute("models", "--json"); err != nil || out != "[]\n" {
+	if out, _, err := runCommand("models", "--json"); err != nil || out != "[]\n" {
 		t.Errorf("without models: %q, %v; want an empty list", out, err)
 	}
 	path := filepath.Join(hf, "hub", "models--owner--name", "snapshots", strings.Repeat("a", 40), "f.gguf")
@@ -55,18 +52,18 @@ func TestModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := "hf:owner/name@" + strings.Repeat("a", 40) + ":f.gguf"
-	out, _, err := execute("models")
+	out, _, err := runCommand("models")
 	for _, part := range []string{"NAME", name, "1.2 kB", "hf-cache", path} {
 		if err != nil || !strings.Contains(out, part) {
 			t.Errorf("table %q, %v: want %q in it", out, err, part)
 		}
 	}
-	out, _, err = execute("models", "--json")
+	out, _, err = runCommand("models", "--json")
 	var list []hub.Model
 	if err != nil || json.Unmarshal([]byte(out), &list) != nil || len(list) != 1 || list[0] != (hub.Model{Name: name, Size: 1234, Path: path, Source: hub.SourceHub}) {
 		t.Errorf("JSON %q, %v", out, err)
 	}
-	if out, _, err := execute("pull", name); err != nil || !strings.Contains(out, path) { // a pinned commit, and here
+	if out, _, err := runCommand("pull", name); err != nil || !strings.Contains(out, path) { // a pinned commit, and here
 		t.Errorf("pull: %q, %v", out, err)
 	}
 }
@@ -98,7 +95,8 @@ func TestExitCodes(t *testing.T) {
 		{"pull hf:owner", 1},
 		{"pull smollm2-135m", 1},
 	} {
-		if code := run(context.Background(), strings.Fields(c.line)); code != c.code {
+		err := execute(t.Context(), strings.Fields(c.line), strings.NewReader(""), io.Discard, io.Discard)
+		if code := exitCode(t.Context(), err); code != c.code {
 			t.Errorf("%s: exit code %d, want %d", c.line, code, c.code)
 		}
 	}
@@ -123,7 +121,7 @@ func TestInspectBadFiles(t *testing.T) {
 		if err := w.WriteFile(path); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := execute("inspect", path)
+		_, _, err := runCommand("inspect", path)
 		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want the file and %q", name, err, c.want)
 		}
@@ -132,7 +130,7 @@ func TestInspectBadFiles(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	path := hubtest.Model(t)
-	out, _, err := execute("inspect", path, "--json", "--context", "2048")
+	out, _, err := runCommand("inspect", path, "--json", "--context", "2048")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,13 +158,13 @@ func TestInspect(t *testing.T) {
 	if len(tensors) != 272 || tensors[0] != (tensorFacts{"token_embd.weight", "Q8_0", 49152, 576, 30081024}) {
 		t.Errorf("%d tensors, the first %+v", len(tensors), tensors[0])
 	}
-	out, _, err = execute("inspect", path, "--tensors")
+	out, _, err = runCommand("inspect", path, "--tensors")
 	for _, part := range []string{"tied to the embedding", "memory at 8192 tokens", "377.5 MB in f32", "blk.29.ffn_up.weight"} {
 		if err != nil || !strings.Contains(out, part) {
 			t.Errorf("%q, %v: want %q in it", out, err, part)
 		}
 	}
-	if _, _, err := execute("inspect", path, "--context", "8193"); err == nil || !strings.Contains(err.Error(), "8192 tokens at most") {
+	if _, _, err := runCommand("inspect", path, "--context", "8193"); err == nil || !strings.Contains(err.Error(), "8192 tokens at most") {
 		t.Errorf("a context that is too long: %v", err)
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"github.com/flashback-lm/flashback/internal/progress"
 	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
 	"github.com/flashback-lm/flashback/internal/retrieve/trec"
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // searchFlags are the flags of search.
@@ -122,7 +122,7 @@ func (f *searchFlags) print(out io.Writer, target io.Writer, analyzer string, t 
 		return trec.WriteRun(out, t.ID, rank, p)
 	}
 	open, end := "[", "]"
-	if progress.Terminal(target) && os.Getenv("NO_COLOR") == "" {
+	if terminal.Is(target) && os.Getenv("NO_COLOR") == "" {
 		open, end = "\x1b[1m", "\x1b[0m"
 	}
 	text, err := analysis.Mark(analyzer, t.Query, p.Text, open, end)

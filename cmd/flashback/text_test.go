@@ -24,12 +24,7 @@ import (
 // standard output.
 func executeWith(ctx context.Context, stdin string, stdout io.Writer, args ...string) (stderr string, err error) {
 	var errs bytes.Buffer
-	root := newRoot()
-	root.SetArgs(args)
-	root.SetIn(strings.NewReader(stdin))
-	root.SetOut(stdout)
-	root.SetErr(&errs)
-	err = root.ExecuteContext(ctx)
+	err = execute(ctx, args, strings.NewReader(stdin), stdout, &errs)
 	return errs.String(), err
 }
 

@@ -51,7 +51,7 @@ func tinyExamples(t *testing.T, model string) string {
 		{"prepare", "--model", model, documents, "--index", index, "-o", made,
 			"--context", "24", "--stride", "8", "--query-len", "8", "--branches", "2", "--k", "1", "--passage-len", "12"},
 	} {
-		if _, errs, err := execute(args...); err != nil {
+		if _, errs, err := runCommand(args...); err != nil {
 			t.Fatalf("%q: %v\n%s", args, err, errs)
 		}
 	}

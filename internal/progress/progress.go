@@ -3,11 +3,11 @@ package progress
 
 import (
 	"io"
-	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // delay is how long work runs before a bar appears: short work shows none.
@@ -21,10 +21,10 @@ type Bar struct {
 // New returns a bar over total steps, or bytes where bytes is set; total -1 is
 // unknown. It stays silent unless w is a terminal and the work takes a while.
 func New(w io.Writer, label string, total int64, bytes bool) *Bar {
-	if !Terminal(w) {
+	if !terminal.Is(w) {
 		return &Bar{}
 	}
-	return newBar(&lateWriter{w: w, from: time.Now().Add(delay)}, label, total, bytes)
+	return newBar(&lateWriter{w: terminal.Raw(w), from: time.Now().Add(delay)}, label, total, bytes)
 }
 
 func newBar(w io.Writer, label string, total int64, bytes bool) *Bar {
@@ -64,12 +64,6 @@ func (b *Bar) Finish() {
 	if b.bar != nil {
 		b.bar.Finish()
 	}
-}
-
-// Terminal tells whether w is a terminal.
-func Terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // lateWriter drops what is written before a moment.
