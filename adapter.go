@@ -31,24 +31,6 @@ func (a *Adapter) Info() AdapterInfo { return a.loaded.Source().Info }
 // Digest returns the digest of the adapter's content, which names it whatever its directory.
 func (a *Adapter) Digest() string { return a.loaded.Digest() }
 
-// defaults fills what the request leaves open with what its adapter was trained for.
-func (r Request) defaults(retriever bool) Request {
-	if r.Adapter == nil {
-		return r
-	}
-	info := r.Adapter.Info()
-	if r.Placement == "" && retriever {
-		r.Placement = info.Placement
-	}
-	if r.Echo == nil && info.Echo > 0 && r.Placement == info.Placement {
-		r.Echo = &info.Echo
-	}
-	if r.Passages == 0 {
-		r.Passages = info.Passages
-	}
-	return r
-}
-
 // engine returns the adapter of the request as the engine knows it, or nil.
 func (r Request) engine() *engine.Adapter {
 	if r.Adapter == nil {

@@ -38,8 +38,7 @@ func (c *Chat) Close() { c.sequence.Close() }
 // answer. Prepended evidence stands in the user's message, before the question.
 func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		r = r.defaults(c.e.retriever != nil)
-		o, err := c.e.options(r)
+		o, err := c.e.loop(r)
 		if err == nil {
 			err = c.sequence.SetAdapter(r.engine())
 		}
@@ -61,9 +60,6 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 		}
 		o.Sink = -1
 		o.Query = ralm.Question(c.e.model.Tokenizer, question, o.QueryLen)
-		if r.Verify != nil {
-			o.Record = r.Verify.attach(c.e, r.Adapter)
-		}
 		var trace Trace
 		for event, err := range ralm.New(c.sequence, c.e.model.Tokenizer, c.e.retriever).Generate(ctx, prompt[kept:], o) {
 			if err != nil {

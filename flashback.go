@@ -13,7 +13,6 @@ package flashback
 
 import (
 	"context"
-	"fmt"
 	"iter"
 
 	"github.com/flashback-lm/flashback/internal/engine"
@@ -134,8 +133,7 @@ func (e *Engine) Info() Info {
 // generation.
 func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		r = r.defaults(e.retriever != nil)
-		o, err := e.options(r)
+		o, err := e.loop(r)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -148,53 +146,10 @@ func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] 
 		}
 		seq.LookAhead(r.LookAhead)
 		prompt := e.model.Tokenizer.Encode(r.Prompt)
-		if r.Verify != nil {
-			o.Record = r.Verify.attach(e, r.Adapter)
-		}
 		for event, err := range ralm.New(seq, e.model.Tokenizer, e.retriever).Generate(ctx, prompt, o) {
 			if !yield(event, err) {
 				return
 			}
 		}
-	}
-}
-
-// options turns a request into the loop's options.
-func (e *Engine) options(r Request) (ralm.Options, error) {
-	o := ralm.Defaults()
-	p, err := r.placement(e.retriever != nil)
-	if err != nil {
-		return o, err
-	}
-	o.Placement = p
-	set(&o.Stride, r.Stride)
-	set(&o.K, r.Passages)
-	set(&o.QueryLen, r.QueryLen)
-	set(&o.PassageLen, r.PassageLen)
-	set(&o.MaxTokens, r.MaxTokens)
-	if r.MixFactor != nil {
-		o.MixFactor = *r.MixFactor
-	}
-	if r.Sink != nil {
-		if *r.Sink < 0 || int(*r.Sink) >= e.engine.Config().Vocab {
-			return o, fmt.Errorf("sink %d is not one of the model's %d tokens", *r.Sink, e.engine.Config().Vocab)
-		}
-		o.Sink = *r.Sink
-	}
-	if r.Adapter != nil {
-		o.Marks = (*ralm.Marks)(r.Adapter.Info().Marks)
-	}
-	o.ExcludeIDs, o.ExcludeTitles = r.ExcludeIDs, r.ExcludeTitles
-	o.Stop = r.Stop
-	if eos := e.model.Tokenizer.EOS(); eos >= 0 && !r.IgnoreEOS {
-		o.StopTokens = []int32{eos}
-	}
-	o.Sampler, err = r.Sampling.sampler()
-	return o, err
-}
-
-func set(field *int, value int) {
-	if value != 0 {
-		*field = value
 	}
 }

@@ -1,6 +1,9 @@
 package flashback
 
 import (
+	"cmp"
+	"fmt"
+
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
@@ -9,7 +12,7 @@ import (
 )
 
 // Request says what to write and how. The zero value of every field but Prompt
-// is a default.
+// is a default, which Resolve fills in.
 type Request struct {
 	Prompt string
 	// Adapter changes the model for this request; nil: none. What it was trained for
@@ -85,20 +88,98 @@ func Placements() []string {
 	return names
 }
 
-// placement returns the row of the table that the request names.
-func (r Request) placement(retriever bool) (placement.Placement, error) {
-	p := placement.Virtual
+// Defaults returns what the zero values of a request stand for: the paper's
+// settings and greedy choice of tokens. The placement stays open, for it depends on
+// the engine and the adapter: Resolve sets it.
+func Defaults() Request {
+	d := ralm.Defaults()
+	return Request{
+		Passages: d.K, Stride: d.Stride, QueryLen: d.QueryLen, PassageLen: d.PassageLen, MixFactor: &d.MixFactor,
+		MaxTokens: d.MaxTokens,
+		Sampling:  Sampling{RepeatPenalty: 1, RepeatLast: 64},
+	}
+}
+
+// AnswerDefaults returns a request for short answers to questions, as `flashback
+// ask` and `flashback demo` write them; docs/answers.md says why.
+func AnswerDefaults() Request {
+	r := Defaults()
+	r.Passages, r.QueryLen = 2, 8
+	r.Sampling.RepeatPenalty = 1.05
+	return r
+}
+
+// Resolve returns the request with all said that it leaves open: first by what the
+// adapter was trained for (the zero value: none is used), then by Defaults.
+// retriever tells whether there is one to look passages up in.
+func (r Request) Resolve(trained AdapterInfo, retriever bool) (Request, error) {
+	d := Defaults()
 	switch {
 	case r.Placement != "":
-		var err error
-		if p, err = placement.Parse(r.Placement); err != nil {
-			return p, err
+	case retriever:
+		r.Placement = cmp.Or(trained.Placement, placement.Virtual.Name)
+	default:
+		r.Placement = placement.None.Name
+	}
+	p, err := placement.Parse(r.Placement)
+	if err != nil {
+		return r, err
+	}
+	switch {
+	case r.Echo != nil:
+	case trained.Echo > 0 && r.Placement == trained.Placement:
+		r.Echo = &trained.Echo
+	default:
+		r.Echo = &p.Echo
+	}
+	if _, err := p.WithEcho(*r.Echo); err != nil {
+		return r, err
+	}
+	r.Passages = cmp.Or(r.Passages, trained.Passages, d.Passages)
+	r.Stride = cmp.Or(r.Stride, d.Stride)
+	r.QueryLen = cmp.Or(r.QueryLen, d.QueryLen)
+	r.PassageLen = cmp.Or(r.PassageLen, d.PassageLen)
+	r.MixFactor = cmp.Or(r.MixFactor, d.MixFactor)
+	r.MaxTokens = cmp.Or(r.MaxTokens, d.MaxTokens)
+	return r, nil
+}
+
+// loop returns the loop's options for a request on this engine, in the request's
+// order.
+func (e *Engine) loop(r Request) (o ralm.Options, err error) {
+	var trained AdapterInfo
+	if r.Adapter != nil {
+		trained = r.Adapter.Info()
+	}
+	if r, err = r.Resolve(trained, e.retriever != nil); err != nil {
+		return o, err
+	}
+	o = ralm.Options{
+		Stride: r.Stride, K: r.Passages, QueryLen: r.QueryLen, PassageLen: r.PassageLen,
+		Marks: (*ralm.Marks)(trained.Marks), MixFactor: *r.MixFactor, Sink: -1,
+		ExcludeIDs: r.ExcludeIDs, ExcludeTitles: r.ExcludeTitles,
+		MaxTokens: r.MaxTokens, Stop: r.Stop,
+	}
+	if o.Placement, err = placement.Parse(r.Placement); err == nil {
+		o.Placement, err = o.Placement.WithEcho(*r.Echo)
+	}
+	if err != nil {
+		return o, err
+	}
+	if r.Sink != nil {
+		if *r.Sink < 0 || int(*r.Sink) >= e.engine.Config().Vocab {
+			return o, fmt.Errorf("sink %d is not one of the model's %d tokens", *r.Sink, e.engine.Config().Vocab)
 		}
-	case !retriever:
-		p = placement.None
+		o.Sink = *r.Sink
 	}
-	if r.Echo != nil {
-		return p.WithEcho(*r.Echo)
+	if eos := e.model.Tokenizer.EOS(); eos >= 0 && !r.IgnoreEOS {
+		o.StopTokens = []int32{eos}
 	}
-	return p, nil
+	if o.Sampler, err = r.Sampling.sampler(); err != nil {
+		return o, err
+	}
+	if r.Verify != nil {
+		o.Record = r.Verify.attach(e, r.Adapter)
+	}
+	return o, nil
 }

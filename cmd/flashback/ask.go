@@ -17,14 +17,6 @@ import (
 // askSystem is the system message of ask and demo; docs/answers.md says why.
 const askSystem = "Answer the question in one or two sentences, with what the passages say."
 
-// askDefaults are how ask and demo write; docs/answers.md says why.
-func askDefaults() flashback.Request {
-	return flashback.Request{
-		Passages: 2, Stride: 16, QueryLen: 8, PassageLen: 128, MaxTokens: 128,
-		Sampling: flashback.Sampling{RepeatPenalty: 1.05, RepeatLast: 64},
-	}
-}
-
 // askFlags are the flags of ask.
 type askFlags struct {
 	model   modelFlags
@@ -55,7 +47,7 @@ conversation it ends the answer only.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, strings.Join(args, " ")) },
 	}
 	f.model.add(cmd)
-	f.request = newRequestFlags(cmd, askDefaults())
+	f.request = newRequestFlags(cmd, flashback.AnswerDefaults())
 	fs := cmd.Flags()
 	fs.Lookup("sink").Hidden = true // all chats begin with the same token
 	fs.StringVar(&f.system, "system", askSystem, "the system `MESSAGE`; empty: the model's own")

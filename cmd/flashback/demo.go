@@ -89,7 +89,7 @@ func (f *demoFlags) answer(ctx context.Context, opt flashback.Options, l *librar
 	info := engine.Info()
 	fmt.Fprintf(out, "Model: %s, %s kernels, %d threads\n\nQuestion: %s\n\n", f.model.model, info.Kernels, info.Threads, f.question)
 	shown := follower{out: out}
-	if err := f.ask(ctx, engine, l, askDefaults(), &shown); err != nil {
+	if err := f.ask(ctx, engine, l, flashback.AnswerDefaults(), &shown); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\n\nPassages that it read")
@@ -120,7 +120,7 @@ func (f *demoFlags) compare(ctx context.Context, opt flashback.Options, l *libra
 	defer bar.Finish()
 	finishes := map[string]*flashback.Finish{}
 	for _, placement := range flashback.Placements() {
-		r := askDefaults()
+		r := flashback.AnswerDefaults()
 		r.Placement, r.IgnoreEOS = placement, true
 		shown := follower{out: io.Discard}
 		if err := f.ask(ctx, engine, l, r, &shown); err != nil {

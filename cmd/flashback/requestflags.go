@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 
@@ -20,23 +19,23 @@ type requestFlags struct {
 	adapter          adapterFlag
 	flashback.Request
 	echo, sink int
-	mixFactor  float64
 }
 
 // newRequestFlags gives the command the flags, with these defaults.
 func newRequestFlags(cmd *cobra.Command, defaults flashback.Request) *requestFlags {
 	f := &requestFlags{Request: defaults}
+	f.MixFactor = new(*defaults.MixFactor)
 	f.adapter.add(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")
-	fs.StringVar(&f.Placement, "placement", defaults.Placement, "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
+	fs.StringVar(&f.Placement, "placement", "", "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
 	fs.IntVar(&f.echo, "echo", 0, "context tokens that append (default 0) or virtual (default 1) encodes again in sight of the passages")
-	fs.IntVar(&f.Passages, "k", defaults.Passages, "passages a retrieval")
+	fs.IntVarP(&f.Passages, "k", "k", defaults.Passages, "passages a retrieval")
 	fs.IntVar(&f.Stride, "stride", defaults.Stride, "tokens from one retrieval to the next")
 	fs.IntVar(&f.QueryLen, "query-len", defaults.QueryLen, "last tokens of the text that make a query")
 	fs.IntVar(&f.PassageLen, "passage-len", defaults.PassageLen, "tokens at which a passage is cut")
-	fs.Float64Var(&f.mixFactor, "mix-factor", 10, "weighs several passages by softmax(factor · score / best score), for append and prepend")
+	fs.Float64Var(f.MixFactor, "mix-factor", *defaults.MixFactor, "weighs several passages by softmax(factor · score / best score), for append and prepend")
 	fs.IntVar(&f.sink, "sink", -1, "token `ID` put first in the text; -1: none")
 	fs.StringArrayVar(&f.ExcludeIDs, "exclude-id", nil, "never show the passage with this id (repeatable)")
 	fs.StringArrayVar(&f.ExcludeTitles, "exclude-title", nil, "never show passages of this title (repeatable)")
@@ -62,7 +61,7 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 		return r, err
 	}
 	if n := f.adapter.info.Passages; n > 0 && !cmd.Flags().Changed("k") {
-		r.Passages = n
+		r.Passages = n // what it was trained for goes before what the command does otherwise
 	}
 	for _, c := range []struct {
 		name  string
@@ -77,12 +76,18 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 	if r.LookAhead < 0 {
 		return r, usagef("--look-ahead %d: must not be negative", r.LookAhead)
 	}
-	if !(f.mixFactor >= 0) {
-		return r, usagef("--mix-factor %v: must not be negative", f.mixFactor)
+	if !(*r.MixFactor >= 0) {
+		return r, usagef("--mix-factor %v: must not be negative", *r.MixFactor)
 	}
-	r.MixFactor = &f.mixFactor
-	if err := f.place(cmd, &r); err != nil {
+	if cmd.Flags().Changed("echo") {
+		r.Echo = &f.echo
+	}
+	r, err := r.Resolve(f.adapter.info, f.retrieves())
+	if err != nil {
 		return r, usageError{err}
+	}
+	if !f.retrieves() && r.Placement != placement.None.Name {
+		return r, usagef("--placement %s needs passages: name an index with --index or a service with --retriever", r.Placement)
 	}
 	if cmd.Flags().Changed("sink") {
 		sink := int32(f.sink)
@@ -95,30 +100,6 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 		return r, usageError{err}
 	}
 	return r, nil
-}
-
-// place checks the placement with its echo against the index.
-func (f *requestFlags) place(cmd *cobra.Command, r *flashback.Request) error {
-	if r.Placement == "" {
-		r.Placement = cmp.Or(f.adapter.info.Placement, placement.Virtual.Name)
-		if !f.retrieves() {
-			r.Placement = placement.None.Name
-		}
-	}
-	p, err := placement.Parse(r.Placement)
-	if err != nil {
-		return err
-	}
-	if !f.retrieves() && p.Evidence != placement.Nowhere {
-		return fmt.Errorf("--placement %s needs passages: name an index with --index or a service with --retriever", p.Name)
-	}
-	if cmd.Flags().Changed("echo") {
-		if _, err := p.WithEcho(f.echo); err != nil {
-			return err
-		}
-		r.Echo = &f.echo
-	}
-	return nil
 }
 
 // retrieves reports whether there is anything to look passages up in.

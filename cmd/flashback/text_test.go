@@ -218,7 +218,7 @@ func TestConverse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer engine.Close()
-	r := askDefaults()
+	r := flashback.AnswerDefaults()
 	r.Placement, r.MaxTokens = "virtual", 8
 	var out, log bytes.Buffer
 	a := &asker{engine: engine, chat: engine.NewChat(askSystem), system: askSystem, request: r, out: &out, log: &log}
