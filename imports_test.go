@@ -17,6 +17,7 @@ var layers = [][]string{
 	{"internal/atomicfile", "internal/corpus/charset", "internal/gitignore", "internal/placement", "internal/sample", "internal/stream", "internal/tensor", "internal/terminal", "internal/tokenizer/jinja"},
 	{"internal/lm", "internal/progress", "internal/tensor/quant"},
 	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/folder", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
+	{"internal/corpus/pdf"},
 	{"internal/corpus", "internal/device/cpu", "internal/lora", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
 	{"internal/merge", "internal/nn", "internal/nn/backward", "internal/oracle", "internal/retrieve/bm25"},
 	{"internal/engine", "internal/ralm"},

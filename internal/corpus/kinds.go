@@ -36,7 +36,7 @@ type Kind struct {
 var kinds = []Kind{
 	{"Markdown", []string{".md", ".markdown"}, oneDocument(parseMarkdown)},
 	{"web page", []string{".html", ".htm", ".xhtml"}, oneDocument(parseHTML)},
-	{"PDF", []string{".pdf"}, oneDocument(parsePDF)},
+	{"PDF", []string{".pdf"}, parsePDF},
 	{"Word document", []string{".docx"}, oneDocument(parseDOCX)},
 	{"JSON lines", []string{".jsonl", ".ndjson"}, parseJSONL},
 	{"comma-separated records", []string{".csv"}, parseCSV},

@@ -1,46 +1,47 @@
 package corpus
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
+	"io"
 	"strings"
 
-	"github.com/ledongthuc/pdf"
+	"github.com/flashback-lm/flashback/internal/corpus/pdf"
 )
 
-// parsePDF returns the text of a PDF page by page. The title is the document's
-// property, else the file's name. Pages that are pictures have no text.
-func parsePDF(f file) (doc Document, err error) {
-	defer func() { // the library panics on files that break its expectations
-		if p := recover(); p != nil {
-			err = fmt.Errorf("not a readable PDF: %v", p)
-		}
-	}()
-	r, err := pdf.NewReader(bytes.NewReader(f.data), int64(len(f.data)))
+// parsePDF yields the text of a PDF with the place of each page, and an error for
+// each reason why pages of it hold none.
+func parsePDF(r io.Reader, source, name string, _ Fields, yield func(Document, error) bool) bool {
+	data, err := readAll(r)
+	var file pdf.Document
+	if err == nil {
+		file, err = pdf.Read(data, MaxFile)
+	}
+	if err == nil && len(file.Pages) == 0 && len(file.Faults) == 0 {
+		err = errors.New("no text in this PDF: its pages are blank or drawings")
+	}
 	if err != nil {
-		return Document{}, fmt.Errorf("not a readable PDF: %w", err)
+		return yield(Document{}, &FileError{Source: source, Err: reason(err)})
 	}
-	var b strings.Builder
-	for i := 1; i <= r.NumPage(); i++ {
-		page := r.Page(i)
-		if page.V.IsNull() {
-			continue
+	for _, fault := range file.Faults {
+		if !yield(Document{}, &FileError{Source: source, Err: fault}) {
+			return false
 		}
-		s, err := page.GetPlainText(nil)
-		if err != nil {
-			return Document{}, fmt.Errorf("page %d: %w", i, err)
-		}
-		if b.Len() > MaxFile {
-			return Document{}, fmt.Errorf("more than %d MiB of text", MaxFile>>20)
-		}
-		b.WriteString(strings.TrimSpace(s))
-		b.WriteString("\n\n")
 	}
-	doc.Text = strings.TrimSpace(strings.ToValidUTF8(b.String(), "\ufffd"))
-	if doc.Text == "" {
-		return Document{}, errors.New("no text in this PDF: its pages are pictures; run an OCR program first")
+	if len(file.Pages) == 0 {
+		return true
 	}
-	doc.Title = strings.TrimSpace(strings.ToValidUTF8(r.Trailer().Key("Info").Key("Title").Text(), ""))
-	return doc, nil
+	doc := Document{ID: source, Source: source, Title: file.Title}
+	if doc.Title == "" {
+		doc.Title = name
+	}
+	var text strings.Builder
+	for i, page := range file.Pages {
+		if i > 0 {
+			text.WriteString("\n\n")
+		}
+		doc.Places = append(doc.Places, Place{Offset: text.Len(), Page: page.Number})
+		text.WriteString(page.Text)
+	}
+	doc.Text = text.String()
+	return yield(doc, nil)
 }

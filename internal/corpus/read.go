@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/flashback-lm/flashback/internal/corpus/pdf"
 	"github.com/flashback-lm/flashback/internal/folder"
 	"github.com/flashback-lm/flashback/internal/stream"
 )
@@ -152,7 +153,9 @@ func Texts(docs iter.Seq2[Document, error]) iter.Seq2[Document, error] {
 }
 
 // Harmless reports whether an error only says that a file holds no text.
-func Harmless(err error) bool { return errors.Is(err, ErrNoText) || errors.Is(err, ErrUnknown) }
+func Harmless(err error) bool {
+	return errors.Is(err, ErrNoText) || errors.Is(err, ErrUnknown) || errors.Is(err, pdf.ErrBlank)
+}
 
 // counted tells how far a file is read.
 type counted struct {

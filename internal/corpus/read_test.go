@@ -66,31 +66,6 @@ func docx(t testing.TB, paragraphs string) []byte {
 	return b.Bytes()
 }
 
-// onePagePDF is a minimal file with one line of text.
-func onePagePDF(text string) []byte {
-	var b bytes.Buffer
-	var offsets []int
-	object := func(body string) {
-		offsets = append(offsets, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", len(offsets), body)
-	}
-	b.WriteString("%PDF-1.4\n")
-	object("<< /Type /Catalog /Pages 2 0 R >>")
-	object("<< /Type /Pages /Kids [3 0 R] /Count 1 >>")
-	object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 300] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>")
-	stream := "BT /F1 12 Tf 50 200 Td (" + text + ") Tj ET"
-	object(fmt.Sprintf("<< /Length %d >>\nstream\n%s\nendstream", len(stream), stream))
-	object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
-	object("<< /Title (PDF title) >>")
-	at := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
-	for _, o := range offsets {
-		fmt.Fprintf(&b, "%010d 00000 n \n", o)
-	}
-	fmt.Fprintf(&b, "trailer\n<< /Size %d /Root 1 0 R /Info 6 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, at)
-	return b.Bytes()
-}
-
 func TestFormats(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -108,7 +83,6 @@ func TestFormats(t *testing.T) {
 z</pre></main><footer>foot</footer></body></html>`), "Page title", "## Head\n\nOne two,\nthree.\n\na\nb\n\nx  y\nz"},
 		{"latin1.html", []byte("<meta charset=iso-8859-1><p>caf\xe9"), "latin1.html", "café"},
 		{"a.docx", docx(t, `<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Head</w:t></w:r></w:p><w:p><w:r><w:t>One </w:t></w:r><w:r><w:t>two</w:t></w:r></w:p>`), "Word title", "# Head\n\nOne two"},
-		{"a.pdf", onePagePDF("Hello from a page"), "PDF title", "Hello from a page"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -237,8 +211,4 @@ func FuzzTSV(f *testing.F) {
 
 func FuzzDOCX(f *testing.F) {
 	fuzzParser(f, ".docx", string(docx(f, "<w:p><w:t>a</w:t></w:p>")), "PK\x03\x04", string(docx(f, "<w:p><w:p></w:t>")))
-}
-
-func FuzzPDF(f *testing.F) {
-	fuzzParser(f, ".pdf", string(onePagePDF("a")), "%PDF-1.4\n%%EOF")
 }
