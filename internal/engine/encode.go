@@ -31,7 +31,7 @@ func (w *workspace) encode(ctx context.Context, chunk []piece) error {
 		w.rows = append(w.rows, cpu.Rows{First: rows, Count: p.count, View: p.view, Self: p.into, SelfFirst: p.entry})
 		rows += p.count
 	}
-	b := nn.Batch{Tokens: rows, Shape: w.shape, Cos: w.cos, Sin: w.sin, Rows: w.rows, Adapted: w.adapted}
+	b := nn.Batch{Tokens: rows, Shape: w.shape, Cos: w.cos, Sin: w.sin, KV: w.kv, Rows: w.rows, Adapted: w.adapted}
 	for l := range w.blocks {
 		if err := ctx.Err(); err != nil {
 			return err

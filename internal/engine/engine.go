@@ -89,7 +89,8 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	if opt.KVBudget <= 0 {
 		opt.KVBudget = DefaultKVBudget(w.Config, kv)
 	}
-	pool, err := kvcache.NewPool(KVShape(w.Config, kv), opt.KVBudget)
+	shape := KVShape(w.Config, kv)
+	pages, err := shape.Pages(opt.KVBudget)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +98,9 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{core: c, work: c.newWorkspace(opt.BatchTokens), pool: pool, kept: newKeptSpans()}
-	pool.OnFull(e.kept.evict)
+	storage := cpu.NewKV(shape, pages)
+	e := &Engine{core: c, work: c.newWorkspace(opt.BatchTokens, storage), pool: kvcache.NewPool(storage), kept: newKeptSpans()}
+	e.pool.OnFull(e.kept.evict)
 	return e, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/placement"
@@ -24,13 +25,8 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		// Prepending repeats the text in every branch.
 		tokens += len(ev.Tokens) + len(text) + echo + len(target)
 	}
-	shape := e.pool.Shape()
-	pages := kvcache.Blocks(tokens) + 3*(len(evidence)+1)
-	pool, err := kvcache.NewPool(shape, int64(pages*kvcache.PageTokens)*int64(shape.TokenBytes()))
-	if err != nil {
-		return nil, err
-	}
-	s := (&Engine{core: e.core, work: e.newWorkspace(tokens), pool: pool}).NewSequence()
+	storage := cpu.NewKV(e.pool.Shape(), kvcache.Blocks(tokens)+3*(len(evidence)+1))
+	s := (&Engine{core: e.core, work: e.newWorkspace(tokens, storage), pool: kvcache.NewPool(storage)}).NewSequence()
 	defer s.Close()
 	if err := s.SetAdapter(a); err != nil {
 		return nil, err
@@ -39,7 +35,7 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		return nil, err
 	}
 	var rows [][]float32
-	err = s.Logits(ctx, p, evidence, target, func(logits []float32) {
+	err := s.Logits(ctx, p, evidence, target, func(logits []float32) {
 		rows = append(rows, slices.Clone(logits))
 	})
 	return rows, err

@@ -13,7 +13,8 @@ const headRows = 32
 // it at a time.
 type workspace struct {
 	*core
-	batch   int // rows that the buffers hold
+	kv      *cpu.KV // where its forwards write keys and values
+	batch   int     // rows that the buffers hold
 	act     *nn.Activations
 	cos     []float32 // [batch, headDim/2]
 	sin     []float32
@@ -26,10 +27,11 @@ type workspace struct {
 }
 
 // newWorkspace allocates the buffers of forwards of up to batch rows at once.
-func (c *core) newWorkspace(batch int) *workspace {
+func (c *core) newWorkspace(batch int, kv *cpu.KV) *workspace {
 	cfg := c.weights.Config
 	return &workspace{
 		core:   c,
+		kv:     kv,
 		batch:  batch,
 		act:    nn.NewActivations(batch, cfg.Hidden, cfg.FF, c.shape),
 		cos:    make([]float32, batch*cfg.HeadDim/2),

@@ -38,3 +38,39 @@ func ParseFormat(name string) (Format, error) {
 	}
 	return 0, fmt.Errorf("unknown storage of keys and values %q: use f32, f16, i16 or q8", name)
 }
+
+// Shape is the size of one token's keys and values.
+type Shape struct {
+	Layers, KVHeads, HeadDim int
+	Format                   Format
+}
+
+// TokenBytes returns the bytes of one token's keys and values.
+func (s Shape) TokenBytes() int {
+	heads := s.Layers * s.KVHeads * 2
+	values := heads * s.HeadDim
+	switch s.Format {
+	case F16:
+		return values * 2
+	case Q8:
+		return values + heads*s.Scales()*4
+	case I16:
+		return values*2 + heads*4
+	}
+	return values * 4
+}
+
+// Scales returns how many scales the key or the value of a token and head has in Q8.
+func (s Shape) Scales() int { return (s.HeadDim + ScaleElements - 1) / ScaleElements }
+
+// Pages returns how many pages a budget in bytes has room for.
+func (s Shape) Pages(budget int64) (int, error) {
+	pageBytes := int64(s.TokenBytes()) * PageTokens
+	if pageBytes <= 0 {
+		return 0, fmt.Errorf("KV cache: shape %+v has no size", s)
+	}
+	if budget < pageBytes {
+		return 0, fmt.Errorf("KV cache: a budget of %d bytes holds no page of %d bytes (%d tokens); raise it", budget, pageBytes, PageTokens)
+	}
+	return int(budget / pageBytes), nil
+}

@@ -7,39 +7,38 @@ import (
 
 var shape = Shape{Layers: 2, KVHeads: 2, HeadDim: 4}
 
-func newPool(t *testing.T, pages int) *Pool {
-	t.Helper()
-	p, err := NewPool(shape, int64(pages*PageTokens*shape.TokenBytes()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+// store holds a number for each token of a page.
+type store struct {
+	t     *testing.T
+	pages [][]float32
 }
 
-// write stores the value v in every key and value of entry i.
-func write(s *Span, i int, v float32) {
-	for l := range shape.Layers {
-		for h := range shape.KVHeads {
-			k, val := s.Entry(l, h, i)
-			for d := range val {
-				k[d*PageTokens], val[d] = v, -v
-			}
-		}
+func (s *store) Shape() Shape { return shape }
+func (s *store) Pages() int   { return len(s.pages) }
+
+func (s *store) Allocate(page int) {
+	if s.pages[page] != nil {
+		s.t.Fatalf("page %d was allocated twice", page)
 	}
+	s.pages[page] = make([]float32, PageTokens)
+}
+
+func (s *store) Copy(to, from int) { copy(s.pages[to], s.pages[from]) }
+
+func newPool(t *testing.T, pages int) *Pool {
+	t.Helper()
+	return NewPool(&store{t, make([][]float32, pages)})
+}
+
+// at returns where entry i of a span is stored.
+func at(s *Span, i int) *float32 {
+	return &s.pool.storage.(*store).pages[s.Pages()[i/PageTokens]][i%PageTokens]
 }
 
 func check(t *testing.T, s *Span, i int, want float32) {
 	t.Helper()
-	for l := range shape.Layers {
-		for h := range shape.KVHeads {
-			k, v := s.Block(l, h, i/PageTokens)
-			for d := range shape.HeadDim {
-				key, value := k[d*PageTokens+i%PageTokens], v[i%PageTokens*shape.HeadDim+d]
-				if key != want || value != -want {
-					t.Fatalf("layer %d head %d entry %d is %v, %v at %d, want %v", l, h, i, key, value, d, want)
-				}
-			}
-		}
+	if got := *at(s, i); got != want {
+		t.Fatalf("entry %d is %v, want %v", i, got, want)
 	}
 }
 
@@ -50,7 +49,7 @@ func fill(t *testing.T, s *Span, n int, base float32) {
 		t.Fatal(err)
 	}
 	for i := from; i < s.Len(); i++ {
-		write(s, i, base+float32(i))
+		*at(s, i) = base + float32(i)
 	}
 }
 
@@ -125,8 +124,52 @@ func TestFullPoolEvictsThenRefuses(t *testing.T) {
 	check(t, a, PageTokens, PageTokens)
 }
 
+func TestForgottenPagesAreGivenBack(t *testing.T) {
+	p := newPool(t, 8)
+	a := p.NewSpan(0)
+	fill(t, a, 3*PageTokens+5, 1000)
+	a.Forget(PageTokens - 1)
+	if u := p.Usage(); u.Pages != 4 {
+		t.Fatalf("%+v: a page was given back that holds an entry that may be seen", u)
+	}
+	f := a.Fork()
+	a.Forget(2*PageTokens + 3)
+	if u := p.Usage(); u.Pages != 4 {
+		t.Fatalf("%+v: a page was given back that a fork holds", u)
+	}
+	f.Forget(a.Len() + 1)
+	if u := p.Usage(); u.Pages != 2 {
+		t.Fatalf("%+v, want the pages of the entries from %d on", u, 2*PageTokens)
+	}
+	for i := 2 * PageTokens; i < a.Len(); i++ {
+		check(t, a, i, 1000+float32(i)) // where it was
+	}
+	fill(t, f, PageTokens, 2000) // copies what it shares, and goes on
+	check(t, f, f.Len()-1, 2000+float32(f.Len()-1))
+	check(t, a, a.Len()-1, 1000+float32(a.Len()-1))
+	g := a.Fork()
+	g.Truncate(2 * PageTokens)
+	if g.Len() != 2*PageTokens {
+		t.Fatalf("%d entries are left, want %d", g.Len(), 2*PageTokens)
+	}
+	g.Truncate(PageTokens + 1)
+	if g.Len() != 0 || len(g.Pages()) != 0 {
+		t.Fatalf("%d entries are left of those that were forgotten", g.Len())
+	}
+	fill(t, g, 1, 3000)
+	for _, s := range []*Span{a, f, g} {
+		s.Release()
+	}
+	if u := p.Usage(); u.Pages != 0 {
+		t.Fatalf("%+v after release", u)
+	}
+}
+
 func TestBudgetBelowAPageIsRefused(t *testing.T) {
-	if _, err := NewPool(shape, 100); err == nil {
+	if _, err := shape.Pages(100); err == nil {
 		t.Fatal("a budget of 100 bytes was accepted")
+	}
+	if n, err := shape.Pages(int64(2*PageTokens*shape.TokenBytes() + 1)); n != 2 || err != nil {
+		t.Fatalf("%d pages, %v", n, err)
 	}
 }

@@ -55,6 +55,7 @@ type Batch struct {
 	Tokens   int
 	Shape    cpu.AttendShape
 	Cos, Sin []float32  // [Tokens, HeadDim/2]
+	KV       *cpu.KV    // of the rows' spans
 	Rows     []cpu.Rows // cover the tokens in order
 	Adapted  []Adapted  // the rows that adapters change; nil: none
 }
@@ -86,7 +87,7 @@ func (b *Block) Forward(d *cpu.Device, layer int, batch *Batch, a *Activations) 
 	d.RMSNorm(a.norm, a.X, b.AttnNorm.Scale, n, b.AttnNorm.Eps)
 	d.MatMul(a.norm, n, b.Q.to(a.q), b.K.to(a.k), b.V.to(a.v))
 	batch.adapt(d, layer, a.norm, output{lora.Q, a.q}, output{lora.K, a.k}, output{lora.V, a.v})
-	d.StoreAttend(a.attn, a.q, a.k, a.v, batch.Cos, batch.Sin, layer, batch.Shape, batch.Rows)
+	d.StoreAttend(a.attn, a.q, a.k, a.v, batch.Cos, batch.Sin, batch.KV, layer, batch.Shape, batch.Rows)
 	d.MatMul(a.attn, n, b.O.addTo(a.X))
 	batch.adapt(d, layer, a.attn, output{lora.O, a.X})
 

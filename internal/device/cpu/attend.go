@@ -74,6 +74,7 @@ type AttendShape struct {
 type attendTask struct {
 	d      *Device
 	shape  AttendShape
+	kv     *KV
 	layer  int
 	out, q []float32
 	tiles  []tile
@@ -97,11 +98,11 @@ type splitUnit struct {
 }
 
 // Attend computes the attention of the batch: out and q are [tokens, Heads,
-// HeadDim], keys already rotated and stored in the spans.
-func (d *Device) Attend(out, q []float32, layer int, shape AttendShape, rows []Rows) {
+// HeadDim], keys already rotated and stored in the spans, whose pages are in kv.
+func (d *Device) Attend(out, q []float32, kv *KV, layer int, shape AttendShape, rows []Rows) {
 	t := &d.attend
-	t.shape, t.layer, t.out, t.q = shape, layer, out, q
-	t.int16 = len(rows) > 0 && rows[0].Self.Format() == kvcache.I16
+	t.shape, t.kv, t.layer, t.out, t.q = shape, kv, layer, out, q
+	t.int16 = kv.shape.Format == kvcache.I16
 	t.tiles = t.tiles[:0]
 	tokens := 0
 	for _, r := range rows {
@@ -304,19 +305,19 @@ func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head
 type operand struct {
 	full  []float32
 	half  []uint16
-	coded kvcache.Coded
+	coded coded
 }
 
 // operands returns the keys and the values of the block that begins at an entry.
 func (t *attendTask) operands(span *kvcache.Span, head, entry int) (keys, values operand) {
-	block := entry / blockTokens
-	switch span.Format() {
+	page := span.Pages()[entry/blockTokens]
+	switch t.kv.shape.Format {
 	case kvcache.F16:
-		keys.half, values.half = span.HalfBlock(t.layer, head, block)
+		keys.half, values.half = t.kv.halfBlock(page, t.layer, head)
 	case kvcache.Q8:
-		keys.coded, values.coded = span.CodedBlock(t.layer, head, block)
+		keys.coded, values.coded = t.kv.codedBlock(page, t.layer, head)
 	default:
-		keys.full, values.full = span.Block(t.layer, head, block)
+		keys.full, values.full = t.kv.block(page, t.layer, head)
 	}
 	return keys, values
 }
@@ -336,8 +337,8 @@ func (t *attendTask) expand(s *attendScratch, m operand, n int, direct bool) ope
 func (t *attendTask) score(scores, q []float32, keys operand, m int, next operand) {
 	k, hd := t.d.kernels, t.shape.HeadDim
 	switch {
-	case keys.coded.Codes != nil:
-		k.ScoresInt8(scores, stripTokens, q, hd, keys.coded.Codes, keys.coded.Scales, m, hd, next.coded.Codes)
+	case keys.coded.codes != nil:
+		k.ScoresInt8(scores, stripTokens, q, hd, keys.coded.codes, keys.coded.scales, m, hd, next.coded.codes)
 	case keys.half != nil:
 		k.AccumulateHalf(scores, stripTokens, q, hd, keys.half, m, hd, blockTokens, next.half)
 	default:
@@ -349,8 +350,8 @@ func (t *attendTask) score(scores, q []float32, keys operand, m int, next operan
 func (t *attendTask) weigh(acc, weights []float32, values operand, m, n int, next operand) {
 	k, hd := t.d.kernels, t.shape.HeadDim
 	switch {
-	case values.coded.Codes != nil:
-		k.OutputsInt8(acc, hd, weights, stripTokens, values.coded.Codes, values.coded.Scales, m, n, hd, next.coded.Codes)
+	case values.coded.codes != nil:
+		k.OutputsInt8(acc, hd, weights, stripTokens, values.coded.codes, values.coded.scales, m, n, hd, next.coded.codes)
 	case values.half != nil:
 		k.AccumulateHalf(acc, hd, weights, stripTokens, values.half, m, n, hd, next.half)
 	default:

@@ -38,20 +38,21 @@ func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span,
 	// seeing returns the first token that sees an entry of the strip.
 	seeing := func(entry int) int { return max(0, first+entry+1-sees) }
 	scores := grow(&s.scores, rows*stripTokens)
-	var keys, values [stripTokens/blockTokens + 1]kvcache.Paired
+	var keys, values [stripTokens/blockTokens + 1]paired
+	pages := span.Pages()[first/blockTokens:]
 	for b := range blocks {
-		keys[b], values[b] = span.PairedBlock(t.layer, head, first/blockTokens+b)
-		copy(c.by[b*blockTokens:], values[b].Scales)
+		keys[b], values[b] = t.kv.pairedBlock(pages[b], t.layer, head)
+		copy(c.by[b*blockTokens:], values[b].scales)
 	}
 	if first+n < to {
-		_, values[blocks] = span.PairedBlock(t.layer, head, (first+n)/blockTokens)
+		_, values[blocks] = t.kv.pairedBlock(pages[blocks], t.layer, head)
 	}
 	clear(c.by[n:])
 	keys[blocks] = values[0]
 	for b := range blocks {
 		i := seeing(b*blockTokens) * group
 		k.ScoresInt16(scores[i*stripTokens+b*blockTokens:], stripTokens, c.q[i*hd:], hd, c.qScales[i:],
-			keys[b].Codes, keys[b].Scales, rows-i, hd, keys[b+1].Codes)
+			keys[b].codes, keys[b].scales, rows-i, hd, keys[b+1].codes)
 	}
 
 	p, scales := grow(&c.p, rows*stripTokens), grow(&c.pScales, blocks*rows)
@@ -75,7 +76,7 @@ func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span,
 		i := seeing(b*blockTokens) * group
 		pairs := ceil(min(blockTokens, n-b*blockTokens), 2)
 		k.OutputsInt16(st.acc[i*hd:], hd, p[i*stripTokens+b*blockTokens:], stripTokens, scales[b*rows+i:],
-			values[b].Codes, rows-i, pairs, hd, values[b+1].Codes)
+			values[b].codes, rows-i, pairs, hd, values[b+1].codes)
 	}
 }
 
@@ -86,24 +87,23 @@ func hide(scores []float32) {
 	}
 }
 
-// storeInt16 writes a key and a value to their places in a block.
-func (t *storeTask) storeInt16(s *scratch, head, entry int, k, v []float32) {
+// storeInt16 writes a key and a value to place at of a page.
+func (t *storeTask) storeInt16(s *scratch, page int32, head, at int, k, v []float32) {
 	c, hd := &s.attend.int16, len(k)
 	codes := grow(&c.key, hd)
-	keys, values := t.into.PairedBlock(t.layer, head, entry/kvcache.PageTokens)
-	at := entry % kvcache.PageTokens
+	keys, values := t.kv.pairedBlock(page, t.layer, head)
 	code := func(x []float32) float32 {
 		t.d.kernels.Code16(codes, hd, c.scale[:], x, hd, 1, hd, kvcache.MostI16)
 		return c.scale[0]
 	}
-	keys.Scales[at] = code(k)
+	keys.scales[at] = code(k)
 	for d := 0; d < hd; d += 2 {
-		pair := keys.Codes[kernel.KeyInt16(at, d, hd):][:2]
+		pair := keys.codes[kernel.KeyInt16(at, d, hd):][:2]
 		pair[0], pair[1] = codes[d], codes[d+1]
 	}
-	values.Scales[at] = code(v)
+	values.scales[at] = code(v)
 	for d, x := range codes {
-		values.Codes[kernel.ValueInt16(at, d, hd)] = x
+		values.codes[kernel.ValueInt16(at, d, hd)] = x
 	}
 }
 

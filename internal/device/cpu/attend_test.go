@@ -15,6 +15,7 @@ import (
 // of another span, then their own.
 type attending struct {
 	shape   AttendShape
+	kv      *KV
 	q, k, v []float32 // of all tokens: those of the other span, then the batch's
 	before  int       // tokens in the other span
 	rows    Rows
@@ -31,13 +32,11 @@ func normal(rng *rand.Rand, n int) []float32 {
 // newAttending stores random tokens, unrotated.
 func newAttending(t testing.TB, d *Device, shape AttendShape, format kvcache.Format, before, seen, count int) *attending {
 	t.Helper()
-	pool, err := kvcache.NewPool(kvcache.Shape{Layers: 1, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Format: format}, 1<<30)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kv := NewKV(kvcache.Shape{Layers: 1, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Format: format}, 64)
+	pool := kvcache.NewPool(kv)
 	rng := rand.New(rand.NewPCG(1, 1))
 	n := before + count
-	a := &attending{shape: shape, before: before,
+	a := &attending{shape: shape, kv: kv, before: before,
 		q: normal(rng, n*shape.Heads*shape.HeadDim), k: normal(rng, n*shape.KVHeads*shape.HeadDim), v: normal(rng, n*shape.KVHeads*shape.HeadDim)}
 	other, self := pool.NewSpan(0), pool.NewSpan(before)
 	for span, tokens := range map[*kvcache.Span]int{other: before, self: count} {
@@ -53,7 +52,7 @@ func newAttending(t testing.TB, d *Device, shape AttendShape, format kvcache.For
 	if seen > 0 {
 		a.rows.View = []kvcache.Part{other.Prefix(seen)}
 	}
-	d.Store(a.q, a.k, a.v, cos, sin, 0, shape, []Rows{{Count: before, Self: other}, a.rows})
+	d.Store(a.q, a.k, a.v, cos, sin, kv, 0, shape, []Rows{{Count: before, Self: other}, a.rows})
 	return a
 }
 
@@ -63,7 +62,7 @@ func (a *attending) attend(d *Device, step int) []float32 {
 	for from := 0; from < a.rows.Count; from += step {
 		r := a.rows
 		r.First, r.SelfFirst, r.Count = r.First+from, r.SelfFirst+from, min(step, r.Count-from)
-		d.Attend(out, a.q, 0, a.shape, []Rows{r})
+		d.Attend(out, a.q, a.kv, 0, a.shape, []Rows{r})
 	}
 	return out
 }

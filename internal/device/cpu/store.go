@@ -8,17 +8,18 @@ type storeTask struct {
 	cos, sin         []float32
 	layer            int
 	shape            AttendShape
-	into             *kvcache.Span
+	kv               *KV
+	pages            []int32 // of the rows' own span
 	first, selfFirst int
 	count            int
 }
 
 // Store turns the queries and keys of the batch to their positions and writes
-// keys and values to the rows' own spans. q is [tokens, Heads, HeadDim], k and v
+// keys and values to the rows' own spans, whose pages are in kv. q is [tokens, Heads, HeadDim], k and v
 // are [tokens, KVHeads, HeadDim], cos and sin [tokens, HeadDim/2].
-func (d *Device) Store(q, k, v, cos, sin []float32, layer int, shape AttendShape, rows []Rows) {
+func (d *Device) Store(q, k, v, cos, sin []float32, kv *KV, layer int, shape AttendShape, rows []Rows) {
 	for _, r := range rows {
-		d.store = storeTask{d, q, k, v, cos, sin, layer, shape, r.Self, r.First, r.SelfFirst, r.Count}
+		d.store = storeTask{d, q, k, v, cos, sin, layer, shape, kv, r.Self.Pages(), r.First, r.SelfFirst, r.Count}
 		blocks := kvcache.Blocks(r.SelfFirst+r.Count) - r.SelfFirst/kvcache.PageTokens
 		units := blocks * shape.KVHeads
 		if r.Count > inlineRows {
@@ -51,29 +52,28 @@ func (t *storeTask) entry(worker, head, entry int) {
 		at := (row*t.shape.Heads + h) * hd
 		kernels.Rotate(t.q[at:at+hd], c, s)
 	}
-	at := (row*t.shape.KVHeads + head) * hd
-	k, v := t.k[at:at+hd], t.v[at:at+hd]
+	from := (row*t.shape.KVHeads + head) * hd
+	k, v := t.k[from:from+hd], t.v[from:from+hd]
 	kernels.Rotate(k, c, s)
 	scratch := &t.d.scratch[worker]
-	switch t.into.Format() {
+	page, at := t.pages[entry/kvcache.PageTokens], entry%kvcache.PageTokens
+	switch t.kv.shape.Format {
 	case kvcache.F16:
-		key, value := t.into.HalfEntry(t.layer, head, entry)
-		kernels.ToHalf(value, v)
+		keys, values := t.kv.halfBlock(page, t.layer, head)
+		kernels.ToHalf(values[at*hd:][:hd], v)
 		short := grow(&scratch.key, hd)
 		kernels.ToHalf(short, k)
-		across(key, short)
+		across(keys[at:], short)
 	case kvcache.Q8:
-		key, value := t.into.CodedEntry(t.layer, head, entry)
-		codes := t.code(scratch, v, value.Scales)
-		copy(value.Codes, codes)
-		codes = t.code(scratch, k, key.Scales)
-		across(key.Codes, codes)
+		keys, values := t.kv.codedBlock(page, t.layer, head)
+		copy(values.codes[at*hd:][:hd], t.code(scratch, v, values.scales[at:]))
+		across(keys.codes[at:], t.code(scratch, k, keys.scales[at:]))
 	case kvcache.I16:
-		t.storeInt16(scratch, head, entry, k, v)
+		t.storeInt16(scratch, page, head, at, k, v)
 	default:
-		key, value := t.into.Entry(t.layer, head, entry)
-		copy(value, v)
-		across(key, k)
+		keys, values := t.kv.block(page, t.layer, head)
+		copy(values[at*hd:][:hd], v)
+		across(keys[at:], k)
 	}
 }
 

@@ -3,10 +3,10 @@ package cpu
 // StoreAttend is Store and then Attend. Keys and values of a single row are written
 // by the threads that read them first, head by head, instead of by the caller while
 // the others wait.
-func (d *Device) StoreAttend(out, q, k, v, cos, sin []float32, layer int, shape AttendShape, rows []Rows) {
+func (d *Device) StoreAttend(out, q, k, v, cos, sin []float32, kv *KV, layer int, shape AttendShape, rows []Rows) {
 	if len(rows) != 1 || rows[0].Count != 1 {
-		d.Store(q, k, v, cos, sin, layer, shape, rows)
-		d.Attend(out, q, layer, shape, rows)
+		d.Store(q, k, v, cos, sin, kv, layer, shape, rows)
+		d.Attend(out, q, kv, layer, shape, rows)
 		return
 	}
 	r, hd, half := &rows[0], shape.HeadDim, shape.HeadDim/2
@@ -16,8 +16,8 @@ func (d *Device) StoreAttend(out, q, k, v, cos, sin []float32, layer int, shape 
 	}
 	keys := AttendShape{KVHeads: shape.KVHeads, HeadDim: hd} // the queries are turned
 	d.store = storeTask{d: d, k: k, v: v, cos: cos, sin: sin, layer: layer, shape: keys,
-		into: r.Self, first: r.First, selfFirst: r.SelfFirst, count: 1}
+		kv: kv, pages: r.Self.Pages(), first: r.First, selfFirst: r.SelfFirst, count: 1}
 	d.attend.store = &d.store
-	d.Attend(out, q, layer, shape, rows)
+	d.Attend(out, q, kv, layer, shape, rows)
 	d.attend.store = nil
 }

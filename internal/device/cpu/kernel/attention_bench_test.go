@@ -28,17 +28,15 @@ var shape = cpu.AttendShape{Heads: 9, KVHeads: 3, HeadDim: 64}
 func BenchmarkAttention(b *testing.B) {
 	for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.I16, kvcache.Q8} {
 		b.Run(format.String(), func(b *testing.B) {
-			pool, err := kvcache.NewPool(kvcache.Shape{Layers: layers, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Format: format}, math.MaxInt32)
-			if err != nil {
-				b.Fatal(err)
-			}
-			context := extended(b, pool, 0, depth)
+			kv := cpu.NewKV(kvcache.Shape{Layers: layers, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Format: format}, 2*kvcache.Blocks(depth))
+			pool := kvcache.NewPool(kv)
+			context := extended(b, pool, kv, 0, depth)
 			for _, tokens := range []int{36, 1} {
-				own := extended(b, pool, depth, tokens)
+				own := extended(b, pool, kv, depth, tokens)
 				rows := []cpu.Rows{{Count: tokens, View: []kvcache.Part{context.All()}, Self: own}}
 				b.Run(fmt.Sprintf("rows=%d", tokens), func(b *testing.B) {
 					for _, set := range kernel.Sets() {
-						b.Run(set.Name, func(b *testing.B) { attention(b, set, tokens, rows, pool.Shape()) })
+						b.Run(set.Name, func(b *testing.B) { attention(b, set, tokens, rows, kv) })
 					}
 				})
 			}
@@ -48,19 +46,19 @@ func BenchmarkAttention(b *testing.B) {
 
 // attention reports the rate of attention, its share of the peak, and the rate at
 // which it reads keys and values.
-func attention(b *testing.B, set *kernel.Set, tokens int, rows []cpu.Rows, kv kvcache.Shape) {
+func attention(b *testing.B, set *kernel.Set, tokens int, rows []cpu.Rows, kv *cpu.KV) {
 	d := cpu.New(set, 1)
 	defer d.Close()
 	q := noise(tokens * shape.Heads * shape.HeadDim)
 	out := make([]float32, len(q))
 	seen := tokens*depth + tokens*(tokens+1)/2
 	operations := 4 * float64(shape.Heads*shape.HeadDim) * float64(seen)
-	read := float64(depth+tokens) * float64(kv.TokenBytes()) / layers
+	read := float64(depth+tokens) * float64(kv.Shape().TokenBytes()) / layers
 	b.ReportAllocs()
 	fastest, most, layer := math.Inf(1), 0.0, 0
 	for b.Loop() {
 		start := time.Now()
-		d.Attend(out, q, layer, shape, rows)
+		d.Attend(out, q, kv, layer, shape, rows)
 		fastest = min(fastest, time.Since(start).Seconds())
 		layer = (layer + 1) % layers
 		b.StopTimer()
@@ -77,7 +75,7 @@ func attention(b *testing.B, set *kernel.Set, tokens int, rows []cpu.Rows, kv kv
 }
 
 // extended returns a span of n entries with random keys and values in all layers.
-func extended(b *testing.B, pool *kvcache.Pool, start, n int) *kvcache.Span {
+func extended(b *testing.B, pool *kvcache.Pool, kv *cpu.KV, start, n int) *kvcache.Span {
 	d := cpu.New(kernel.Best(), 1)
 	defer d.Close()
 	span := pool.NewSpan(start)
@@ -91,7 +89,7 @@ func extended(b *testing.B, pool *kvcache.Pool, start, n int) *kvcache.Span {
 		cos[i] = 1 // nothing turns
 	}
 	for layer := range layers {
-		d.Store(q, keys, values, cos, sin, layer, shape, []cpu.Rows{{Count: n, Self: span}})
+		d.Store(q, keys, values, cos, sin, kv, layer, shape, []cpu.Rows{{Count: n, Self: span}})
 	}
 	return span
 }
