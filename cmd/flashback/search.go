@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -13,7 +11,6 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
-	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
 	"github.com/flashback-lm/flashback/internal/retrieve/trec"
 	"github.com/flashback-lm/flashback/internal/terminal"
 )
@@ -22,37 +19,52 @@ import (
 type searchFlags struct {
 	query  retrieve.Query
 	opt    bm25.Options
+	index  string
 	topics string
 	format string
+	json   bool
+	full   bool
 	stats  bool
 }
 
 func newSearchCmd() *cobra.Command {
 	var f searchFlags
 	cmd := &cobra.Command{
-		Use:   "search DIR [QUERY]",
+		Use:   "search INDEX WORDS...",
 		Short: "Find passages in an index",
-		Long: `Search prints the passages of the index in DIR that fit QUERY best, with the words
-that matched marked; or, with --topics, those of many queries.`,
-		Example: `  flashback search notes.index "read a file line by line"
-  flashback search notes.index "read a file line by line" -k 3 --format json
+		Long: `Search prints the passages of the index in the directory INDEX that fit the words
+best: title, score and place of each, the headings that it stands under, and what
+of it is around the words; --full prints it whole. With --topics it asks many
+queries instead.`,
+		Example: `  flashback search notes.index read a file line by line
+  flashback search --index notes.index --full -k 3 red kettle
+  flashback search notes.index red kettle --json
   flashback search wiki.index --topics topics.tsv --format trec -k 10 > run.txt`,
-		Args: usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.index == "" && len(args) > 0 {
+				f.index, args = args[0], args[1:]
+			}
+			if f.json {
+				f.format = "json"
+			}
 			switch {
-			case (len(args) == 2) == (f.topics != ""):
-				return usagef("give one query, or queries with --topics")
+			case f.index == "":
+				return usagef("name the index and what to look for: flashback search INDEX WORDS")
+			case len(args) > 0 && f.topics != "":
+				return usagef("give words, or queries with --topics")
+			case len(args) == 0 && f.topics == "":
+				return usagef("say what to look for: flashback search %s WORDS", f.index)
 			case f.query.K < 1:
 				return usagef("-k must be at least 1")
 			case f.format != "text" && f.format != "json" && f.format != "trec":
 				return usagef("--format %q is not one of text, json and trec", f.format)
 			}
-			index, err := bm25.Open(args[0], f.opt)
+			index, err := bm25.Open(f.index, f.opt)
 			if err != nil {
 				return err
 			}
 			defer index.Close()
-			topics := []trec.Topic{{ID: "1", Query: strings.Join(args[1:], " ")}}
+			topics := []trec.Topic{{ID: "1", Query: strings.Join(args, " ")}}
 			if f.topics != "" {
 				if topics, err = trec.ReadTopics(f.topics); err != nil {
 					return err
@@ -62,9 +74,12 @@ that matched marked; or, with --topics, those of many queries.`,
 		},
 	}
 	fl := cmd.Flags()
+	fl.StringVar(&f.index, "index", "", "the index's `DIR`, in place of the first word")
 	fl.IntVarP(&f.query.K, "k", "k", 10, "passages a query")
-	fl.StringVar(&f.topics, "topics", "", "a file of queries, a line each: id, a tab, the query")
-	fl.StringVar(&f.format, "format", "text", "text, json (a line a passage) or trec (a run file)")
+	fl.BoolVar(&f.json, "json", false, "print a line of JSON a passage")
+	fl.BoolVar(&f.full, "full", false, "print whole passages")
+	fl.StringVar(&f.topics, "topics", "", "a `FILE` of queries, a line each: id, a tab, the query")
+	fl.StringVar(&f.format, "format", "text", "text, json or trec (a run file)")
 	fl.StringArrayVar(&f.query.ExcludeIDs, "exclude-id", nil, "leave out the passage with this id (repeatable)")
 	fl.StringArrayVar(&f.query.ExcludeTitles, "exclude-title", nil, "leave out passages of this title (repeatable)")
 	fl.StringArrayVar(&f.query.ExcludeSources, "exclude-file", nil, "leave out passages of this file (repeatable)")
@@ -75,8 +90,12 @@ that matched marked; or, with --topics, those of many queries.`,
 }
 
 func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.Topic) error {
-	out := bufio.NewWriter(cmd.OutOrStdout())
+	out := bufio.NewWriter(terminal.Raw(cmd.OutOrStdout()))
 	defer out.Flush()
+	shown := newHitPrinter(out, index.Info().Analyzer, f.full)
+	if terminal.Is(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == "" {
+		shown.open, shown.end = "\x1b[1m", "\x1b[0m"
+	}
 	for _, t := range topics {
 		q := f.query
 		q.Text = t.Query
@@ -84,8 +103,8 @@ func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.T
 		if err != nil {
 			return err
 		}
-		if stats.Terms == 0 && f.topics == "" {
-			fmt.Fprintln(cmd.ErrOrStderr(), "flashback: the index has none of the query's words, or it has only words like 'the' and 'of'")
+		if len(hits) == 0 && f.topics == "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), nothingFound(stats))
 		}
 		for rank, h := range hits {
 			p, err := index.Passage(h.Doc)
@@ -93,7 +112,19 @@ func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.T
 				return err
 			}
 			p.Score = h.Score
-			if err := f.print(out, cmd.OutOrStdout(), index.Info().Analyzer, t, rank+1, p); err != nil {
+			switch f.format {
+			case "json":
+				topic := ""
+				if f.topics != "" {
+					topic = t.ID
+				}
+				err = writeHit(out, topic, rank+1, p)
+			case "trec":
+				err = trec.WriteRun(out, t.ID, rank+1, p)
+			default:
+				err = shown.print(t.Query, rank+1, p)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -105,34 +136,10 @@ func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.T
 	return out.Flush()
 }
 
-// print writes one passage.
-func (f *searchFlags) print(out io.Writer, target io.Writer, analyzer string, t trec.Topic, rank int, p retrieve.Passage) error {
-	switch f.format {
-	case "json":
-		line := struct {
-			Topic string `json:"topic,omitempty"`
-			Rank  int    `json:"rank"`
-			retrieve.Passage
-		}{Rank: rank, Passage: p}
-		if f.topics != "" {
-			line.Topic = t.ID
-		}
-		return json.NewEncoder(out).Encode(line)
-	case "trec":
-		return trec.WriteRun(out, t.ID, rank, p)
+// nothingFound says why there is no hit.
+func nothingFound(stats bm25.SearchStats) string {
+	if stats.Terms == 0 {
+		return "flashback: nothing found: the index has none of these words, or they are only words like 'the' and 'of'"
 	}
-	open, end := "[", "]"
-	if terminal.Is(target) && os.Getenv("NO_COLOR") == "" {
-		open, end = "\x1b[1m", "\x1b[0m"
-	}
-	text, err := analysis.Mark(analyzer, t.Query, p.Text, open, end)
-	if err != nil {
-		return err
-	}
-	place := p.ID
-	if p.Source != "" && !strings.HasPrefix(p.ID, p.Source) {
-		place += "  " + p.Source
-	}
-	_, err = fmt.Fprintf(out, "%d. %s  (%.2f)  %s\n   %s\n\n", rank, p.Title, p.Score, place, strings.Join(strings.Fields(text), " "))
-	return err
+	return "flashback: nothing found that is not left out"
 }

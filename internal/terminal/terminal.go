@@ -102,6 +102,9 @@ func Raw(w io.Writer) io.Writer {
 	return w
 }
 
+// Text returns s as a Writer writes it, for what goes to a Raw one.
+func Text(s string) string { return clean(s, false) }
+
 // Line returns s for one line and one column of a table: without line breaks and
 // tabs, too.
 func Line(s string) string { return clean(s, true) }

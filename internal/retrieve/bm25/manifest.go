@@ -50,6 +50,9 @@ var ErrNoIndex = errors.New("no index here; make one with 'flashback index'")
 func readManifest(dir string) (*manifest, error) {
 	path := filepath.Join(dir, manifestName)
 	f, err := os.Open(path)
+	if info, failed := os.Stat(dir); err != nil && failed == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is a file: %w", dir, ErrNoIndex)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoIndex)
 	}

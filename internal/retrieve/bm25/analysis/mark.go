@@ -2,28 +2,45 @@ package analysis
 
 import "strings"
 
-// Mark returns text with the words whose terms the query has put between open
+// Mark returns text with the pieces whose terms the query has put between open
 // and end.
 func Mark(analyzer, query, text, open, end string) (string, error) {
-	a, err := New(analyzer)
+	hits, err := Find(analyzer, query, text)
 	if err != nil {
 		return "", err
+	}
+	var b strings.Builder
+	done := 0
+	for _, h := range hits {
+		b.WriteString(text[done:h.Start])
+		b.WriteString(open + text[h.Start:h.End] + end)
+		done = h.End
+	}
+	b.WriteString(text[done:])
+	return b.String(), nil
+}
+
+// Place is a piece of a text, in bytes, end not included.
+type Place struct{ Start, End int }
+
+// Find returns the pieces of text whose terms the query has, in order; none
+// overlap.
+func Find(analyzer, query, text string) ([]Place, error) {
+	a, err := New(analyzer)
+	if err != nil {
+		return nil, err
 	}
 	wanted := map[string]bool{}
 	a.Reset(query)
 	for term, ok := a.Next(); ok; term, ok = a.Next() {
 		wanted[string(term)] = true
 	}
-	var b strings.Builder
-	done := 0
+	var hits []Place
 	a.Reset(text)
-	for from, to, ok := a.Token(); ok; from, to, ok = a.Token() {
-		if term := a.Normalize(text[from:to]); term != nil && wanted[string(term)] {
-			b.WriteString(text[done:from])
-			b.WriteString(open + text[from:to] + end)
-			done = to
+	for start, end, ok := a.Token(); ok; start, end, ok = a.Token() {
+		if term := a.Normalize(text[start:end]); term != nil && wanted[string(term)] {
+			hits = append(hits, Place{start, end})
 		}
 	}
-	b.WriteString(text[done:])
-	return b.String(), nil
+	return hits, nil
 }
