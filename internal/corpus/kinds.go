@@ -5,6 +5,8 @@ import (
 	"io"
 	"path"
 	"strings"
+
+	"github.com/flashback-lm/flashback/internal/corpus/office"
 )
 
 // Fields says what a reader has to be told about files that do not say it
@@ -37,7 +39,13 @@ var kinds = []Kind{
 	{"Markdown", []string{".md", ".markdown"}, oneDocument(parseMarkdown)},
 	{"web page", []string{".html", ".htm", ".xhtml"}, oneDocument(parseHTML)},
 	{"PDF", []string{".pdf"}, parsePDF},
-	{"Word document", []string{".docx"}, oneDocument(parseDOCX)},
+	{"Word document", []string{".docx", ".docm", ".dotx", ".dotm"}, officeDocument(office.DOCX)},
+	{"Excel workbook", []string{".xlsx", ".xlsm", ".xltx"}, spreadsheet(office.XLSX)},
+	{"PowerPoint presentation", []string{".pptx", ".pptm", ".ppsx"}, officeDocument(office.PPTX)},
+	{"OpenDocument text", []string{".odt", ".ott"}, officeDocument(openDocument(".odt"))},
+	{"OpenDocument spreadsheet", []string{".ods"}, spreadsheet(openDocument(".ods"))},
+	{"OpenDocument presentation", []string{".odp"}, officeDocument(openDocument(".odp"))},
+	{"Rich Text", []string{".rtf"}, officeDocument(office.RTF)},
 	{"JSON lines", []string{".jsonl", ".ndjson"}, parseJSONL},
 	{"comma-separated records", []string{".csv"}, parseCSV},
 	{"tab-separated records", []string{".tsv"}, parseTSV},
