@@ -9,6 +9,7 @@ import (
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 )
 
@@ -31,9 +32,8 @@ func TestConcurrentStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	c := w.Config
-	trained := lora.New(lora.Config{Rank: 4, Alpha: 8, Targets: []lora.Target{lora.V, lora.Gate}},
-		lora.Shape{Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FF: c.FF, Vocab: c.Vocab, Tied: true}, 1)
+	trained := lora.New(lora.Config{Rank: 4, Alpha: 8, Targets: []model.Role{model.V, model.Gate}},
+		lora.ShapeOf(w), 1)
 	for _, layer := range trained.Layers {
 		for _, f := range layer {
 			if f != nil {

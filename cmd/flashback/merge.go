@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback"
-	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/merge"
 )
@@ -65,7 +64,7 @@ func (f *mergeFlags) run(out io.Writer) error {
 		return err
 	}
 	defer m.Close()
-	a, err := lora.Read(f.adapter, engine.AdapterShape(&m.Weights))
+	a, err := lora.Read(f.adapter, lora.ShapeOf(&m.Weights))
 	if err != nil {
 		return err
 	}

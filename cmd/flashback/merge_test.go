@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
@@ -29,8 +28,8 @@ func tinyAdapter(t *testing.T, path string, edit func(*lora.Info)) string {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	a := lora.New(lora.Config{Rank: 2, Alpha: 4, Targets: []lora.Target{lora.Q, lora.V}, Base: "tiny"}, engine.AdapterShape(&m.Weights), 1)
-	a.AddMarks(quant.MeanRow(m.Embedding), 1)
+	a := lora.New(lora.Config{Rank: 2, Alpha: 4, Targets: []model.Role{model.Q, model.V}, Base: "tiny"}, lora.ShapeOf(&m.Weights), 1)
+	a.AddMarks(quant.MeanRow(m.Tensors[model.Embedding]), 1)
 	a.Info.Base, a.Info.Placement, a.Info.Echo, a.Info.Passages = m.Digest(), "append", 3, 2
 	if edit != nil {
 		edit(&a.Info)

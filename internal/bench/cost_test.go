@@ -47,7 +47,7 @@ func TestParameters(t *testing.T) {
 func TestCostsByHand(t *testing.T) {
 	s := Shape{
 		Name:   "hand",
-		Model:  model.Config{Layers: 1, Hidden: 4, Heads: 2, KVHeads: 1, HeadDim: 2, FF: 8, Context: 64, Vocab: 10},
+		Model:  model.Config{Family: "llama", Layers: 1, Hidden: 4, Heads: 2, KVHeads: 1, HeadDim: 2, FF: 8, Context: 64, Vocab: 10},
 		Blocks: tensor.F32, Head: tensor.F32, KVBytes: 4, BatchTokens: 8,
 	}
 	type sums struct{ rows, seen, logits, passes, forwards, read int64 }
@@ -136,7 +136,7 @@ func TestShapeOfDefaultModel(t *testing.T) {
 	defer m.Close()
 	var blocks int64
 	for _, l := range m.Layers {
-		for _, w := range []tensor.Matrix{l.Q, l.K, l.V, l.O, l.Gate, l.Up, l.Down} {
+		for _, w := range l[:model.Projections] {
 			blocks += int64(len(w.Data))
 		}
 	}
@@ -144,8 +144,8 @@ func TestShapeOfDefaultModel(t *testing.T) {
 	if want := stored(s.Blocks, s.blockWeights()); blocks != want {
 		t.Errorf("the file's blocks have %d bytes and the shape's %d", blocks, want)
 	}
-	if want := stored(s.Head, s.headWeights()); int64(len(m.Head.Data)) != want {
-		t.Errorf("the file's head has %d bytes and the shape's %d", len(m.Head.Data), want)
+	if want := stored(s.Head, s.headWeights()); int64(len(m.Tensors[model.Head].Data)) != want {
+		t.Errorf("the file's head has %d bytes and the shape's %d", len(m.Tensors[model.Head].Data), want)
 	}
 	if c := m.Config; c.Layers != s.Model.Layers || c.Heads != s.Model.Heads || c.KVHeads != s.Model.KVHeads || c.HeadDim != s.Model.HeadDim {
 		t.Errorf("the file's dimensions are %+v and the shape's %+v", c, s.Model)

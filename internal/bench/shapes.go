@@ -25,17 +25,17 @@ type Shape struct {
 var Shapes = []Shape{
 	{
 		Name:   "smollm2-135m",
-		Model:  model.Config{Layers: 30, Hidden: 576, Heads: 9, KVHeads: 3, HeadDim: 64, FF: 1536, Context: 8192, Vocab: 49152},
+		Model:  model.Config{Family: "llama", Layers: 30, Hidden: 576, Heads: 9, KVHeads: 3, HeadDim: 64, FF: 1536, Context: 8192, Vocab: 49152},
 		Blocks: tensor.Q4_1, Head: tensor.Q8_0, KVBytes: 4, BatchTokens: 256,
 	},
 	{
 		Name:   "llama-2-7b",
-		Model:  model.Config{Layers: 32, Hidden: 4096, Heads: 32, KVHeads: 32, HeadDim: 128, FF: 11008, Context: 4096, Vocab: 32000},
+		Model:  model.Config{Family: "llama", Layers: 32, Hidden: 4096, Heads: 32, KVHeads: 32, HeadDim: 128, FF: 11008, Context: 4096, Vocab: 32000},
 		Blocks: tensor.F16, Head: tensor.F16, KVBytes: 2, BatchTokens: 256,
 	},
 	{
 		Name:   "llama-3-8b",
-		Model:  model.Config{Layers: 32, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 14336, Context: 8192, Vocab: 128256},
+		Model:  model.Config{Family: "llama", Layers: 32, Hidden: 4096, Heads: 32, KVHeads: 8, HeadDim: 128, FF: 14336, Context: 8192, Vocab: 128256},
 		Blocks: tensor.BF16, Head: tensor.BF16, KVBytes: 2, BatchTokens: 256,
 	},
 }
@@ -52,12 +52,14 @@ func ParseShape(name string) (Shape, error) {
 	return Shape{}, fmt.Errorf("unknown shape %q: use one of %s", name, strings.Join(names, ", "))
 }
 
-// blockWeights returns the weights of all blocks' matrices: in each, queries and
-// the output projection, keys and values, gate, up and down.
-func (s Shape) blockWeights() int64 {
-	c := s.Model
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	return int64(c.Layers) * int64(c.Hidden) * int64(2*q+2*kv+3*c.FF)
+// blockWeights returns the weights of all blocks' matrices.
+func (s Shape) blockWeights() (n int64) {
+	for _, t := range s.Model.Block() {
+		if t.Role.Projection() {
+			n += int64(s.Model.Layers) * int64(t.Rows) * int64(t.Cols)
+		}
+	}
+	return n
 }
 
 // headWeights returns the weights of the output head.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/engine"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 )
 
@@ -20,11 +21,11 @@ func TestSpeeds(t *testing.T) {
 	defer e.Close()
 	var forward int64 // weights that one forward with logits for one row reads
 	for _, l := range w.Layers {
-		for _, m := range [][]byte{l.Q.Data, l.K.Data, l.V.Data, l.O.Data, l.Gate.Data, l.Up.Data, l.Down.Data} {
-			forward += int64(len(m))
+		for _, m := range l[:model.Projections] {
+			forward += int64(len(m.Data))
 		}
 	}
-	forward += int64(len(w.Head.Data))
+	forward += int64(len(w.Tensors[model.Head].Data))
 	for _, c := range []struct {
 		depth    int
 		works    []Work

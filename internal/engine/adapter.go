@@ -8,7 +8,6 @@ import (
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/lora"
-	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/nn"
 	"github.com/flashback-lm/flashback/internal/placement"
 )
@@ -27,8 +26,8 @@ type Adapter struct {
 // LoadAdapter prepares an adapter, which must not change afterwards. Any number may
 // be loaded; they need no closing.
 func (e *Engine) LoadAdapter(a *lora.Adapter) (*Adapter, error) {
-	if a.Shape != AdapterShape(e.weights) {
-		return nil, fmt.Errorf("the adapter is for a model of another shape: %+v, this one is %+v", a.Shape, AdapterShape(e.weights))
+	if shape := lora.ShapeOf(e.weights); a.Shape != shape {
+		return nil, fmt.Errorf("the adapter is for a model of another shape: %v, this one is %v", a.Shape, shape)
 	}
 	loaded := &Adapter{
 		e: e, source: a, updates: nn.NewAdapter(&a.Weights), rows: map[int32][]float32{},
@@ -49,15 +48,6 @@ func (a *Adapter) Digest() string { return a.digest }
 // Recompute is the engine's Recompute for sequences with this adapter.
 func (a *Adapter) Recompute(ctx context.Context, p placement.Placement, text []int32, evidence []lm.Evidence, target []int32) ([][]float32, error) {
 	return a.e.recompute(ctx, a, p, text, evidence, target)
-}
-
-// AdapterShape returns what adapters must know of a model.
-func AdapterShape(w *model.Weights) lora.Shape {
-	c := w.Config
-	return lora.Shape{
-		Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FF: c.FF,
-		Vocab: c.Vocab, Tied: w.Head.Name == w.Embedding.Name,
-	}
 }
 
 // SetAdapter chooses the adapter of the text; nil is none. What an adapter has
@@ -98,7 +88,7 @@ func (s *segment) has(token int32) bool { return s.adapter != nil && s.adapter.r
 // OpenAdapter reads and loads the adapter in a directory. One that was trained on
 // another base model is an error; PEFT's files do not say on which they were.
 func (e *Engine) OpenAdapter(dir string) (*Adapter, error) {
-	a, err := lora.Read(dir, AdapterShape(e.weights))
+	a, err := lora.Read(dir, lora.ShapeOf(e.weights))
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -38,31 +37,18 @@ func peftBase(t *testing.T) *model.Weights {
 		Family: "llama", Layers: 2, Hidden: 32, Heads: 4, KVHeads: 2, HeadDim: 8, FF: 48,
 		Context: 128, Vocab: 40, RopeBase: 10000, NormEps: 1e-5,
 	}
-	shape := AdapterShape(&model.Weights{Config: c})
-	matrix := func(name string, target lora.Target) tensor.Matrix {
-		source, ok := all["model."+name+".weight"]
-		if !ok {
-			t.Fatalf("the fixture has no %s", name)
+	w := &model.Weights{Config: c, Layers: make([]model.Tensors, c.Layers)}
+	for s, m := range w.All() {
+		source, ok := all[s.HuggingFace]
+		if !ok && !s.Optional {
+			t.Fatalf("the fixture has no %s", s.HuggingFace)
+		} else if !ok {
+			continue
 		}
-		values, rows := source.Floats(), 1
-		if len(source.Shape) == 2 {
-			rows = source.Shape[0]
-			values = shape.FromHuggingFace(target, values, source.Shape[1])
-		}
-		return tensor.Matrix{Name: name, Type: tensor.F32, Rows: rows, Cols: len(values) / rows, Data: safetensors.F32("", values).Data}
+		values := s.FromHuggingFace(source.Floats(), s.Cols)
+		*m = tensor.Matrix{Name: s.GGUF, Type: tensor.F32, Rows: s.Rows, Cols: s.Cols, Data: safetensors.F32("", values).Data}
 	}
-	w := &model.Weights{Config: c, Embedding: matrix("embed_tokens", lora.V), OutputNorm: matrix("norm", lora.V)}
-	w.Head = w.Embedding
-	for i := range c.Layers {
-		of := func(name string, target lora.Target) tensor.Matrix {
-			return matrix(fmt.Sprintf("layers.%d.%s", i, name), target)
-		}
-		w.Layers = append(w.Layers, model.Layer{
-			AttnNorm: of("input_layernorm", lora.V), FFNorm: of("post_attention_layernorm", lora.V),
-			Q: of("self_attn.q_proj", lora.Q), K: of("self_attn.k_proj", lora.K), V: of("self_attn.v_proj", lora.V), O: of("self_attn.o_proj", lora.O),
-			Gate: of("mlp.gate_proj", lora.Gate), Up: of("mlp.up_proj", lora.Up), Down: of("mlp.down_proj", lora.Down),
-		})
-	}
+	w.Tensors[model.Head] = w.Tensors[model.Embedding]
 	return w
 }
 
@@ -78,15 +64,15 @@ func TestAdaptersOfPEFT(t *testing.T) {
 	defer e.Close()
 	ours := filepath.Join("testdata", "adapter", "ours")
 	if *update {
-		a := lora.New(lora.Config{Rank: 3, Alpha: 5, Targets: []lora.Target{lora.Q, lora.K, lora.V, lora.O, lora.Up, lora.Down}, Base: "tiny"}, AdapterShape(w), 9)
-		a.AddMarks(quant.MeanRow(w.Embedding), 9)
+		a := lora.New(lora.Config{Rank: 3, Alpha: 5, Targets: []model.Role{model.Q, model.K, model.V, model.O, model.Up, model.Down}, Base: "tiny"}, lora.ShapeOf(w), 9)
+		a.AddMarks(quant.MeanRow(w.Tensors[model.Embedding]), 9)
 		r := rand.New(rand.NewPCG(9, 9))
 		for _, tensor := range a.Tensors() {
 			for i := range tensor {
 				tensor[i] += float32(0.2 * r.NormFloat64())
 			}
 		}
-		a.Layers[1][lora.K].Scale *= 2
+		a.Layers[1][model.K].Scale *= 2
 		if err := lora.Write(ours, a); err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +110,7 @@ func TestAdaptersOfPEFT(t *testing.T) {
 		}
 	}
 	// What PEFT has loaded is what Write writes.
-	a, err := lora.Read(ours, AdapterShape(w))
+	a, err := lora.Read(ours, lora.ShapeOf(w))
 	if err != nil {
 		t.Fatal(err)
 	}

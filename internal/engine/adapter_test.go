@@ -10,6 +10,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/oracle"
 	"github.com/flashback-lm/flashback/internal/placement"
@@ -20,8 +21,8 @@ import (
 // that changes its logits a good deal.
 func adapter(activated bool, seed uint64) *lora.Adapter {
 	w := modeltest.Tiny(1)
-	a := lora.New(lora.Config{Rank: 5, Alpha: 4, Targets: []lora.Target{lora.Q, lora.K, lora.V, lora.O, lora.Gate, lora.Up, lora.Down}}, AdapterShape(w), seed)
-	a.AddMarks(quant.MeanRow(w.Embedding), seed)
+	a := lora.New(lora.Config{Rank: 5, Alpha: 4, Targets: []model.Role{model.Q, model.K, model.V, model.O, model.Gate, model.Up, model.Down}}, lora.ShapeOf(w), seed)
+	a.AddMarks(quant.MeanRow(w.Tensors[model.Embedding]), seed)
 	r := rand.New(rand.NewPCG(seed, 3))
 	for _, tensor := range a.Tensors() {
 		for i := range tensor {
@@ -228,7 +229,7 @@ func TestMarksNeedTheirAdapter(t *testing.T) {
 		t.Error("a token behind the vocabulary was encoded without an adapter")
 	}
 	wrong := adapter(false, 1)
-	wrong.Shape.FF++
+	wrong.Shape.Projections[model.Up].Rows++
 	if _, err := e.LoadAdapter(wrong); err == nil {
 		t.Error("an adapter of another shape was loaded")
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/nn"
-	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 // core is a model bound to a device. Nothing in it changes, so that any number of
@@ -37,36 +36,39 @@ func newCore(w *model.Weights, set *kernel.Set, compute Compute, threads int) (*
 		compute: compute,
 		shape:   cpu.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim},
 		rope:    nn.NewRope(c.RopeBase, c.HeadDim, c.RopeFactors),
-		blocks:  make([]nn.Block, len(w.Layers)),
+		blocks:  nn.NewBlocks(w),
+		head:    nn.NewHead(w),
 	}
-	norm := func(m tensor.Matrix) nn.Norm { return nn.NewNorm(set, m, c.NormEps) }
-	var work errgroup.Group
-	work.SetLimit(threads)
-	linear := func(to *nn.Linear, m tensor.Matrix) {
-		to.W = m
-		if compute == Fast {
-			work.Go(func() (err error) {
-				to.Panel, err = kernel.Repack(m)
-				return err
-			})
+	if compute == Fast {
+		if err := core.repack(threads); err != nil {
+			return nil, err
 		}
-	}
-	for i, l := range w.Layers {
-		b := &core.blocks[i]
-		b.AttnNorm, b.FFNorm = norm(l.AttnNorm), norm(l.FFNorm)
-		linear(&b.Q, l.Q)
-		linear(&b.K, l.K)
-		linear(&b.V, l.V)
-		linear(&b.O, l.O)
-		linear(&b.Gate, l.Gate)
-		linear(&b.Up, l.Up)
-		linear(&b.Down, l.Down)
-	}
-	core.head.Norm = norm(w.OutputNorm)
-	linear(&core.head.Out, w.Head)
-	if err := work.Wait(); err != nil {
-		return nil, fmt.Errorf("%w; use exact compute", err)
 	}
 	core.dev = cpu.New(set, threads)
 	return core, nil
+}
+
+// repack lays the matrices out for products with int8 activations.
+func (c *core) repack(threads int) error {
+	all := []*nn.Linear{&c.head.Out}
+	for i := range c.blocks {
+		for r := range c.blocks[i].Linear {
+			all = append(all, &c.blocks[i].Linear[r])
+		}
+	}
+	var work errgroup.Group
+	work.SetLimit(threads)
+	for _, l := range all {
+		if l.W.Rows == 0 {
+			continue // a projection that the family does not have
+		}
+		work.Go(func() (err error) {
+			l.Panel, err = kernel.Repack(l.W)
+			return err
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return fmt.Errorf("%w; use exact compute", err)
+	}
+	return nil
 }

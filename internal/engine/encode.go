@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/flashback-lm/flashback/internal/device/cpu"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/nn"
 )
 
@@ -70,14 +71,14 @@ func (w *workspace) emit(ctx context.Context, chunk []piece) error {
 func (w *workspace) embed(x []float32, p *piece) {
 	tokens, hidden := p.tokens[p.from:p.from+p.count], w.weights.Config.Hidden
 	if p.adapter == nil {
-		w.dev.Embed(x, w.weights.Embedding, tokens)
+		w.dev.Embed(x, w.weights.Tensors[model.Embedding], tokens)
 		return
 	}
 	for i, t := range tokens {
 		if row := p.adapter.rows[t]; row != nil {
 			copy(x[i*hidden:(i+1)*hidden], row)
 		} else {
-			w.dev.Embed(x[i*hidden:], w.weights.Embedding, tokens[i:i+1])
+			w.dev.Embed(x[i*hidden:], w.weights.Tensors[model.Embedding], tokens[i:i+1])
 		}
 	}
 }

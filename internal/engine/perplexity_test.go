@@ -128,10 +128,10 @@ func TestPerplexityAgreesWithTransformers(t *testing.T) {
 // 128 tokens reads.
 func TestAPrefillReadsTheWeightsOnce(t *testing.T) {
 	e := newReal(t, Options{Compute: Exact})
-	stored := int64(len(e.weights.Head.Data))
+	stored := int64(len(e.weights.Tensors[model.Head].Data))
 	for _, l := range e.weights.Layers {
-		for _, w := range [][]byte{l.Q.Data, l.K.Data, l.V.Data, l.O.Data, l.Gate.Data, l.Up.Data, l.Down.Data} {
-			stored += int64(len(w))
+		for _, m := range l[:model.Projections] {
+			stored += int64(len(m.Data))
 		}
 	}
 	s := e.NewSequence()

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
@@ -28,11 +29,11 @@ type Adapter struct {
 // Config is what PEFT's adapter_config.json says of an adapter.
 type Config struct {
 	Rank    int
-	Alpha   float64 // the scale is Alpha/Rank, or Alpha/√Rank
-	RSLoRA  bool    // rank-stabilised: the latter
-	Dropout float64 // on the adapter's input, in training only
-	Targets []Target
-	Base    string // base_model_name_or_path: shown, not checked
+	Alpha   float64      // the scale is Alpha/Rank, or Alpha/√Rank
+	RSLoRA  bool         // rank-stabilised: the latter
+	Dropout float64      // on the adapter's input, in training only
+	Targets []model.Role // projections
+	Base    string       // base_model_name_or_path: shown, not checked
 }
 
 // Scale returns the factor of updates of a rank.
@@ -82,11 +83,11 @@ func New(c Config, s Shape, seed uint64) *Adapter {
 	r := rand.New(rand.NewPCG(seed, 1))
 	for range s.Layers {
 		var l Layer
-		for t := range Targets { // in their own order, whatever c's
-			if !slices.Contains(c.Targets, t) {
+		for t := range model.Projections { // in their own order, whatever c's
+			in, out := s.Projections[t].Cols, s.Projections[t].Rows
+			if out == 0 || !slices.Contains(c.Targets, t) {
 				continue
 			}
-			in, out := s.Of(t)
 			f := &Factor{
 				Rank: c.Rank, In: in, Out: out, Scale: c.Scale(c.Rank, c.Alpha),
 				A: make([]float32, c.Rank*in), B: make([]float32, out*c.Rank),

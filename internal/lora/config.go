@@ -72,11 +72,6 @@ func parseConfig(data []byte) (*peftConfig, error) {
 	if init, ok := c.Init.(string); ok && !slices.Contains([]string{"gaussian", "eva", "orthogonal"}, init) {
 		return nil, fmt.Errorf("init_lora_weights is %q, which changes the base model's weights; convert the adapter to a plain one with PEFT", clip(init))
 	}
-	for _, name := range c.Saved {
-		if name != "embed_tokens" {
-			return nil, fmt.Errorf("modules_to_save names %q: only embed_tokens is read", clip(name))
-		}
-	}
 	return c, c.checkNumbers()
 }
 
@@ -112,8 +107,8 @@ func (c *peftConfig) targets() []string {
 }
 
 // rows returns the tokens of trainable_token_indices: {"embed_tokens": ids}, or
-// ids alone.
-func (c *peftConfig) rows() ([]int32, error) {
+// ids alone. embedding is the name of the embedding's module.
+func (c *peftConfig) rows(embedding string) ([]int32, error) {
 	if slices.Contains(off, compact(c.Rows)) {
 		return nil, nil
 	}
@@ -126,11 +121,11 @@ func (c *peftConfig) rows() ([]int32, error) {
 		return nil, fmt.Errorf("trainable_token_indices: %w", err)
 	}
 	for name := range byModule {
-		if name != "embed_tokens" {
-			return nil, fmt.Errorf("trainable_token_indices names %q: only embed_tokens is read", clip(name))
+		if name != embedding {
+			return nil, fmt.Errorf("trainable_token_indices names %q: only %s is read", clip(name), embedding)
 		}
 	}
-	return byModule["embed_tokens"], nil
+	return byModule[embedding], nil
 }
 
 // rankOf and alphaOf return those of a module.

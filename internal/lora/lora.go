@@ -3,25 +3,7 @@
 // as the Marking Tokens of FlashBack.
 package lora
 
-// Target is a projection of a transformer block that an adapter may change.
-type Target int
-
-// The targets, in the order in which a block uses them.
-const (
-	Q Target = iota
-	K
-	V
-	O
-	Gate
-	Up
-	Down
-	Targets // how many there are
-)
-
-var targetNames = [Targets]string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
-
-// String returns PEFT's name of the projection.
-func (t Target) String() string { return targetNames[t] }
+import "github.com/flashback-lm/flashback/internal/model"
 
 // Factor adds Scale · x·Aᵀ·Bᵀ to a projection.
 type Factor struct {
@@ -32,7 +14,7 @@ type Factor struct {
 }
 
 // Layer holds the factors of one block; nil where a projection has none.
-type Layer [Targets]*Factor
+type Layer [model.Projections]*Factor
 
 // Row is the embedding of a token that replaces the model's own, or that the
 // model's embedding has no row for.

@@ -12,10 +12,11 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
-var tiny = Shape{Layers: 2, Hidden: 8, Heads: 2, KVHeads: 1, HeadDim: 4, FF: 12, Vocab: 20, Tied: true}
+var tiny = ShapeOf(&model.Weights{Config: model.Config{Family: "llama", Layers: 2, Hidden: 8, Heads: 2, KVHeads: 1, HeadDim: 4, FF: 12, Vocab: 20}})
 
 // trained is an adapter with no zero in it, and marks.
 func trained(c Config) *Adapter {
@@ -31,14 +32,14 @@ func trained(c Config) *Adapter {
 	return a
 }
 
-var config = Config{Rank: 3, Alpha: 6, Targets: []Target{Q, V, Down}, Base: "tiny"}
+var config = Config{Rank: 3, Alpha: 6, Targets: []model.Role{model.Q, model.V, model.Down}, Base: "tiny"}
 
 func TestReadsWhatItWrites(t *testing.T) {
 	for _, rslora := range []bool{false, true} {
 		c := config
 		c.RSLoRA = rslora
 		a := trained(c)
-		a.Layers[1][Q].Scale *= 2 // becomes a pattern
+		a.Layers[1][model.Q].Scale *= 2 // becomes a pattern
 		dir := filepath.Join(t.TempDir(), "adapter")
 		for range 2 { // the second replaces the first
 			if err := Write(dir, a); err != nil {
@@ -117,30 +118,15 @@ func TestTokenizerOfASmallVocabulary(t *testing.T) {
 	}
 }
 
-// TestRowOrder checks one head of width 4 by hand: GGUF row 2i+b is Hugging Face's
-// row 2b+i.
-func TestRowOrder(t *testing.T) {
-	if got := tiny.FromHuggingFace(K, []float32{0, 1, 2, 3}, 1); !slices.Equal(got, []float32{0, 2, 1, 3}) {
-		t.Errorf("k: %v", got)
-	}
-	theirs := []float32{0, 1, 2, 3, 4, 5, 6, 7}
-	if got := tiny.ToHuggingFace(Q, tiny.FromHuggingFace(Q, theirs, 1), 1); !slices.Equal(got, theirs) {
-		t.Errorf("there and back: %v", got)
-	}
-	if got := tiny.FromHuggingFace(V, theirs, 1); !slices.Equal(got, theirs) {
-		t.Errorf("v: %v", got)
-	}
-}
-
 func TestDigestSeesEverything(t *testing.T) {
 	want := trained(config).Digest()
 	for name, change := range map[string]func(a *Adapter){
-		"A":         func(a *Adapter) { a.Layers[1][V].A[5]++ },
-		"B":         func(a *Adapter) { a.Layers[0][Q].B[0]++ },
-		"scale":     func(a *Adapter) { a.Layers[0][Q].Scale++ },
+		"A":         func(a *Adapter) { a.Layers[1][model.V].A[5]++ },
+		"B":         func(a *Adapter) { a.Layers[0][model.Q].B[0]++ },
+		"scale":     func(a *Adapter) { a.Layers[0][model.Q].Scale++ },
 		"row":       func(a *Adapter) { a.Rows[1].Embedding[2]++ },
 		"token":     func(a *Adapter) { a.Rows[1].Token++ },
-		"place":     func(a *Adapter) { a.Layers[0][K], a.Layers[0][V] = a.Layers[0][V], nil },
+		"place":     func(a *Adapter) { a.Layers[0][model.K], a.Layers[0][model.V] = a.Layers[0][model.V], nil },
 		"activated": func(a *Adapter) { a.Info.Activated = true },
 	} {
 		a := trained(config)
@@ -278,7 +264,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"peft_type":"LORA","r":3,"rank_pattern":{".*":3},"target_modules":"all-linear"}`), []byte(`{"marks":{"left":-1}}`))
 	f.Add([]byte(`{"peft_type":"LORA","trainable_token_indices":[20,21]}`), []byte(`{}`))
 	f.Fuzz(func(t *testing.T, config, info []byte) {
-		tensors := trained(Config{Rank: 3, Alpha: 6, Targets: []Target{Q, V, Down}}).tensors()
+		tensors := trained(Config{Rank: 3, Alpha: 6, Targets: []model.Role{model.Q, model.V, model.Down}}).tensors()
 		c, err := parseConfig(config)
 		if err != nil {
 			return

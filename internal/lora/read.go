@@ -9,11 +9,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
 // The files of an adapter.
@@ -29,14 +28,14 @@ const maxJSON = 4 << 20
 // maxBehind bounds how far behind the base's vocabulary a new token may be.
 const maxBehind = 1 << 16
 
-// names of tensors in PEFT's files.
+// What PEFT's names of tensors begin and end with.
 const (
-	prefix    = "base_model.model."
-	deltaName = prefix + "model.embed_tokens.token_adapter.trainable_tokens_delta"
-	savedName = prefix + "model.embed_tokens.weight"
+	prefix      = "base_model.model."
+	deltaSuffix = ".token_adapter.trainable_tokens_delta"
+	savedSuffix = ".weight"
+	suffixA     = ".lora_A.weight"
+	suffixB     = ".lora_B.weight"
 )
-
-var factorName = regexp.MustCompile(`^base_model\.model\.model\.layers\.(0|[1-9][0-9]{0,5})\.([a-z_.]+)\.lora_([AB])\.weight$`)
 
 // Read reads an adapter of PEFT's in the directory dir and checks it against the
 // base model's shape. Errors name the file, the place and the reason. An adapter
@@ -121,21 +120,29 @@ func readFile(path string) ([]byte, error) {
 // take binds the tensors of a file.
 func (a *Adapter) take(tensors []safetensors.Tensor, c *peftConfig) error {
 	a.Layers = make([]Layer, a.Shape.Layers)
-	ids, err := c.rows()
+	module := a.Shape.Embedding.Module()
+	ids, err := c.rows(last(module))
 	if err != nil {
 		return err
 	}
+	for _, name := range c.Saved {
+		if name != last(module) {
+			return fmt.Errorf("modules_to_save names %q: only %s is read", clip(name), last(module))
+		}
+	}
+	places := a.places()
 	rows := false
 	for _, t := range tensors {
-		switch m := factorName.FindStringSubmatch(t.Name); {
-		case m != nil:
-			err = a.takeFactor(t, m, c)
-		case t.Name == deltaName && !rows:
+		at, half := places[t.Name]
+		switch {
+		case half:
+			err = a.takeFactor(t, at, c)
+		case t.Name == prefix+module+deltaSuffix && !rows:
 			rows, err = true, a.takeRows(t, ids)
-		case t.Name == savedName && !rows && slices.Contains(c.Saved, "embed_tokens"):
+		case t.Name == prefix+module+savedSuffix && !rows && len(c.Saved) > 0:
 			rows, err = true, a.takeEmbedding(t)
 		default:
-			return fmt.Errorf("tensor %q: the base model has no such part, or FlashBack trains none there", clip(t.Name))
+			return fmt.Errorf("tensor %q: the base model, of %d layers, has no such part, or FlashBack trains none there", clip(t.Name), a.Shape.Layers)
 		}
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
@@ -147,27 +154,43 @@ func (a *Adapter) take(tensors []safetensors.Tensor, c *peftConfig) error {
 	return a.complete(c)
 }
 
-// takeFactor binds one half of a factor; m is what its name matched.
-func (a *Adapter) takeFactor(t safetensors.Tensor, m []string, c *peftConfig) error {
-	layer, _ := strconv.Atoi(m[1])
-	target := Target(slices.Index(modules[:], m[2]))
-	if layer >= a.Shape.Layers {
-		return fmt.Errorf("the base model has %d layers", a.Shape.Layers)
+// place is where one half of a factor belongs.
+type place struct {
+	layer  int
+	target model.Role
+	b      bool // lora_B, not lora_A
+}
+
+// places returns the halves of all factors that the base model has room for, by PEFT's
+// names.
+func (a *Adapter) places() map[string]place {
+	places := map[string]place{}
+	for i := range a.Shape.Layers {
+		for r, t := range a.Shape.Projections {
+			if t.Rows > 0 {
+				module := prefix + a.Shape.Module(i, model.Role(r))
+				places[module+suffixA] = place{i, model.Role(r), false}
+				places[module+suffixB] = place{i, model.Role(r), true}
+			}
+		}
 	}
-	if target < 0 {
-		return fmt.Errorf("the base model has no projection %q", clip(m[2]))
-	}
-	rank, err := c.rankOf(Module(layer, target))
+	return places
+}
+
+// takeFactor binds one half of a factor.
+func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) error {
+	module, projection := a.Shape.Module(at.layer, at.target), a.Shape.Projections[at.target]
+	rank, err := c.rankOf(module)
 	if err != nil {
 		return err
 	}
-	alpha, err := c.alphaOf(Module(layer, target))
+	alpha, err := c.alphaOf(module)
 	if err != nil {
 		return err
 	}
-	in, out := a.Shape.Of(target)
+	in, out := projection.Cols, projection.Rows
 	want := []int{rank, in}
-	if m[3] == "B" {
+	if at.b {
 		want = []int{out, rank}
 	}
 	if !slices.Equal(t.Shape, want) {
@@ -177,15 +200,15 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, m []string, c *peftConfig) er
 	if err != nil {
 		return err
 	}
-	f := a.Layers[layer][target]
+	f := a.Layers[at.layer][at.target]
 	if f == nil {
 		f = &Factor{Rank: rank, In: in, Out: out, Scale: a.Config.Scale(rank, alpha)}
-		a.Layers[layer][target] = f
+		a.Layers[at.layer][at.target] = f
 	}
-	if m[3] == "A" {
-		f.A = values
+	if at.b {
+		f.B = projection.FromHuggingFace(values, rank)
 	} else {
-		f.B = a.Shape.FromHuggingFace(target, values, rank)
+		f.A = values
 	}
 	return nil
 }
@@ -250,7 +273,7 @@ func (a *Adapter) sortRows() error {
 // complete checks that no half of a factor is missing, and none of a target that
 // the configuration names.
 func (a *Adapter) complete(c *peftConfig) error {
-	var has [Targets]bool
+	var has [model.Projections]bool
 	for i := range a.Layers {
 		for t, f := range a.Layers[i] {
 			if f == nil {
@@ -258,23 +281,25 @@ func (a *Adapter) complete(c *peftConfig) error {
 			}
 			has[t] = true
 			if f.A == nil || f.B == nil {
-				return fmt.Errorf("%s has one of lora_A and lora_B only", Module(i, Target(t)))
+				return fmt.Errorf("%s has one of lora_A and lora_B only", a.Shape.Module(i, model.Role(t)))
 			}
 		}
 	}
-	for t := range Targets {
+	for t := range model.Projections {
 		if has[t] {
 			a.Config.Targets = append(a.Config.Targets, t)
 		}
 	}
 	for _, name := range c.targets() {
-		t, err := ParseTarget(name)
+		targets, err := a.Shape.named(name)
 		if err != nil {
 			return fmt.Errorf("target_modules: %w", err)
 		}
 		for i := range a.Layers {
-			if a.Layers[i][t] == nil {
-				return fmt.Errorf("%s is a target of %s and has no factors", Module(i, t), configFile)
+			for _, t := range targets {
+				if a.Layers[i][t] == nil {
+					return fmt.Errorf("%s is a target of %s and has no factors", a.Shape.Module(i, t), configFile)
+				}
 			}
 		}
 	}

@@ -2,91 +2,74 @@ package lora
 
 import (
 	"fmt"
-	"iter"
+	"strings"
+
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
-// Shape is what an adapter must know of its base model.
+// Shape is what an adapter must know of its base model. Shapes of models that the same
+// adapters fit are equal.
 type Shape struct {
-	Layers, Hidden, Heads, KVHeads, HeadDim, FF int
+	Layers, Hidden int
 
 	Vocab int // rows of the base's embedding
 	// Tied says that the output head is the embedding.
 	Tied bool
+
+	// Embedding and Projections are as the model's family lists them; a projection
+	// that it does not have has no rows.
+	Embedding   model.Spec
+	Projections [model.Projections]model.Spec
 }
 
-// Of returns the width of a projection's input and output.
-func (s Shape) Of(t Target) (in, out int) {
-	switch t {
-	case Q:
-		return s.Hidden, s.Heads * s.HeadDim
-	case K, V:
-		return s.Hidden, s.KVHeads * s.HeadDim
-	case O:
-		return s.Heads * s.HeadDim, s.Hidden
-	case Down:
-		return s.FF, s.Hidden
+// ShapeOf returns the shape of a model.
+func ShapeOf(w *model.Weights) Shape {
+	c := w.Config
+	s := Shape{Layers: c.Layers, Hidden: c.Hidden, Vocab: c.Vocab, Tied: w.Tied()}
+	for _, t := range c.Outside() {
+		if t.Role == model.Embedding {
+			s.Embedding = t
+		}
 	}
-	return s.Hidden, s.FF // Gate, Up
+	for _, t := range c.Block() {
+		if t.Role.Projection() {
+			s.Projections[t.Role] = t
+		}
+	}
+	return s
 }
 
-// modules are PEFT's names of the targets within a block.
-var modules = [Targets]string{
-	"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-	"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
+// String names the dimensions.
+func (s Shape) String() string {
+	text := fmt.Sprintf("%d layers of width %d, %d tokens, tied %v", s.Layers, s.Hidden, s.Vocab, s.Tied)
+	for role, t := range s.Projections {
+		text += fmt.Sprintf(", %s [%d, %d]", model.Role(role), t.Rows, t.Cols)
+	}
+	return text
 }
 
 // Module returns Hugging Face's name of a projection, model.layers.N.….
-func Module(layer int, t Target) string {
-	return fmt.Sprintf("model.layers.%d.%s", layer, modules[t])
-}
+func (s Shape) Module(layer int, r model.Role) string { return s.Projections[r].In(layer).Module() }
 
-// ParseTarget returns the projection of PEFT's name, such as "q_proj".
-func ParseTarget(name string) (Target, error) {
-	for t, known := range targetNames {
-		if name == known {
-			return Target(t), nil
+// last returns the last part of a module's name, which PEFT's configuration names it by.
+func last(module string) string { return module[strings.LastIndexByte(module, '.')+1:] }
+
+// named returns the projections that PEFT means by a name of target_modules: those whose
+// module it is, or ends.
+func (s Shape) named(name string) ([]model.Role, error) {
+	var found []model.Role
+	var names []string
+	for r, t := range s.Projections {
+		if t.Rows == 0 {
+			continue
+		}
+		names = append(names, last(t.Module()))
+		if strings.HasSuffix("."+t.Module(), "."+name) {
+			found = append(found, model.Role(r))
 		}
 	}
-	return 0, fmt.Errorf("unknown projection %q: use some of %v", name, targetNames)
-}
-
-// rotated reports whether the model's rows of a projection are in another order
-// than PEFT's: GGUF pairs neighbouring rows of a head for the rotary embedding,
-// (2i, 2i+1), Hugging Face rows half a head apart, (i, i+d/2).
-func rotated(t Target) bool { return t == Q || t == K }
-
-// order goes through the rows of a projection: each in the model's order, with its
-// place in Hugging Face's.
-func (s Shape) order(t Target, rows int) iter.Seq2[int, int] {
-	return func(yield func(ours, theirs int) bool) {
-		for row := range rows {
-			theirs := row
-			if rotated(t) {
-				head, at := row/s.HeadDim*s.HeadDim, row%s.HeadDim
-				theirs = head + at%2*(s.HeadDim/2) + at/2
-			}
-			if !yield(row, theirs) {
-				return
-			}
-		}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("unknown projection %q: use some of %v", clip(name), names)
 	}
-}
-
-// FromHuggingFace returns the rows [rows, width] of a projection in the model's
-// order, from Hugging Face's.
-func (s Shape) FromHuggingFace(t Target, rows []float32, width int) []float32 {
-	out := make([]float32, len(rows))
-	for ours, theirs := range s.order(t, len(rows)/width) {
-		copy(out[ours*width:(ours+1)*width], rows[theirs*width:])
-	}
-	return out
-}
-
-// ToHuggingFace is the reverse of FromHuggingFace.
-func (s Shape) ToHuggingFace(t Target, rows []float32, width int) []float32 {
-	out := make([]float32, len(rows))
-	for ours, theirs := range s.order(t, len(rows)/width) {
-		copy(out[theirs*width:(theirs+1)*width], rows[ours*width:])
-	}
-	return out
+	return found, nil
 }

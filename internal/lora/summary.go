@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
 )
@@ -59,7 +60,7 @@ func Summarise(dir string) (*Summary, error) {
 	for _, t := range f.Tensors {
 		s.Tensors++
 		s.Numbers += int64(t.Len())
-		if (t.Name == deltaName || t.Name == savedName) && len(t.Shape) == 2 {
+		if factor := strings.HasSuffix(t.Name, suffixA) || strings.HasSuffix(t.Name, suffixB); !factor && len(t.Shape) == 2 {
 			s.Rows = t.Shape[0]
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
 // Write writes the adapter as PEFT does, with flashback.json beside it, to the
@@ -78,17 +79,17 @@ func (a *Adapter) tensors() []safetensors.Tensor {
 		for _, r := range a.Rows {
 			rows = append(rows, r.Embedding...)
 		}
-		all = append(all, safetensors.F32(deltaName, rows, len(a.Rows), a.Shape.Hidden))
+		all = append(all, safetensors.F32(prefix+a.Shape.Embedding.Module()+deltaSuffix, rows, len(a.Rows), a.Shape.Hidden))
 	}
 	for i := range a.Layers {
 		for t, f := range a.Layers[i] {
 			if f == nil {
 				continue
 			}
-			name := prefix + Module(i, Target(t))
+			name := prefix + a.Shape.Module(i, model.Role(t))
 			all = append(all,
-				safetensors.F32(name+".lora_A.weight", f.A, f.Rank, f.In),
-				safetensors.F32(name+".lora_B.weight", a.Shape.ToHuggingFace(Target(t), f.B, f.Rank), f.Out, f.Rank))
+				safetensors.F32(name+suffixA, f.A, f.Rank, f.In),
+				safetensors.F32(name+suffixB, a.Shape.Projections[t].ToHuggingFace(f.B, f.Rank), f.Out, f.Rank))
 		}
 	}
 	return all
@@ -100,7 +101,7 @@ func (a *Adapter) config() map[string]any {
 	c := a.Config
 	targets := []string{}
 	for _, t := range c.Targets {
-		targets = append(targets, t.String())
+		targets = append(targets, last(a.Shape.Projections[t].Module()))
 	}
 	ranks, alphas := map[string]int{}, map[string]float64{}
 	for i := range a.Layers {
@@ -109,14 +110,14 @@ func (a *Adapter) config() map[string]any {
 				continue
 			}
 			if f.Rank != c.Rank {
-				ranks[Module(i, Target(t))] = f.Rank
+				ranks[a.Shape.Module(i, model.Role(t))] = f.Rank
 			}
 			if f.Scale != c.Scale(f.Rank, c.Alpha) {
 				alpha := float64(f.Scale) * float64(f.Rank)
 				if c.RSLoRA {
 					alpha = float64(f.Scale) * math.Sqrt(float64(f.Rank))
 				}
-				alphas[Module(i, Target(t))] = alpha
+				alphas[a.Shape.Module(i, model.Role(t))] = alpha
 			}
 		}
 	}
@@ -131,7 +132,7 @@ func (a *Adapter) config() map[string]any {
 		for _, r := range a.Rows {
 			ids = append(ids, r.Token)
 		}
-		config["trainable_token_indices"] = map[string][]int32{"embed_tokens": ids}
+		config["trainable_token_indices"] = map[string][]int32{last(a.Shape.Embedding.Module()): ids}
 	}
 	return config
 }

@@ -61,7 +61,8 @@ func (m *Merger) growVocabulary(out *gguf.Writer, f *gguf.File) error {
 	if len(m.added) == 0 {
 		return nil
 	}
-	const vocabSize, tokens, types, scores = "llama.vocab_size", "tokenizer.ggml.tokens", "tokenizer.ggml.token_type", "tokenizer.ggml.scores"
+	vocabSize := m.base.Config.Family + ".vocab_size"
+	const tokens, types, scores = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type", "tokenizer.ggml.scores"
 	if f.Has(vocabSize) {
 		out.Set(vocabSize, uint32(m.vocab()))
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
-	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
@@ -35,7 +34,6 @@ func (m *Merger) WriteHuggingFace(dir string, t tensor.Type) error {
 
 // theirTensors returns the weights under Hugging Face's names and in its order of rows.
 func (m *Merger) theirTensors(t tensor.Type) []safetensors.Tensor {
-	shape := lora.Shape{HeadDim: m.base.Config.HeadDim} // all that the order depends on
 	var all []safetensors.Tensor
 	for _, p := range m.parts {
 		merged := m.matrix(p, t)
@@ -44,11 +42,11 @@ func (m *Merger) theirTensors(t tensor.Type) []safetensors.Tensor {
 			dims = dims[1:]
 		}
 		var order func(rows []float32) []float32
-		if p.linear {
-			order = func(rows []float32) []float32 { return shape.ToHuggingFace(p.target, rows, merged.Cols) }
+		if p.Paired > 0 {
+			order = func(rows []float32) []float32 { return p.ToHuggingFace(rows, merged.Cols) }
 		}
 		write := func(out io.Writer) error { return m.write(out, p, t, order) }
-		all = append(all, safetensors.Tensor{Name: p.theirs, Type: t, Shape: dims, Write: write})
+		all = append(all, safetensors.Tensor{Name: p.HuggingFace, Type: t, Shape: dims, Write: write})
 	}
 	return all
 }
@@ -63,14 +61,9 @@ func (m *Merger) jsonFiles(t tensor.Type) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := map[string]any{
-		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama",
-		"vocab_size": m.vocab(), "hidden_size": c.Hidden, "intermediate_size": c.FF, "num_hidden_layers": c.Layers,
-		"num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
-		"max_position_embeddings": c.Context, "rms_norm_eps": c.NormEps, "rope_theta": c.RopeBase,
-		"hidden_act": "silu", "attention_bias": false, "mlp_bias": false, "tie_word_embeddings": m.tied,
-		"torch_dtype": map[tensor.Type]string{tensor.F16: "float16", tensor.F32: "float32"}[t],
-	}
+	config := c.HuggingFace()
+	config["vocab_size"], config["tie_word_embeddings"] = m.vocab(), m.tied
+	config["torch_dtype"] = map[tensor.Type]string{tensor.F16: "float16", tensor.F32: "float32"}[t]
 	generation := map[string]any{}
 	for key, id := range map[string]int32{"bos_token_id": m.base.Tokenizer.BOS(), "eos_token_id": m.base.Tokenizer.EOS()} {
 		if id >= 0 {

@@ -33,7 +33,7 @@ func New(base *model.Model, a *lora.Adapter) (*Merger, error) {
 	if err := a.CheckBase(base.Digest); err != nil {
 		return nil, err
 	}
-	m := &Merger{base: base, adapter: a, tied: base.Head.Name == base.Embedding.Name, slab: 1 << 20}
+	m := &Merger{base: base, adapter: a, tied: base.Tied(), slab: 1 << 20}
 	if err := m.nameTokens(); err != nil {
 		return nil, err
 	}

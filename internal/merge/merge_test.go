@@ -34,8 +34,8 @@ func base(t testing.TB, tied bool) *model.Model {
 	t.Helper()
 	w := modeltest.Tiny(1)
 	if !tied {
-		w.Head = modeltest.Tiny(2).Embedding
-		w.Head.Name = "output"
+		w.Tensors[model.Head] = modeltest.Tiny(2).Tensors[model.Embedding]
+		w.Tensors[model.Head].Name = "output"
 	}
 	return open(t, modeltest.WriteGGUF(t, w))
 }
@@ -53,9 +53,9 @@ func open(t testing.TB, path string) *model.Model {
 // adapter returns an adapter on every projection, with marks, that changes the
 // logits a good deal.
 func adapter(m *model.Model) *lora.Adapter {
-	c := lora.Config{Rank: 5, Alpha: 4, Targets: []lora.Target{lora.Q, lora.K, lora.V, lora.O, lora.Gate, lora.Up, lora.Down}}
-	a := lora.New(c, engine.AdapterShape(&m.Weights), 3)
-	a.AddMarks(quant.MeanRow(m.Embedding), 3)
+	c := lora.Config{Rank: 5, Alpha: 4, Targets: []model.Role{model.Q, model.K, model.V, model.O, model.Gate, model.Up, model.Down}}
+	a := lora.New(c, lora.ShapeOf(&m.Weights), 3)
+	a.AddMarks(quant.MeanRow(m.Tensors[model.Embedding]), 3)
 	r := rand.New(rand.NewPCG(3, 3))
 	for _, values := range a.Tensors() {
 		for i := range values {
@@ -162,11 +162,11 @@ func TestGGUF(t *testing.T) {
 				if !(d <= tolerance) {
 					t.Errorf("%s: logits differ by %g, %g allowed", typ, d, tolerance)
 				}
-				if own := merged.Head.Name != merged.Embedding.Name; own != c.own {
+				if own := merged.Tensors[model.Head].Name != merged.Tensors[model.Embedding].Name; own != c.own {
 					t.Errorf("a head of its own: %v", own)
 				}
-				if merged.Layers[0].Q.Type != typ || merged.OutputNorm.Type != tensor.F32 {
-					t.Errorf("matrices are %s, vectors %s", merged.Layers[0].Q.Type, merged.OutputNorm.Type)
+				if merged.Layers[0][model.Q].Type != typ || merged.Tensors[model.OutputNorm].Type != tensor.F32 {
+					t.Errorf("matrices are %s, vectors %s", merged.Layers[0][model.Q].Type, merged.Tensors[model.OutputNorm].Type)
 				}
 				for _, row := range got {
 					if c.own && row[left] >= slices.Max(row[:left]) {
@@ -261,11 +261,11 @@ func TestHuggingFace(t *testing.T) {
 		factor *lora.Factor
 		from   func(row int) int // where the row of transformers' is in the model
 	}{
-		{"self_attn.q_proj", m.Layers[1].Q, a.Layers[1][lora.Q], neighbours},
-		{"self_attn.k_proj", m.Layers[1].K, a.Layers[1][lora.K], neighbours},
-		{"self_attn.v_proj", m.Layers[1].V, a.Layers[1][lora.V], same},
-		{"self_attn.o_proj", m.Layers[1].O, a.Layers[1][lora.O], same},
-		{"mlp.down_proj", m.Layers[1].Down, a.Layers[1][lora.Down], same},
+		{"self_attn.q_proj", m.Layers[1][model.Q], a.Layers[1][model.Q], neighbours},
+		{"self_attn.k_proj", m.Layers[1][model.K], a.Layers[1][model.K], neighbours},
+		{"self_attn.v_proj", m.Layers[1][model.V], a.Layers[1][model.V], same},
+		{"self_attn.o_proj", m.Layers[1][model.O], a.Layers[1][model.O], same},
+		{"mlp.down_proj", m.Layers[1][model.Down], a.Layers[1][model.Down], same},
 	} {
 		got := theirs["model.layers.1."+c.name+".weight"]
 		if !slices.Equal(got.Shape, []int{c.stored.Rows, c.stored.Cols}) {
@@ -367,7 +367,7 @@ func TestRefuses(t *testing.T) {
 		{"activated", func(a *lora.Adapter) { a.Info.Activated = true }, "activated"},
 		{"another base", func(a *lora.Adapter) { a.Info.Base = strings.Repeat("0", 64) }, "000000000000…"},
 		{"fewer layers", func(a *lora.Adapter) { a.Layers = a.Layers[1:] }, "1 layers"},
-		{"another shape", func(a *lora.Adapter) { a.Layers[0][lora.V].In = 32 }, "[32, 32]"},
+		{"another shape", func(a *lora.Adapter) { a.Layers[0][model.V].In = 32 }, "[32, 32]"},
 		{"nameless rows", func(a *lora.Adapter) { a.Info.Marks = nil }, "token 300"},
 		{"a gap", func(a *lora.Adapter) { a.Rows, a.Info.Marks = a.Rows[1:], &lora.Marks{Left: 5, Right: right} }, "must be 300"},
 	} {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tensor"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
@@ -16,7 +17,7 @@ import (
 // matrix returns a merged part without its data.
 func (m *Merger) matrix(p part, t tensor.Type) tensor.Matrix {
 	merged := tensor.Matrix{Name: p.stored.Name, Type: t, Rows: p.stored.Rows, Cols: p.stored.Cols}
-	if p.grow != never {
+	if p.grows() {
 		merged.Rows += len(m.added)
 	}
 	return merged
@@ -26,7 +27,7 @@ func (m *Merger) matrix(p part, t tensor.Type) tensor.Matrix {
 // order, if not nil, brings the rows of heads into another order.
 func (m *Merger) write(out io.Writer, p part, t tensor.Type, order func(rows []float32) []float32) error {
 	var added []float32 // the head's row for added tokens
-	if p.grow == head && len(m.added) > 0 {
+	if p.Role == model.Head && len(m.added) > 0 {
 		// A token whose logit is the mean of all others' is never the likeliest, and
 		// less probable than one in as many as they are (Jensen's inequality).
 		added = quant.MeanRow(p.stored)
@@ -74,7 +75,7 @@ func (m *Merger) mergeRows(p part, added []float32, first int, w []float32) erro
 		if p.factor != nil {
 			add(row, p.factor, at, update)
 		}
-		if p.grow == embedding {
+		if p.Role == model.Embedding {
 			if own := m.adapter.Row(int32(at)); own != nil {
 				copy(row, own)
 			}

@@ -14,9 +14,11 @@ import (
 // Digest returns a hash of the names, types, shapes and data of all weights: the
 // same for every copy of them, whatever the metadata beside them. It reads them all.
 func (w *Weights) Digest() string {
-	all := []tensor.Matrix{w.Embedding, w.OutputNorm, w.Head}
-	for _, l := range w.Layers {
-		all = append(all, l.AttnNorm, l.Q, l.K, l.V, l.O, l.FFNorm, l.Gate, l.Up, l.Down)
+	var all []tensor.Matrix
+	for _, m := range w.All() {
+		if m.Rows > 0 {
+			all = append(all, *m)
+		}
 	}
 	sums := make([][sha256.Size]byte, len(all))
 	var work errgroup.Group

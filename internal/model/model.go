@@ -1,4 +1,4 @@
-// Package model binds the weights of a checkpoint to the names that the blocks
+// Package model binds the weights of a checkpoint to the roles that the blocks
 // use. It does no arithmetic.
 package model
 
@@ -7,7 +7,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
-// Config is the shape of a model of the llama family.
+// Config is the shape of a model.
 type Config struct {
 	Family   string  // general.architecture
 	Name     string  // general.name, may be empty
@@ -25,26 +25,19 @@ type Config struct {
 	RopeFactors []float32
 }
 
-// Layer holds the weights of one transformer block; a matrix is [out, in].
-// Query and key rows are in GGUF's order: a head's rotary pairs are neighbours.
-type Layer struct {
-	AttnNorm tensor.Matrix // [1, Hidden]
-	Q        tensor.Matrix // [Heads·HeadDim, Hidden]
-	K, V     tensor.Matrix // [KVHeads·HeadDim, Hidden]
-	O        tensor.Matrix // [Hidden, Heads·HeadDim]
-	FFNorm   tensor.Matrix // [1, Hidden]
-	Gate, Up tensor.Matrix // [FF, Hidden]
-	Down     tensor.Matrix // [Hidden, FF]
-}
+// Tensors are the tensors of a block, or those outside the blocks, by role; a role
+// that the family does not have there has no rows. Shapes are in the family's list.
+type Tensors [Roles]tensor.Matrix
 
 // Weights are the weights of a model, as stored.
 type Weights struct {
-	Config     Config
-	Embedding  tensor.Matrix // [Vocab, Hidden]
-	Layers     []Layer
-	OutputNorm tensor.Matrix // [1, Hidden]
-	Head       tensor.Matrix // [Vocab, Hidden]; the embedding where they are tied
+	Config  Config
+	Tensors Tensors // outside the blocks; where the head is tied, it is the embedding
+	Layers  []Tensors
 }
+
+// Tied reports whether the head is the embedding.
+func (w *Weights) Tied() bool { return w.Tensors[Head].Name == w.Tensors[Embedding].Name }
 
 // Model is an opened checkpoint.
 type Model struct {

@@ -3,17 +3,18 @@ package nn
 import (
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
 // Adapter holds the low-rank updates of every block's projections, as a forward
 // reads them.
 type Adapter struct {
-	layers [][lora.Targets]cpu.LowRank // rank 0 where a projection has none
+	layers [][model.Projections]cpu.LowRank // rank 0 where a projection has none
 }
 
 // NewAdapter returns the updates of the weights, whose A it shares.
 func NewAdapter(w *lora.Weights) *Adapter {
-	a := &Adapter{layers: make([][lora.Targets]cpu.LowRank, len(w.Layers))}
+	a := &Adapter{layers: make([][model.Projections]cpu.LowRank, len(w.Layers))}
 	for i := range w.Layers {
 		for t, f := range w.Layers[i] {
 			if f != nil {
@@ -35,7 +36,7 @@ type Adapted struct {
 
 // output is the product of a projection [tokens, width].
 type output struct {
-	target lora.Target
+	target model.Role
 	out    []float32
 }
 

@@ -5,8 +5,9 @@ package nn
 import (
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
-	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tensor"
+	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // Linear is a matrix product with stored weights W [out, in]. Where Panel is set,
@@ -26,28 +27,29 @@ func (l Linear) addTo(out []float32) cpu.Product {
 	return cpu.Product{Out: out, W: l.W, Panel: l.Panel, Add: true}
 }
 
-// Norm is a root-mean-square norm with its scale [width].
-type Norm struct {
-	Scale []float32
-	Eps   float32
-}
-
-// NewNorm returns the norm whose scale [1, width] is stored.
-func NewNorm(set *kernel.Set, stored tensor.Matrix, eps float32) Norm {
-	scale := make([]float32, stored.Cols)
-	set.Dequantize(stored.Type, scale, stored.Data)
-	return Norm{Scale: scale, Eps: eps}
-}
-
 // Block is one block of the llama family: attention with rotary positions and
-// grouped queries, then a SwiGLU feed-forward, each behind a norm and added to
-// the residual stream.
+// grouped queries, then a SwiGLU feed-forward, each behind a root-mean-square norm and
+// added to the residual stream.
 type Block struct {
-	AttnNorm   Norm
-	Q, K, V, O Linear
-	FFNorm     Norm
-	Gate, Up   Linear
-	Down       Linear
+	Linear  [model.Projections]Linear
+	Vectors [model.Roles][]float32 // the other tensors of the block
+	NormEps float32
+}
+
+// NewBlocks binds the blocks of a model.
+func NewBlocks(w *model.Weights) []Block {
+	blocks := make([]Block, len(w.Layers))
+	for i := range blocks {
+		blocks[i].NormEps = w.Config.NormEps
+		for _, t := range w.Config.Block() {
+			if stored := w.Layers[i][t.Role]; t.Role.Projection() {
+				blocks[i].Linear[t.Role].W = stored
+			} else {
+				blocks[i].Vectors[t.Role] = quant.Vector(stored)
+			}
+		}
+	}
+	return blocks
 }
 
 // Batch is what the rows of one forward have in common for all layers.
@@ -84,34 +86,40 @@ func NewActivations(tokens, hidden, ff int, s cpu.AttendShape) *Activations {
 // their keys and values for this layer.
 func (b *Block) Forward(d *cpu.Device, layer int, batch *Batch, a *Activations) {
 	n := batch.Tokens
-	d.RMSNorm(a.norm, a.X, b.AttnNorm.Scale, n, b.AttnNorm.Eps)
-	d.MatMul(a.norm, n, b.Q.to(a.q), b.K.to(a.k), b.V.to(a.v))
-	batch.adapt(d, layer, a.norm, output{lora.Q, a.q}, output{lora.K, a.k}, output{lora.V, a.v})
+	d.RMSNorm(a.norm, a.X, b.Vectors[model.AttnNorm], n, b.NormEps)
+	d.MatMul(a.norm, n, b.Linear[model.Q].to(a.q), b.Linear[model.K].to(a.k), b.Linear[model.V].to(a.v))
+	batch.adapt(d, layer, a.norm, output{model.Q, a.q}, output{model.K, a.k}, output{model.V, a.v})
 	d.StoreAttend(a.attn, a.q, a.k, a.v, batch.Cos, batch.Sin, batch.KV, layer, batch.Shape, batch.Rows)
-	d.MatMul(a.attn, n, b.O.addTo(a.X))
-	batch.adapt(d, layer, a.attn, output{lora.O, a.X})
+	d.MatMul(a.attn, n, b.Linear[model.O].addTo(a.X))
+	batch.adapt(d, layer, a.attn, output{model.O, a.X})
 
-	d.RMSNorm(a.norm, a.X, b.FFNorm.Scale, n, b.FFNorm.Eps)
+	d.RMSNorm(a.norm, a.X, b.Vectors[model.FFNorm], n, b.NormEps)
 	if len(batch.Adapted) == 0 {
-		d.FeedForward(a.norm, n, b.Gate.to(a.gate), b.Up.to(a.up), b.Down.addTo(a.X))
+		d.FeedForward(a.norm, n, b.Linear[model.Gate].to(a.gate), b.Linear[model.Up].to(a.up), b.Linear[model.Down].addTo(a.X))
 		return
 	}
-	d.MatMul(a.norm, n, b.Gate.to(a.gate), b.Up.to(a.up))
-	batch.adapt(d, layer, a.norm, output{lora.Gate, a.gate}, output{lora.Up, a.up})
-	d.SwiGLU(a.gate, a.up, n, b.Gate.W.Rows)
-	d.MatMul(a.gate, n, b.Down.addTo(a.X))
-	batch.adapt(d, layer, a.gate, output{lora.Down, a.X})
+	d.MatMul(a.norm, n, b.Linear[model.Gate].to(a.gate), b.Linear[model.Up].to(a.up))
+	batch.adapt(d, layer, a.norm, output{model.Gate, a.gate}, output{model.Up, a.up})
+	d.SwiGLU(a.gate, a.up, n, b.Linear[model.Gate].W.Rows)
+	d.MatMul(a.gate, n, b.Linear[model.Down].addTo(a.X))
+	batch.adapt(d, layer, a.gate, output{model.Down, a.X})
 }
 
 // Head turns the last residual stream into logits.
 type Head struct {
-	Norm Norm
-	Out  Linear
+	Norm    []float32
+	NormEps float32
+	Out     Linear
+}
+
+// NewHead binds the head of a model.
+func NewHead(w *model.Weights) Head {
+	return Head{Norm: quant.Vector(w.Tensors[model.OutputNorm]), NormEps: w.Config.NormEps, Out: Linear{W: w.Tensors[model.Head]}}
 }
 
 // Forward writes the logits [rows, vocabulary] of x [rows, hidden]; x is
 // normalised in place.
 func (h *Head) Forward(d *cpu.Device, logits, x []float32, rows int) {
-	d.RMSNorm(x, x, h.Norm.Scale, rows, h.Norm.Eps)
+	d.RMSNorm(x, x, h.Norm, rows, h.NormEps)
 	d.MatMul(x, rows, h.Out.to(logits))
 }

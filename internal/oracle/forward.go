@@ -11,7 +11,7 @@ import (
 
 // adapted returns the product of x with a stored matrix, and with the factor of the
 // adapter where it applies to a token.
-func adapted(x [][]float32, m tensor.Matrix, a *lora.Adapter, layer int, t lora.Target, f *flat) [][]float32 {
+func adapted(x [][]float32, m tensor.Matrix, a *lora.Adapter, layer int, t model.Role, f *flat) [][]float32 {
 	out := linear(x, m)
 	if a == nil || a.Layers[layer][t] == nil {
 		return out
@@ -34,13 +34,13 @@ func adapted(x [][]float32, m tensor.Matrix, a *lora.Adapter, layer int, t lora.
 // embed returns the embeddings of the tokens, the adapter's where it has one.
 func embed(w *model.Weights, a *lora.Adapter, f *flat) [][]float32 {
 	if a == nil {
-		return gather(w.Embedding, f.tokens)
+		return gather(w.Tensors[model.Embedding], f.tokens)
 	}
 	x := matrix(len(f.tokens), w.Config.Hidden)
 	for i, t := range f.tokens {
 		row := a.Row(t)
 		if row == nil || a.Info.Activated && f.context[i] {
-			row = expand(w.Embedding, int(t), int(t)+1)[0]
+			row = expand(w.Tensors[model.Embedding], int(t), int(t)+1)[0]
 		}
 		copy(x[i], row)
 	}
@@ -55,22 +55,22 @@ func forward(ctx context.Context, w *model.Weights, a *lora.Adapter, f *flat, la
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		h := normed(x, l.AttnNorm, c.NormEps)
-		q, k, v := adapted(h, l.Q, a, i, lora.Q, f), adapted(h, l.K, a, i, lora.K, f), adapted(h, l.V, a, i, lora.V, f)
+		h := normed(x, l[model.AttnNorm], c.NormEps)
+		q, k, v := adapted(h, l[model.Q], a, i, model.Q, f), adapted(h, l[model.K], a, i, model.K, f), adapted(h, l[model.V], a, i, model.V, f)
 		rotate(q, f.positions, c)
 		rotate(k, f.positions, c)
-		add(x, adapted(attend(q, k, v, f.sees, c), l.O, a, i, lora.O, f))
+		add(x, adapted(attend(q, k, v, f.sees, c), l[model.O], a, i, model.O, f))
 
-		h = normed(x, l.FFNorm, c.NormEps)
-		gate, up := adapted(h, l.Gate, a, i, lora.Gate, f), adapted(h, l.Up, a, i, lora.Up, f)
+		h = normed(x, l[model.FFNorm], c.NormEps)
+		gate, up := adapted(h, l[model.Gate], a, i, model.Gate, f), adapted(h, l[model.Up], a, i, model.Up, f)
 		for t, row := range gate {
 			for j, g := range row {
 				row[j] = g / (1 + float32(math.Exp(float64(-g)))) * up[t][j]
 			}
 		}
-		add(x, adapted(gate, l.Down, a, i, lora.Down, f))
+		add(x, adapted(gate, l[model.Down], a, i, model.Down, f))
 	}
-	return linear(normed(x[len(x)-last:], w.OutputNorm, c.NormEps), w.Head), nil
+	return linear(normed(x[len(x)-last:], w.Tensors[model.OutputNorm], c.NormEps), w.Tensors[model.Head]), nil
 }
 
 // rotate turns the pairs (2i, 2i+1) of every head by position · base^(-2i/headDim),

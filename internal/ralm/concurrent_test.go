@@ -7,6 +7,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
@@ -21,12 +22,11 @@ func TestConcurrentGenerations(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	c := w.Config
-	shape := lora.Shape{Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FF: c.FF, Vocab: c.Vocab, Tied: true}
+	shape := lora.ShapeOf(w)
 	adapters := []*engine.Adapter{nil}
 	for seed := range uint64(2) {
 		// A new factor B is 0: without other values nothing would change.
-		a := lora.New(lora.Config{Rank: 4, Alpha: 8, Targets: []lora.Target{lora.Q, lora.Down}}, shape, seed)
+		a := lora.New(lora.Config{Rank: 4, Alpha: 8, Targets: []model.Role{model.Q, model.Down}}, shape, seed)
 		for _, layer := range a.Layers {
 			for _, f := range layer {
 				if f != nil {

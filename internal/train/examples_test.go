@@ -49,7 +49,7 @@ func newTinySet(windows int) *tinySet {
 func freshAdapter(c model.Config, r Recipe) *lora.Weights {
 	a := lora.New(
 		lora.Config{Rank: 4, Alpha: 8, Targets: r.Targets},
-		lora.Shape{Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FF: c.FF, Vocab: c.Vocab, Tied: true}, 5)
+		lora.ShapeOf(&model.Weights{Config: c}), 5)
 	if r.Marks {
 		a.AddMarks(make([]float32, c.Hidden), 5)
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
 // bowl is a fake task: the loss of a target is half the squared distance of the
@@ -82,7 +83,7 @@ func (w bowlWindow) Loss(ctx context.Context, a *lora.Weights) (float64, error) 
 // small returns an adapter of one factor and one row.
 func small() *lora.Weights {
 	w := &lora.Weights{Layers: make([]lora.Layer, 2), Rows: []lora.Row{{Token: 9, Embedding: []float32{3, 1, 4}}}}
-	w.Layers[1][lora.Q] = &lora.Factor{Rank: 1, In: 2, Out: 3, A: []float32{5, -2}, B: []float32{0, 0, 0}, Scale: 2}
+	w.Layers[1][model.Q] = &lora.Factor{Rank: 1, In: 2, Out: 3, A: []float32{5, -2}, B: []float32{0, 0, 0}, Scale: 2}
 	return w
 }
 

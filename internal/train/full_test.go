@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
 // fill leaves no room on the file system of dir until the function it returns is called.
@@ -110,8 +111,8 @@ func TestFullDisk(t *testing.T) {
 func TestFullDiskKeepsTheOldAdapter(t *testing.T) {
 	disk := smallDisk(t, 1<<18)
 	dir := filepath.Join(disk, "adapter")
-	shape := lora.Shape{Layers: 2, Hidden: 64, Heads: 2, KVHeads: 1, HeadDim: 32, FF: 64, Vocab: 20, Tied: true}
-	c := lora.Config{Rank: 4, Alpha: 4, Targets: []lora.Target{lora.Q, lora.V}}
+	shape := lora.ShapeOf(&model.Weights{Config: model.Config{Family: "llama", Layers: 2, Hidden: 64, Heads: 2, KVHeads: 1, HeadDim: 32, FF: 64, Vocab: 20}})
+	c := lora.Config{Rank: 4, Alpha: 4, Targets: []model.Role{model.Q, model.V}}
 	older, newer := lora.New(c, shape, 1), lora.New(c, shape, 2)
 	if err := lora.Write(dir, older); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,6 @@ import (
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/nn"
 	"github.com/flashback-lm/flashback/internal/nn/backward"
-	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 // Dropout zeroes entries of the input of a factor; see backward.Dropout.
@@ -69,17 +68,13 @@ func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
 		set:       set,
 		rope:      nn.NewRope(c.RopeBase, c.HeadDim, c.RopeFactors),
 		blocks:    make([]backward.Tuned, len(w.Layers)),
+		head:      backward.NewHead(w),
 		tapes:     make([]backward.Tape, len(w.Layers)),
 	}
-	norm := func(v tensor.Matrix) backward.Norm { return backward.NewNorm(v, c.NormEps) }
-	for i, l := range w.Layers {
-		m.blocks[i] = backward.Tuned{Layer: i, Block: &backward.Block{
-			AttnNorm: norm(l.AttnNorm), FFNorm: norm(l.FFNorm),
-			Q: l.Q, K: l.K, V: l.V, O: l.O,
-			Gate: l.Gate, Up: l.Up, Down: l.Down,
-		}}
+	blocks := backward.NewBlocks(w)
+	for i := range blocks {
+		m.blocks[i] = backward.Tuned{Layer: i, Block: &blocks[i]}
 	}
-	m.head = backward.Head{Norm: norm(w.OutputNorm), Out: w.Head}
 	return m, nil
 }
 
@@ -173,7 +168,7 @@ func (m *Model) open(p *Packed, a *lora.Weights, activated bool, drop Dropout) e
 		if row := a.Row(t); row != nil {
 			copy(x, row)
 		} else if t >= 0 && int(t) < c.Vocab {
-			m.set.Dequantize(m.weights.Embedding.Type, x, m.weights.Embedding.Row(int(t)))
+			m.set.Dequantize(m.weights.Tensors[model.Embedding].Type, x, m.weights.Tensors[model.Embedding].Row(int(t)))
 		} else {
 			return fmt.Errorf("token %d has no embedding: the model has %d, and the adapter no row for it", t, c.Vocab)
 		}

@@ -53,10 +53,11 @@ func BenchmarkGradients(b *testing.B) {
 		}
 		return x
 	}
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	for i := range a.Layers {
-		for t, s := range map[lora.Target][2]int{lora.Q: {q, c.Hidden}, lora.K: {kv, c.Hidden}, lora.V: {kv, c.Hidden}, lora.O: {c.Hidden, q}} {
-			a.Layers[i][t] = &lora.Factor{Rank: 16, In: s[1], Out: s[0], Scale: 2, A: random(16 * s[1]), B: random(s[0] * 16)}
+		for _, s := range c.Block() {
+			if s.Role <= model.O && s.Role.Projection() {
+				a.Layers[i][s.Role] = &lora.Factor{Rank: 16, In: s.Cols, Out: s.Rows, Scale: 2, A: random(16 * s.Cols), B: random(s.Rows * 16)}
+			}
 		}
 	}
 	marks := &ralm.Marks{Left: int32(c.Vocab), Right: int32(c.Vocab) + 1}

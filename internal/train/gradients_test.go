@@ -52,15 +52,6 @@ func tinyWindow() trainset.Window {
 	return w
 }
 
-// shapes are the rows and columns of the projections.
-func shapes(c model.Config) [lora.Targets][2]int {
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
-	return [lora.Targets][2]int{
-		lora.Q: {q, c.Hidden}, lora.K: {kv, c.Hidden}, lora.V: {kv, c.Hidden}, lora.O: {c.Hidden, q},
-		lora.Gate: {c.FF, c.Hidden}, lora.Up: {c.FF, c.Hidden}, lora.Down: {c.Hidden, c.FF},
-	}
-}
-
 // randomAdapter returns an adapter of every target with random factors and marks.
 func randomAdapter(c model.Config, seed uint64) *lora.Weights {
 	r := rand.New(rand.NewPCG(seed, 3))
@@ -73,8 +64,10 @@ func randomAdapter(c model.Config, seed uint64) *lora.Weights {
 	}
 	w := &lora.Weights{Layers: make([]lora.Layer, c.Layers)}
 	for i := range w.Layers {
-		for t, s := range shapes(c) {
-			w.Layers[i][t] = &lora.Factor{Rank: tinyRank, In: s[1], Out: s[0], Scale: 2, A: random(tinyRank*s[1], 0.1), B: random(s[0]*tinyRank, 0.1)}
+		for _, s := range c.Block() { // projections in the order of their roles
+			if s.Role.Projection() {
+				w.Layers[i][s.Role] = &lora.Factor{Rank: tinyRank, In: s.Cols, Out: s.Rows, Scale: 2, A: random(tinyRank*s.Cols, 0.1), B: random(s.Rows*tinyRank, 0.1)}
+			}
 		}
 	}
 	for _, token := range []int32{tinyMarks.Left, tinyMarks.Right} {
@@ -214,35 +207,33 @@ func peft() (*model.Weights, *lora.Weights) {
 		Family: "llama", Name: "small", Layers: 2, Hidden: 32, Heads: 4, KVHeads: 2, HeadDim: 8,
 		FF: 48, Context: 2048, Vocab: 64, RopeBase: 10000, NormEps: 1e-5,
 	}
-	matrix := func(name string, rows, cols int, scale, mean float32) tensor.Matrix {
-		m := tensor.Matrix{Name: name, Type: tensor.F32, Rows: rows, Cols: cols}
-		for _, v := range fixture.Noise(name, rows*cols, scale, mean) {
+	w := &model.Weights{Config: c, Layers: make([]model.Tensors, c.Layers)}
+	a := &lora.Weights{Layers: make([]lora.Layer, c.Layers)}
+	names := map[model.Role]string{
+		model.Embedding: "embedding", model.OutputNorm: "norm", model.Head: "head", model.AttnNorm: "attn_norm", model.FFNorm: "ff_norm",
+	}
+	for s, m := range w.All() {
+		name, scale, mean := names[s.Role], float32(0.2), float32(1) // a norm
+		switch {
+		case s.Role == model.Embedding:
+			scale, mean = 1, 0
+		case s.Role == model.Head:
+			scale, mean = 0.5, 0
+		case s.Role == model.OutputNorm:
+		case s.Role.Projection():
+			name, scale, mean = fmt.Sprintf("%d.%v_proj", s.Layer, s.Role), 0.5, 0
+			a.Layers[s.Layer][s.Role] = &lora.Factor{
+				Rank: tinyRank, In: s.Cols, Out: s.Rows, Scale: 2,
+				A: fixture.Noise(name+".A", tinyRank*s.Cols, 0.3, 0),
+				B: fixture.Noise(name+".B", s.Rows*tinyRank, 0.3, 0),
+			}
+		default:
+			name = fmt.Sprintf("%d.%s", s.Layer, name)
+		}
+		*m = tensor.Matrix{Name: name, Type: tensor.F32, Rows: s.Rows, Cols: s.Cols}
+		for _, v := range fixture.Noise(name, s.Rows*s.Cols, scale, mean) {
 			m.Data = binary.LittleEndian.AppendUint32(m.Data, math.Float32bits(v))
 		}
-		return m
-	}
-	w := &model.Weights{
-		Config: c, Embedding: matrix("embedding", c.Vocab, c.Hidden, 1, 0),
-		OutputNorm: matrix("norm", 1, c.Hidden, 0.2, 1), Head: matrix("head", c.Vocab, c.Hidden, 0.5, 0),
-	}
-	a := &lora.Weights{Layers: make([]lora.Layer, c.Layers)}
-	for i := range a.Layers {
-		var m [lora.Targets]tensor.Matrix
-		for t, s := range shapes(c) {
-			name := fmt.Sprintf("%d.%v", i, lora.Target(t))
-			m[t] = matrix(name, s[0], s[1], 0.5, 0)
-			a.Layers[i][t] = &lora.Factor{
-				Rank: tinyRank, In: s[1], Out: s[0], Scale: 2,
-				A: fixture.Noise(name+".A", tinyRank*s[1], 0.3, 0),
-				B: fixture.Noise(name+".B", s[0]*tinyRank, 0.3, 0),
-			}
-		}
-		w.Layers = append(w.Layers, model.Layer{
-			AttnNorm: matrix(fmt.Sprint(i, ".attn_norm"), 1, c.Hidden, 0.2, 1),
-			FFNorm:   matrix(fmt.Sprint(i, ".ff_norm"), 1, c.Hidden, 0.2, 1),
-			Q:        m[lora.Q], K: m[lora.K], V: m[lora.V], O: m[lora.O],
-			Gate: m[lora.Gate], Up: m[lora.Up], Down: m[lora.Down],
-		})
 	}
 	marks := fixture.Noise("marks", 2*c.Hidden, 1, 0)
 	a.Rows = []lora.Row{{Token: 64, Embedding: marks[:c.Hidden]}, {Token: 65, Embedding: marks[c.Hidden:]}}
@@ -385,13 +376,13 @@ func TestGradientsInBF16(t *testing.T) {
 func TestGradientsOfFewFactors(t *testing.T) {
 	w := modeltest.Tiny(1)
 	m := newModel(t, w, 2)
-	for _, targets := range [][]lora.Target{{lora.Q, lora.V}, {lora.O}, {lora.Down}, {lora.Gate}} {
+	for _, targets := range [][]model.Role{{model.Q, model.V}, {model.O}, {model.Down}, {model.Gate}} {
 		few, all := randomAdapter(w.Config, 2), randomAdapter(w.Config, 2)
 		few.Rows = nil
 		few.Layers[0] = lora.Layer{}
 		for i := range all.Layers {
 			for t, f := range all.Layers[i] {
-				if i == 0 || !slices.Contains(targets, lora.Target(t)) {
+				if i == 0 || !slices.Contains(targets, model.Role(t)) {
 					clear(f.B)
 					few.Layers[i][t] = nil
 				}
@@ -414,9 +405,8 @@ func TestGradientsOfFewFactors(t *testing.T) {
 func TestGradientsThroughQuantisedWeights(t *testing.T) {
 	stored, expanded := modeltest.Tiny(1), modeltest.Tiny(1)
 	for i := range stored.Layers {
-		s, e := &stored.Layers[i], &expanded.Layers[i]
-		for _, pair := range [][2]*tensor.Matrix{{&s.Q, &e.Q}, {&s.K, &e.K}, {&s.V, &e.V}, {&s.O, &e.O}, {&s.Gate, &e.Gate}, {&s.Up, &e.Up}, {&s.Down, &e.Down}} {
-			quantise(pair[0], pair[1])
+		for r := range model.Projections {
+			quantise(&stored.Layers[i][r], &expanded.Layers[i][r])
 		}
 	}
 	a := randomAdapter(stored.Config, 2)
@@ -457,8 +447,8 @@ func TestGradientsRefuse(t *testing.T) {
 	for name, change := range map[string]func(a *lora.Weights){
 		"no embedding": func(a *lora.Weights) { a.Rows = nil },
 		"layers":       func(a *lora.Weights) { a.Layers = a.Layers[:1] },
-		"k_proj":       func(a *lora.Weights) { a.Layers[1][lora.K].In = 1 << 30 },
-		"rank":         func(a *lora.Weights) { a.Layers[0][lora.Q].Rank = 1 << 31 },
+		"factor of k ": func(a *lora.Weights) { a.Layers[1][model.K].In = 1 << 30 },
+		"rank":         func(a *lora.Weights) { a.Layers[0][model.Q].Rank = 1 << 31 },
 		"embedding of": func(a *lora.Weights) { a.Rows[0].Embedding = nil },
 	} {
 		a := randomAdapter(w.Config, 2)

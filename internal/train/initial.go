@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
@@ -17,13 +16,13 @@ import (
 // otherwise.
 func (m *Model) Fresh(r Recipe, lineBreak []int32) *lora.Adapter {
 	a := lora.New(lora.Config{Rank: r.Rank, Alpha: r.Alpha, RSLoRA: r.RSLoRA, Dropout: r.Dropout, Targets: r.Targets},
-		engine.AdapterShape(m.weights), r.Seed)
+		lora.ShapeOf(m.weights), r.Seed)
 	if r.Marks {
 		near := make([]float32, m.weights.Config.Hidden)
 		if len(lineBreak) == 1 {
-			quant.Row(near, m.weights.Embedding, int(lineBreak[0]))
+			quant.Row(near, m.weights.Tensors[model.Embedding], int(lineBreak[0]))
 		} else {
-			near = quant.MeanRow(m.weights.Embedding)
+			near = quant.MeanRow(m.weights.Tensors[model.Embedding])
 		}
 		a.AddMarks(near, r.Seed)
 	}
@@ -33,7 +32,7 @@ func (m *Model) Fresh(r Recipe, lineBreak []int32) *lora.Adapter {
 // Continue reads the adapter that a training starts from instead, and returns the
 // recipe with the adapter's shape. An adapter of another base is an error.
 func (m *Model) Continue(dir, base string, r Recipe) (*lora.Adapter, Recipe, error) {
-	a, err := lora.Read(dir, engine.AdapterShape(m.weights))
+	a, err := lora.Read(dir, lora.ShapeOf(m.weights))
 	if err != nil {
 		return nil, r, err
 	}

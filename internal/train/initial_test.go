@@ -3,17 +3,17 @@ package train
 import (
 	"testing"
 
-	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // TestMarksBegin: near a line break's embedding where that is one token, else near
 // the mean, and apart from each other.
 func TestMarksBegin(t *testing.T) {
-	r := Recipe{Rank: 2, Alpha: 2, Targets: []lora.Target{lora.Q}, Marks: true, Seed: 1}
+	r := Recipe{Rank: 2, Alpha: 2, Targets: []model.Role{model.Q}, Marks: true, Seed: 1}
 	p, w := tinyPacking(t, r)
-	mean, far := quant.MeanRow(w.Embedding), make([]float32, w.Config.Hidden)
-	quant.Row(far, w.Embedding, 17)
+	mean, far := quant.MeanRow(w.Tensors[model.Embedding]), make([]float32, w.Config.Hidden)
+	quant.Row(far, w.Tensors[model.Embedding], 17)
 	for _, c := range []struct {
 		name      string
 		lineBreak []int32

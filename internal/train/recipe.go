@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/placement"
 )
 
@@ -43,7 +43,7 @@ type Recipe struct {
 func Default() Recipe {
 	return Recipe{
 		Placement: placement.Virtual.Name, Echo: placement.Virtual.Echo, K: 2,
-		Rank: 16, Alpha: 32, Dropout: 0.05, Targets: Targets{lora.Q, lora.K, lora.V, lora.O},
+		Rank: 16, Alpha: 32, Dropout: 0.05, Targets: Targets{model.Q, model.K, model.V, model.O},
 		LR: 5e-4, Schedule: "cosine", Warmup: 0.1, Clip: 1, Batch: 4, Steps: 1000,
 		EvalEvery: 100, Patience: 3,
 	}
@@ -54,7 +54,7 @@ func Default() Recipe {
 func Paper() Recipe {
 	r := Default()
 	r.Placement, r.Echo, r.K, r.Marks = placement.Append.Name, 0, 1, true
-	r.Targets, r.LR, r.Batch = Targets{lora.Q, lora.V}, 1e-4, 16
+	r.Targets, r.LR, r.Batch = Targets{model.Q, model.V}, 1e-4, 16
 	return r
 }
 
@@ -120,36 +120,45 @@ func (r Recipe) Check() error {
 	return nil
 }
 
-// suffix is what names of projections may end in.
-const suffix = "_proj"
-
 // Targets are projections, written as q,k,v,o,gate,up,down.
-type Targets []lora.Target
+type Targets []model.Role
 
 // ParseTargets reads names such as q,v or q_proj,v_proj.
 func ParseTargets(s string) (Targets, error) {
-	var chosen [lora.Targets]bool
+	var chosen [model.Projections]bool
 	for name := range strings.SplitSeq(s, ",") {
-		t, err := lora.ParseTarget(strings.TrimSuffix(strings.TrimSpace(name), suffix) + suffix)
-		if err != nil {
-			return nil, fmt.Errorf("unknown projection %q: use some of q,k,v,o,gate,up,down", name)
+		short, known := strings.TrimSuffix(strings.TrimSpace(name), "_proj"), false
+		for t := range model.Projections {
+			if t.String() == short {
+				chosen[t], known = true, true
+			}
 		}
-		chosen[t] = true
+		if !known {
+			return nil, fmt.Errorf("unknown projection %q: use some of %v", name, all)
+		}
 	}
-	var targets Targets // in the order of lora.Target, so that one choice has one form
+	var targets Targets // in the order of the roles, so that one choice has one form
 	for t, is := range chosen {
 		if is {
-			targets = append(targets, lora.Target(t))
+			targets = append(targets, model.Role(t))
 		}
 	}
 	return targets, nil
 }
 
+// all are the projections of every family.
+var all = func() (t Targets) {
+	for r := range model.Projections {
+		t = append(t, r)
+	}
+	return t
+}()
+
 // String returns the names, comma separated.
 func (t Targets) String() string {
 	var names []string
 	for _, target := range t {
-		names = append(names, strings.TrimSuffix(target.String(), suffix))
+		names = append(names, target.String())
 	}
 	return strings.Join(names, ",")
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
 func TestRecipesAreSound(t *testing.T) {
@@ -57,7 +57,7 @@ func TestRecipeChecks(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	got, err := ParseTargets("v_proj, q,down")
-	if err != nil || !reflect.DeepEqual(got, Targets{lora.Q, lora.V, lora.Down}) || got.String() != "q,v,down" {
+	if err != nil || !reflect.DeepEqual(got, Targets{model.Q, model.V, model.Down}) || got.String() != "q,v,down" {
 		t.Errorf("got %v, %v", got, err)
 	}
 	for _, bad := range []string{"", "q,,v", "lm_head"} {

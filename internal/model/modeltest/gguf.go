@@ -9,7 +9,6 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
 	"github.com/flashback-lm/flashback/internal/model"
-	"github.com/flashback-lm/flashback/internal/tensor"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
@@ -30,15 +29,15 @@ func WriteGGUF(t testing.TB, w *model.Weights) string {
 		{"general.architecture", c.Family},
 		{"general.name", c.Name},
 		{"general.file_type", uint32(0)},
-		{"llama.block_count", uint32(c.Layers)},
-		{"llama.context_length", uint32(c.Context)},
-		{"llama.embedding_length", uint32(c.Hidden)},
-		{"llama.feed_forward_length", uint32(c.FF)},
-		{"llama.attention.head_count", uint32(c.Heads)},
-		{"llama.attention.head_count_kv", uint32(c.KVHeads)},
-		{"llama.attention.layer_norm_rms_epsilon", c.NormEps},
-		{"llama.rope.freq_base", float32(c.RopeBase)},
-		{"llama.vocab_size", uint32(c.Vocab)},
+		{c.Family + ".block_count", uint32(c.Layers)},
+		{c.Family + ".context_length", uint32(c.Context)},
+		{c.Family + ".embedding_length", uint32(c.Hidden)},
+		{c.Family + ".feed_forward_length", uint32(c.FF)},
+		{c.Family + ".attention.head_count", uint32(c.Heads)},
+		{c.Family + ".attention.head_count_kv", uint32(c.KVHeads)},
+		{c.Family + ".attention.layer_norm_rms_epsilon", c.NormEps},
+		{c.Family + ".rope.freq_base", float32(c.RopeBase)},
+		{c.Family + ".vocab_size", uint32(c.Vocab)},
 		{"tokenizer.ggml.model", "gpt2"},
 		{"tokenizer.ggml.pre", "gpt-2"},
 		{"tokenizer.ggml.tokens", vocabulary(c.Vocab)},
@@ -51,26 +50,13 @@ func WriteGGUF(t testing.TB, w *model.Weights) string {
 	kinds := slices.Repeat([]int32{tokenizer.TypeNormal}, c.Vocab)
 	kinds[EOS] = tokenizer.TypeControl
 	out.Set("tokenizer.ggml.token_type", kinds)
-	add := func(m tensor.Matrix, name string) {
-		m.Name = name + ".weight"
-		out.Add(m)
-	}
-	add(w.Embedding, "token_embd")
-	add(w.OutputNorm, "output_norm")
-	if w.Head.Name != w.Embedding.Name {
-		add(w.Head, "output")
-	}
-	for i, l := range w.Layers {
-		block := fmt.Sprintf("blk.%d.", i)
-		add(l.AttnNorm, block+"attn_norm")
-		add(l.Q, block+"attn_q")
-		add(l.K, block+"attn_k")
-		add(l.V, block+"attn_v")
-		add(l.O, block+"attn_output")
-		add(l.FFNorm, block+"ffn_norm")
-		add(l.Gate, block+"ffn_gate")
-		add(l.Up, block+"ffn_up")
-		add(l.Down, block+"ffn_down")
+	for s, m := range w.All() {
+		if s.Role == model.Head && w.Tied() {
+			continue
+		}
+		stored := *m
+		stored.Name = s.GGUF
+		out.Add(stored)
 	}
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := out.WriteFile(path); err != nil {

@@ -25,31 +25,23 @@ func Tiny(seed uint64) *model.Weights {
 // head.
 func Random(c model.Config, seed uint64) *model.Weights {
 	r := rand.New(rand.NewPCG(seed, 1))
-	matrix := func(name string, rows, cols int, mean, dev float64) tensor.Matrix {
-		data := make([]byte, rows*cols*4)
-		for i := range rows * cols {
+	w := &model.Weights{Config: c, Layers: make([]model.Tensors, c.Layers)}
+	for s, m := range w.All() {
+		mean, dev := 0.0, 1.0
+		switch {
+		case s.Optional:
+			continue
+		case s.Role.Projection():
+			dev = 2 / math.Sqrt(float64(s.Cols))
+		case s.Rows == 1:
+			mean, dev = 1, 0.1
+		}
+		data := make([]byte, s.Rows*s.Cols*4)
+		for i := range s.Rows * s.Cols {
 			binary.LittleEndian.PutUint32(data[i*4:], math.Float32bits(float32(mean+dev*r.NormFloat64())))
 		}
-		return tensor.Matrix{Name: name, Type: tensor.F32, Rows: rows, Cols: cols, Data: data}
+		*m = tensor.Matrix{Name: s.GGUF, Type: tensor.F32, Rows: s.Rows, Cols: s.Cols, Data: data}
 	}
-	linear := func(name string, out, in int) tensor.Matrix {
-		return matrix(name, out, in, 0, 2/math.Sqrt(float64(in)))
-	}
-	norm := func(name string) tensor.Matrix { return matrix(name, 1, c.Hidden, 1, 0.1) }
-	w := &model.Weights{Config: c, Embedding: matrix("token_embd", c.Vocab, c.Hidden, 0, 1), OutputNorm: norm("output_norm")}
-	w.Head = w.Embedding
-	for range c.Layers {
-		w.Layers = append(w.Layers, model.Layer{
-			AttnNorm: norm("attn_norm"),
-			Q:        linear("attn_q", c.Heads*c.HeadDim, c.Hidden),
-			K:        linear("attn_k", c.KVHeads*c.HeadDim, c.Hidden),
-			V:        linear("attn_v", c.KVHeads*c.HeadDim, c.Hidden),
-			O:        linear("attn_output", c.Hidden, c.Heads*c.HeadDim),
-			FFNorm:   norm("ffn_norm"),
-			Gate:     linear("ffn_gate", c.FF, c.Hidden),
-			Up:       linear("ffn_up", c.FF, c.Hidden),
-			Down:     linear("ffn_down", c.Hidden, c.FF),
-		})
-	}
+	w.Tensors[model.Head] = w.Tensors[model.Embedding]
 	return w
 }

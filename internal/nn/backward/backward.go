@@ -8,38 +8,44 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tensor"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
-// Norm is a root-mean-square norm with its scale [width].
-type Norm struct {
-	Scale []float32
-	Eps   float32
-}
-
-// NewNorm returns the norm whose scale [1, width] is stored.
-func NewNorm(stored tensor.Matrix, eps float32) Norm {
-	scale := make([]float32, stored.Cols)
-	quant.Row(scale, stored, 0)
-	return Norm{Scale: scale, Eps: eps}
-}
-
-// Block is a block of the llama family with its weights as they are stored: a
-// projection's are [out, in].
+// Block is a block of the llama family with its weights as they are stored, and those
+// that are vectors as numbers too.
 type Block struct {
-	AttnNorm   Norm
-	Q, K, V, O tensor.Matrix
-	FFNorm     Norm
-	Gate, Up   tensor.Matrix
-	Down       tensor.Matrix
+	Weights model.Tensors
+	Vectors [model.Roles][]float32
+	NormEps float32
+}
+
+// NewBlocks binds the blocks of a model.
+func NewBlocks(w *model.Weights) []Block {
+	blocks := make([]Block, len(w.Layers))
+	for i := range blocks {
+		blocks[i].Weights, blocks[i].NormEps = w.Layers[i], w.Config.NormEps
+		for _, t := range w.Config.Block() {
+			if !t.Role.Projection() {
+				blocks[i].Vectors[t.Role] = quant.Vector(w.Layers[i][t.Role])
+			}
+		}
+	}
+	return blocks
 }
 
 // Head turns the last residual stream into logits by a norm and the weights Out
 // [vocabulary, hidden].
 type Head struct {
-	Norm Norm
-	Out  tensor.Matrix
+	Norm    []float32
+	NormEps float32
+	Out     tensor.Matrix
+}
+
+// NewHead binds the head of a model.
+func NewHead(w *model.Weights) Head {
+	return Head{Norm: quant.Vector(w.Tensors[model.OutputNorm]), NormEps: w.Config.NormEps, Out: w.Tensors[model.Head]}
 }
 
 // Pass is what the rows of one training step have in common for all layers, and the
@@ -89,14 +95,14 @@ type Tuned struct {
 
 // Check says whether the factors fit the projections.
 func (b *Tuned) Check() error {
-	for t, l := range [lora.Targets]tensor.Matrix{b.Q, b.K, b.V, b.O, b.Gate, b.Up, b.Down} {
+	for t, l := range b.Weights[:model.Projections] {
 		f := b.Factors[t]
 		if f == nil {
 			continue
 		}
 		if f.Rank < 1 || f.In != l.Cols || f.Out != l.Rows || len(f.A) != f.Rank*f.In || len(f.B) != f.Out*f.Rank {
 			return fmt.Errorf("the factor of %s has rank %d, A of %d and B of %d numbers, which do not fit a projection from %d to %d",
-				lora.Target(t), f.Rank, len(f.A), len(f.B), l.Cols, l.Rows)
+				model.Role(t), f.Rank, len(f.A), len(f.B), l.Cols, l.Rows)
 		}
 	}
 	return nil
@@ -123,14 +129,14 @@ func (p *Pass) zeroed(buf *[]float32, rows, n int) []float32 {
 // it only fills the tape.
 func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
 	d, n := p.Device, p.Rows
-	hidden, ff := len(b.AttnNorm.Scale), b.Gate.Rows
+	hidden, ff := len(b.Vectors[model.AttnNorm]), b.Weights[model.Gate].Rows
 	s := p.Shape
 	norm := sized(&p.norm, n*hidden)
-	d.RMSNorm(norm, t.X, b.AttnNorm.Scale, n, b.AttnNorm.Eps)
-	q, k, v := p.zeroed(&t.q, n, b.Q.Rows), p.zeroed(&t.k, n, b.K.Rows), p.zeroed(&t.v, n, b.V.Rows)
-	b.linear(p, lora.Q, b.Q, q, norm)
-	b.linear(p, lora.K, b.K, k, norm)
-	b.linear(p, lora.V, b.V, v, norm)
+	d.RMSNorm(norm, t.X, b.Vectors[model.AttnNorm], n, b.NormEps)
+	q, k, v := p.zeroed(&t.q, n, b.Weights[model.Q].Rows), p.zeroed(&t.k, n, b.Weights[model.K].Rows), p.zeroed(&t.v, n, b.Weights[model.V].Rows)
+	b.linear(p, model.Q, q, norm)
+	b.linear(p, model.K, k, norm)
+	b.linear(p, model.V, v, norm)
 	d.Rotate(q, p.Cos, p.Sin, n, s.Heads, s.HeadDim)
 	d.Rotate(k, p.Cos, p.Sin, n, s.KVHeads, s.HeadDim)
 	sized(&t.attn, len(q))
@@ -138,23 +144,23 @@ func (b *Tuned) Forward(p *Pass, t *Tape, out []float32) {
 	d.AttendFlat(t.flat(p))
 	mid := sized(&t.mid, n*hidden)
 	d.Copy(mid, t.X, n, hidden)
-	b.linear(p, lora.O, b.O, mid, t.attn)
+	b.linear(p, model.O, mid, t.attn)
 
-	d.RMSNorm(norm, mid, b.FFNorm.Scale, n, b.FFNorm.Eps)
+	d.RMSNorm(norm, mid, b.Vectors[model.FFNorm], n, b.NormEps)
 	gate, up := p.zeroed(&t.gate, n, ff), p.zeroed(&t.up, n, ff)
-	b.linear(p, lora.Gate, b.Gate, gate, norm)
-	b.linear(p, lora.Up, b.Up, up, norm)
+	b.linear(p, model.Gate, gate, norm)
+	b.linear(p, model.Up, up, norm)
 	if out == nil {
 		return
 	}
 	act := b.activation(p, &p.ff, t)
 	d.Copy(out, mid, n, hidden)
-	b.linear(p, lora.Down, b.Down, out, act)
+	b.linear(p, model.Down, out, act)
 }
 
 // linear adds to out the projection of x [Rows, in] with its factor.
-func (b *Tuned) linear(p *Pass, t lora.Target, l tensor.Matrix, out, x []float32) {
-	p.Device.MatMulForward(out, x, p.Rows, l)
+func (b *Tuned) linear(p *Pass, t model.Role, out, x []float32) {
+	p.Device.MatMulForward(out, x, p.Rows, b.Weights[t])
 	b.addFactor(p, t, out, x)
 }
 
@@ -165,7 +171,7 @@ func (t *Tape) flat(p *Pass) *cpu.Flat {
 
 // activation returns the input of the down projection, in the memory of buf.
 func (b *Tuned) activation(p *Pass, buf *[]float32, t *Tape) []float32 {
-	ff := b.Gate.Rows
+	ff := b.Weights[model.Gate].Rows
 	act := sized(buf, len(t.gate))
 	p.Device.Copy(act, t.gate, p.Rows, ff)
 	p.Device.SwiGLU(act, t.up, p.Rows, ff)
@@ -177,32 +183,32 @@ func (b *Tuned) activation(p *Pass, buf *[]float32, t *Tape) []float32 {
 // trained, input is false and dx is left undefined.
 func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 	d, n, s := p.Device, p.Rows, p.Shape
-	hidden, ff := len(b.AttnNorm.Scale), b.Gate.Rows
+	hidden, ff := len(b.Vectors[model.AttnNorm]), b.Weights[model.Gate].Rows
 	from := p.From
 	after := func(x []float32, width int) []float32 { return x[from*width:] }
 
 	dAct := p.zeroed(&p.ff, n, ff)
-	b.linearBackward(p, lora.Down, b.Down, dAct, dx, func() []float32 {
+	b.linearBackward(p, model.Down, dAct, dx, func() []float32 {
 		return b.activation(p, &p.dGate, t) // dGate is not needed yet
 	})
 	dGate := sized(&p.dGate, n*ff)
 	d.SwiGLUBackward(after(dGate, ff), after(dAct, ff), after(t.gate, ff), after(t.up, ff), n-from, ff)
-	normed := func(x []float32, of Norm) func() []float32 {
+	normed := func(x []float32, of model.Role) func() []float32 {
 		return func() []float32 {
 			norm := sized(&p.norm, n*hidden)
-			d.RMSNorm(norm, x, of.Scale, n, of.Eps)
+			d.RMSNorm(norm, x, b.Vectors[of], n, b.NormEps)
 			return norm
 		}
 	}
 	dNorm := p.zeroed(&p.dNorm, n, hidden)
-	x := normed(t.mid, b.FFNorm)
-	b.linearBackward(p, lora.Gate, b.Gate, dNorm, dGate, x)
-	b.linearBackward(p, lora.Up, b.Up, dNorm, dAct, x)
-	d.RMSNormBackward(after(dx, hidden), after(dNorm, hidden), after(t.mid, hidden), b.FFNorm.Scale, n-from, b.FFNorm.Eps)
+	x := normed(t.mid, model.FFNorm)
+	b.linearBackward(p, model.Gate, dNorm, dGate, x)
+	b.linearBackward(p, model.Up, dNorm, dAct, x)
+	d.RMSNormBackward(after(dx, hidden), after(dNorm, hidden), after(t.mid, hidden), b.Vectors[model.FFNorm], n-from, b.NormEps)
 
-	dAttn := p.zeroed(&p.dAttn, n, b.O.Cols)
-	b.linearBackward(p, lora.O, b.O, dAttn, dx, func() []float32 { return t.attn })
-	if !input && b.Grads[lora.Q] == nil && b.Grads[lora.K] == nil && b.Grads[lora.V] == nil {
+	dAttn := p.zeroed(&p.dAttn, n, b.Weights[model.O].Cols)
+	b.linearBackward(p, model.O, dAttn, dx, func() []float32 { return t.attn })
+	if !input && b.Grads[model.Q] == nil && b.Grads[model.K] == nil && b.Grads[model.V] == nil {
 		return
 	}
 	dQ, dK, dV := sized(&p.dQ, len(t.q)), sized(&p.dK, len(t.k)), sized(&p.dV, len(t.v))
@@ -218,23 +224,24 @@ func (b *Tuned) Backward(p *Pass, t *Tape, dx []float32, input bool) {
 	if input {
 		dNorm = p.zeroed(&p.dNorm, n, hidden)
 	}
-	x = normed(t.X, b.AttnNorm)
-	b.linearBackward(p, lora.Q, b.Q, dNorm, dQ, x)
-	b.linearBackward(p, lora.K, b.K, dNorm, dK, x)
-	b.linearBackward(p, lora.V, b.V, dNorm, dV, x)
+	x = normed(t.X, model.AttnNorm)
+	b.linearBackward(p, model.Q, dNorm, dQ, x)
+	b.linearBackward(p, model.K, dNorm, dK, x)
+	b.linearBackward(p, model.V, dNorm, dV, x)
 	if input {
-		d.RMSNormBackward(after(dx, hidden), after(dNorm, hidden), after(t.X, hidden), b.AttnNorm.Scale, n-from, b.AttnNorm.Eps)
+		d.RMSNormBackward(after(dx, hidden), after(dNorm, hidden), after(t.X, hidden), b.Vectors[model.AttnNorm], n-from, b.NormEps)
 	}
 }
 
 // linearBackward adds to dx, unless that is nil, the gradient of the input of a
 // projection, given that of its output, dy, and adds to the gradients of its factor,
 // which needs the input.
-func (b *Tuned) linearBackward(p *Pass, t lora.Target, l tensor.Matrix, dx, dy []float32, input func() []float32) {
-	dy = dy[p.From*l.Rows:]
+func (b *Tuned) linearBackward(p *Pass, t model.Role, dx, dy []float32, input func() []float32) {
+	w := b.Weights[t]
+	dy = dy[p.From*w.Rows:]
 	if dx != nil {
-		dx = dx[p.From*l.Cols:]
-		p.Device.MatMulBackward(dx, dy, p.Rows-p.From, l)
+		dx = dx[p.From*w.Cols:]
+		p.Device.MatMulBackward(dx, dy, p.Rows-p.From, w)
 	}
 	if b.Factors[t] != nil {
 		b.factorBackward(p, t, dx, dy, input())

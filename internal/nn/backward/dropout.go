@@ -3,7 +3,7 @@ package backward
 import (
 	"math"
 
-	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
 // Dropout zeroes entries of the input of a factor with probability P and multiplies
@@ -16,7 +16,7 @@ type Dropout struct {
 }
 
 // factors writes what the entries of a row are multiplied by, 0 or 1/(1-P).
-func (p Dropout) factors(dst []float32, layer int, t lora.Target, row int) {
+func (p Dropout) factors(dst []float32, layer int, t model.Role, row int) {
 	keep := float32(1 / (1 - p.P))
 	limit := uint64(math.Round(p.P * (1 << 16)))
 	state := Mix(Mix(p.Seed+uint64(layer)) + uint64(t)<<32 + uint64(row))

@@ -8,7 +8,7 @@ import "github.com/flashback-lm/flashback/internal/device/cpu"
 func (h *Head) Loss(d *cpu.Backward, dx, x, logits []float32, targets []int32, scale float32) float64 {
 	rows, hidden, vocabulary := len(targets), h.Out.Cols, h.Out.Rows
 	norm := make([]float32, rows*hidden)
-	d.RMSNorm(norm, x, h.Norm.Scale, rows, h.Norm.Eps)
+	d.RMSNorm(norm, x, h.Norm, rows, h.NormEps)
 	logits = logits[:rows*vocabulary]
 	clear(logits)
 	d.MatMulForward(logits, norm, rows, h.Out)
@@ -17,7 +17,7 @@ func (h *Head) Loss(d *cpu.Backward, dx, x, logits []float32, targets []int32, s
 		clear(norm)
 		d.MatMulBackward(norm, logits, rows, h.Out)
 		clear(dx[:rows*hidden])
-		d.RMSNormBackward(dx, norm, x, h.Norm.Scale, rows, h.Norm.Eps)
+		d.RMSNormBackward(dx, norm, x, h.Norm, rows, h.NormEps)
 	}
 	return loss
 }

@@ -2,12 +2,12 @@ package backward
 
 import (
 	"github.com/flashback-lm/flashback/internal/device/cpu"
-	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 )
 
 // addFactor adds the factor of a projection, if there is one, to its output for the
 // rows that the adapter changes. x is the input.
-func (b *Tuned) addFactor(p *Pass, t lora.Target, out, x []float32) {
+func (b *Tuned) addFactor(p *Pass, t model.Role, out, x []float32) {
 	f := b.Factors[t]
 	if n := p.Rows - p.From; f != nil && n > 0 {
 		p.factorT = cpu.Transpose(p.factorT, f.B, f.Out, f.Rank)
@@ -18,7 +18,7 @@ func (b *Tuned) addFactor(p *Pass, t lora.Target, out, x []float32) {
 
 // low returns scale · x·Aᵀ [rows, rank] of the rows that the adapter changes, and
 // leaves the input of A, with its dropout, in p.dropped.
-func (b *Tuned) low(p *Pass, t lora.Target, x []float32) []float32 {
+func (b *Tuned) low(p *Pass, t model.Role, x []float32) []float32 {
 	f, n := b.Factors[t], p.Rows-p.From
 	input := b.drop(p, t, x[p.From*f.In:])
 	low := sized(&p.low, n*f.Rank)
@@ -31,7 +31,7 @@ func (b *Tuned) low(p *Pass, t lora.Target, x []float32) []float32 {
 
 // drop returns the input x of a factor after dropout. What x was multiplied by stays
 // in p.keep.
-func (b *Tuned) drop(p *Pass, t lora.Target, x []float32) []float32 {
+func (b *Tuned) drop(p *Pass, t model.Role, x []float32) []float32 {
 	f, n := b.Factors[t], p.Rows-p.From
 	if p.Dropout.P == 0 {
 		return x[:n*f.In]
@@ -49,7 +49,7 @@ func (b *Tuned) drop(p *Pass, t lora.Target, x []float32) []float32 {
 
 // factorBackward adds to the gradients of a factor and, unless dx is nil, to that of
 // its input x. dx and dy start at the first row that the adapter changes; x does not.
-func (b *Tuned) factorBackward(p *Pass, t lora.Target, dx, dy, x []float32) {
+func (b *Tuned) factorBackward(p *Pass, t model.Role, dx, dy, x []float32) {
 	f, g, n, d := b.Factors[t], b.Grads[t], p.Rows-p.From, p.Device
 	// out = scale · drop(x)·Aᵀ·Bᵀ
 	low := b.low(p, t, x)

@@ -50,6 +50,16 @@ func Dequantize(t tensor.Type, dst []float32, src []byte) {
 // Row expands row i of a matrix into dst [m.Cols].
 func Row(dst []float32, m tensor.Matrix, i int) { Dequantize(m.Type, dst[:m.Cols], m.Row(i)) }
 
+// Vector returns the numbers of a matrix of one row; nil for one without rows.
+func Vector(m tensor.Matrix) []float32 {
+	if m.Rows == 0 {
+		return nil
+	}
+	out := make([]float32, m.Cols)
+	Row(out, m, 0)
+	return out
+}
+
 // half reads one number of half precision.
 func half(b []byte) float32 { return tensor.FromHalf(binary.LittleEndian.Uint16(b)) }
 

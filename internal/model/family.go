@@ -1,0 +1,63 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
+)
+
+// family is what models of one architecture have in common: how their files give a
+// configuration, and the list of their tensors. All that walks tensors walks this
+// list. What a block computes with them is in nn, and once more in the oracle.
+type family struct {
+	// config reads the shape of a model, Vocab and RopeFactors excepted, and checks
+	// that it makes sense. key returns a key of the architecture.
+	config func(r *reader, key func(name string) string) (Config, error)
+	// tensors lists those outside the blocks, and those of a block, whose names have
+	// %d for its number. Digests of models depend on their order.
+	tensors func(c Config) (outside, block []Spec)
+	// huggingFace returns what config.json says of the shape; Hugging Face's
+	// model_type and architecture are among it.
+	huggingFace func(c Config) map[string]any
+}
+
+// families are the architectures that FlashBack reads, by general.architecture.
+var families = map[string]family{
+	"llama": llama,
+}
+
+func (c Config) family() family {
+	f, ok := families[c.Family]
+	if !ok {
+		panic(fmt.Sprintf("model: no family %q", c.Family)) // ReadConfig refuses others
+	}
+	return f
+}
+
+// ReadConfig reads the shape of the model from the file's metadata and checks
+// that it makes sense.
+func ReadConfig(f *gguf.File) (Config, error) {
+	r := reader{f: f}
+	name := r.string("general.architecture", true)
+	title := r.string("general.name", false)
+	if r.err != nil {
+		return Config{}, r.err
+	}
+	known, ok := families[name]
+	if !ok {
+		return Config{}, fmt.Errorf("%s: architecture %q is not supported: FlashBack reads %s models",
+			f.Path(), name, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+	}
+	c, err := known.config(&r, func(key string) string { return name + "." + key })
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", f.Path(), err)
+	}
+	c.Family, c.Name = name, title
+	return c, r.err
+}
+
+// HuggingFace returns what Hugging Face's config.json says of a model of this shape.
+func (c Config) HuggingFace() map[string]any { return c.family().huggingFace(c) }

@@ -1,0 +1,47 @@
+package model
+
+import (
+	"fmt"
+
+	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
+	"github.com/flashback-lm/flashback/internal/tokenizer"
+)
+
+// LoadTokenizer opens only the tokenizer of the GGUF file at path.
+func LoadTokenizer(path string) (*tokenizer.Tokenizer, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return bindTokenizer(f)
+}
+
+func bindTokenizer(f *gguf.File) (*tokenizer.Tokenizer, error) {
+	r := reader{f: f}
+	c := tokenizer.Config{
+		Model:        r.string("tokenizer.ggml.model", true),
+		Pre:          r.string("tokenizer.ggml.pre", false),
+		Tokens:       r.strings("tokenizer.ggml.tokens"),
+		Merges:       r.strings("tokenizer.ggml.merges"),
+		BOS:          r.id("tokenizer.ggml.bos_token_id"),
+		EOS:          r.id("tokenizer.ggml.eos_token_id"),
+		Unknown:      r.id("tokenizer.ggml.unknown_token_id"),
+		Padding:      r.id("tokenizer.ggml.padding_token_id"),
+		ChatTemplate: r.string("tokenizer.chat_template", false),
+	}
+	if r.has("tokenizer.ggml.token_type") {
+		c.Types = r.int32s("tokenizer.ggml.token_type")
+	}
+	if r.err == nil && r.has("tokenizer.ggml.add_bos_token") {
+		c.AddBOS, r.err = f.Bool("tokenizer.ggml.add_bos_token")
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	t, err := tokenizer.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Path(), err)
+	}
+	return t, nil
+}
