@@ -63,7 +63,7 @@ end: until then, and if anything fails, the old one stays.`,
 			case len(f.del) > 0 && (len(args) > 0 || f.add):
 				return usagef("--delete takes no documents; add them in a second step")
 			case len(f.del) > 0:
-				return deletePassages(cmd.OutOrStdout(), f.dir, f.del)
+				return deletePassages(cmd.Context(), cmd.OutOrStdout(), f.dir, f.del)
 			case len(args) == 0:
 				return usagef("name the documents: a file, a directory or -")
 			}
@@ -124,9 +124,6 @@ func (f *indexFlags) run(cmd *cobra.Command, path string) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("stopped; %s is as it was before", f.dir)
 	}
-	if errors.Is(err, bm25.ErrEmpty) && stats.Duplicates > 0 {
-		err = nil // all of it is there already
-	}
 	printReport(cmd.ErrOrStderr(), &report)
 	if err != nil {
 		return err
@@ -134,13 +131,8 @@ func (f *indexFlags) run(cmd *cobra.Command, path string) error {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s: %s passages, %s of text in %.1f s", f.dir, humanize.Comma(int64(stats.Passages)),
 		humanize.Bytes(uint64(stats.Bytes)), time.Since(start).Seconds())
-	for _, n := range []struct {
-		count int
-		what  string
-	}{{stats.Duplicates, "duplicates left out"}, {stats.Replaced, "older passages replaced"}} {
-		if n.count > 0 {
-			fmt.Fprintf(out, ", %s %s", humanize.Comma(int64(n.count)), n.what)
-		}
+	if stats.Replaced > 0 {
+		fmt.Fprintf(out, ", %s older passages replaced", humanize.Comma(int64(stats.Replaced)))
 	}
 	fmt.Fprintln(out)
 	return nil
@@ -191,8 +183,8 @@ func (f *indexFlags) chunker() (*corpus.Chunker, error) {
 }
 
 // deletePassages deletes by id or file.
-func deletePassages(out io.Writer, dir string, names []string) error {
-	n, err := bm25.Delete(dir, names, names)
+func deletePassages(ctx context.Context, out io.Writer, dir string, names []string) error {
+	n, err := bm25.Delete(ctx, dir, names, names)
 	if err != nil {
 		return err
 	}

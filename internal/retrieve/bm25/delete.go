@@ -5,45 +5,9 @@ import (
 	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
-)
 
-// Delete marks as deleted the passages with the given ids and all passages of
-// the given sources, and returns how many there were.
-func Delete(dir string, ids, sources []string) (int, error) {
-	m, segments, release, err := openForWriting(dir)
-	if err != nil {
-		return 0, err
-	}
-	defer release()
-	m.Generation++
-	total := 0
-	for i, s := range segments {
-		d := newDeletions(s)
-		for _, id := range ids {
-			if err := d.addExact(byID, id); err != nil {
-				return 0, err
-			}
-		}
-		for _, source := range sources {
-			if err := d.addExact(bySource, source); err != nil {
-				return 0, err
-			}
-		}
-		n, err := d.write(dir, m.Generation, &m.Segments[i])
-		if err != nil {
-			return 0, diskError(dir, err)
-		}
-		total += n
-	}
-	if total == 0 {
-		return 0, nil
-	}
-	if err := m.commit(dir); err != nil {
-		return 0, diskError(dir, err)
-	}
-	removeGarbage(dir, m)
-	return total, nil
-}
+	"github.com/flashback-lm/flashback/internal/retrieve"
+)
 
 // deletions gathers what is to be deleted from a segment.
 type deletions struct {
@@ -65,61 +29,67 @@ func (d *deletions) mark(doc uint32) {
 	}
 }
 
-// add marks what a table holds under a hash.
-func (d *deletions) add(kind keyKind, hash uint64) error {
-	found, err := d.seg.keys.find(nil, kind, hash)
-	for _, k := range found {
-		for doc := k.start; doc < k.end; doc++ {
-			d.mark(doc)
+// addSource marks the passages of a source.
+func (d *deletions) addSource(name string) error {
+	return d.exactly(bySource, name, func(p retrieve.Passage, k key) {
+		if p.Source == name {
+			for doc := k.start; doc < k.end; doc++ {
+				d.mark(doc)
+			}
 		}
+	})
+}
+
+// addID marks the passages with an id, and returns the source of each that was not
+// marked before.
+func (d *deletions) addID(id string) (sources []string, err error) {
+	err = d.exactly(byID, id, func(p retrieve.Passage, k key) {
+		if before := d.n; p.ID == id {
+			if d.mark(k.start); d.n > before && p.Source != "" {
+				sources = append(sources, p.Source)
+			}
+		}
+	})
+	return sources, err
+}
+
+// exactly calls f with the runs of passages that the table has for a name, and the
+// first passage of each: another name may have the same hash.
+func (d *deletions) exactly(kind keyKind, name string, f func(retrieve.Passage, key)) error {
+	found, err := d.seg.keys.find(nil, kind, xxhash.Sum64String(name))
+	for _, k := range found {
+		p, failed := d.seg.stored.passage(k.start)
+		if failed != nil {
+			return failed
+		}
+		f(p, k)
 	}
 	return err
 }
 
-// addExact marks the passages of that very id or source.
-func (d *deletions) addExact(kind keyKind, name string) error {
-	found, err := d.seg.keys.find(nil, kind, xxhash.Sum64String(name))
-	if err != nil {
-		return err
-	}
-	for _, k := range found {
-		p, err := d.seg.stored.passage(k.start)
-		if err != nil {
-			return err
-		}
-		if kind == byID && p.ID != name || kind == bySource && p.Source != name {
-			continue // another name with the same hash
-		}
-		for doc := k.start; doc < k.end; doc++ {
-			d.mark(doc)
-		}
-	}
-	return nil
-}
-
 // write stores the marks, if there are new ones, and notes them in info.
-func (d *deletions) write(dir string, generation uint64, info *segmentInfo) (int, error) {
+func (d *deletions) write(dir string, generation uint64, info *segmentInfo) error {
 	if d.n == 0 {
-		return 0, nil
+		return nil
 	}
 	// A segment's name is "generation" or "generation-run"; the marks carry the
 	// generation of the change, which no other marks have.
 	name := fmt.Sprintf("%d-%s.deleted", generation, firstNumber(info.Name))
 	w, err := createBlockFile(filepath.Join(dir, name))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := w.Write(d.bits); err != nil {
 		w.abandon()
-		return 0, err
+		return err
 	}
 	sum, err := w.finish()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	info.Deleted, info.DeletedSum = name, sum
 	info.DeletedCount += uint32(d.n)
-	return d.n, nil
+	return nil
 }
 
 // firstNumber returns the generation in a segment's name, which no other

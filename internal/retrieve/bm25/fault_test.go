@@ -53,7 +53,7 @@ func TestDamage(t *testing.T) {
 	if _, err := Add(context.Background(), dir, all(passages[300:]), BuildOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Delete(dir, []string{"p1", "p350"}, nil); err != nil {
+	if _, err := Delete(context.Background(), dir, []string{"p1", "p350"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	queries := []string{randomQuery(rng, passages, 24), randomQuery(rng, passages, 3)}
@@ -138,7 +138,7 @@ func crashChild(step, dir string) error {
 	case "add":
 		_, err = Add(ctx, dir, all(added), BuildOptions{Memory: 1 << 20})
 	case "delete":
-		_, err = Delete(dir, []string{"p3"}, []string{"f1", "f9"})
+		_, err = Delete(context.Background(), dir, []string{"p3"}, []string{"f1", "f9"})
 	case "compact":
 		err = Compact(ctx, dir)
 	}
@@ -236,14 +236,14 @@ func crashCommand(exe, step, dir string) *exec.Cmd {
 func TestSecondWriterIsRefused(t *testing.T) {
 	passages := randomPassages(rand.New(rand.NewPCG(1, 1)), 20)
 	dir := build(t, passages, BuildOptions{})
-	lock, err := lockIndex(dir)
+	unlock, err := lockIndex(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Unlock()
+	defer unlock()
 	for name, err := range map[string]error{
 		"compact": Compact(context.Background(), dir),
-		"delete":  second(Delete(dir, []string{"p1"}, nil)),
+		"delete":  second(Delete(context.Background(), dir, []string{"p1"}, nil)),
 		"add":     second(Add(context.Background(), dir, all(passages), BuildOptions{})),
 		"build":   second(Build(context.Background(), dir, all(passages), BuildOptions{})),
 	} {

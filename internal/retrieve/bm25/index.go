@@ -30,6 +30,7 @@ type Index struct {
 	dir        string
 	manifest   *manifest
 	segments   []*segment
+	sources    *sourceTable
 	bases      []uint32 // number of each segment's first passage
 	collection collection
 	similarity similarity
@@ -56,10 +57,13 @@ func Open(dir string, opt Options) (*Index, error) {
 		if err != nil {
 			return nil, err
 		}
-		x.segments, err = openSegments(dir, m)
+		x.segments, err = openSegments(dir, m.Segments, m.ExactLengths)
 		if err == nil {
-			x.manifest = m
-			break
+			if x.sources, err = m.openSources(dir); err == nil {
+				x.manifest = m
+				break
+			}
+			closeAll(x.segments)
 		}
 		// A writer may have replaced the manifest and removed a file meanwhile.
 		if now, again := readManifest(dir); again != nil || now.Generation == m.Generation || attempt == 9 {
@@ -67,7 +71,7 @@ func Open(dir string, opt Options) (*Index, error) {
 		}
 	}
 	if _, err := analysis.New(x.manifest.Analyzer); err != nil {
-		closeAll(x.segments)
+		x.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	base := uint64(0)
@@ -78,7 +82,7 @@ func Open(dir string, opt Options) (*Index, error) {
 		x.collection.terms += s.info.Terms
 	}
 	if base > maxPassages {
-		closeAll(x.segments)
+		x.Close()
 		return nil, damagedf(manifestName, "%d passages in all", base)
 	}
 	x.similarity = x.collection.similarity(opt.K1, opt.B)
@@ -119,6 +123,7 @@ func (x *Index) Close() error {
 			errs = append(errs, f.close())
 		}
 	}
+	errs = append(errs, x.sources.file.close())
 	return errors.Join(errs...)
 }
 
@@ -126,6 +131,7 @@ func (x *Index) Close() error {
 type Info struct {
 	Passages     int    `json:"passages"` // without the deleted ones
 	Deleted      int    `json:"deleted"`  // counted until the index is compacted
+	Sources      int    `json:"sources"`
 	Segments     int    `json:"segments"`
 	Analyzer     string `json:"analyzer"`
 	ExactLengths bool   `json:"exact_lengths"`
@@ -138,7 +144,7 @@ type Info struct {
 // Info describes the index.
 func (x *Index) Info() Info {
 	m := x.manifest
-	info := Info{Segments: len(x.segments), Analyzer: m.Analyzer, ExactLengths: m.ExactLengths, IndexTitle: m.IndexTitle,
+	info := Info{Sources: x.sources.n, Segments: len(x.segments), Analyzer: m.Analyzer, ExactLengths: m.ExactLengths, IndexTitle: m.IndexTitle,
 		Chunking: m.Chunking, Overlap: m.Overlap, Tokenizer: m.Tokenizer}
 	for _, s := range x.segments {
 		info.Passages += int(s.docs - s.info.DeletedCount)
@@ -201,16 +207,44 @@ func (x *Index) Passage(doc uint32) (retrieve.Passage, error) {
 	if p, ok := x.cache.get(doc); ok {
 		return p, nil
 	}
-	i := len(x.bases) - 1
-	for i > 0 && x.bases[i] > doc {
-		i--
-	}
-	if i < 0 || doc-x.bases[i] >= x.segments[i].docs {
-		return retrieve.Passage{}, fmt.Errorf("the index has no passage %d: %w", doc, fs.ErrNotExist)
+	i, err := x.segmentOf(doc)
+	if err != nil {
+		return retrieve.Passage{}, err
 	}
 	p, err := x.segments[i].stored.passage(doc - x.bases[i])
 	if err == nil {
 		x.cache.put(doc, p)
 	}
 	return p, err
+}
+
+// segmentOf returns the number of the segment that holds a passage.
+func (x *Index) segmentOf(doc uint32) (int, error) {
+	i := len(x.bases) - 1
+	for i > 0 && x.bases[i] > doc {
+		i--
+	}
+	if i < 0 || doc-x.bases[i] >= x.segments[i].docs {
+		return 0, fmt.Errorf("the index has no passage %d: %w", doc, fs.ErrNotExist)
+	}
+	return i, nil
+}
+
+// content returns the hash of what a reader sees of a passage.
+func (x *Index) content(doc uint32) (uint64, error) {
+	i, err := x.segmentOf(doc)
+	if err != nil {
+		return 0, err
+	}
+	return x.segments[i].keys.content(doc - x.bases[i])
+}
+
+// alike reports whether two passages have the same content.
+func (x *Index) alike(a, b uint32) (bool, error) {
+	one, err := x.content(a)
+	if err != nil {
+		return false, err
+	}
+	other, err := x.content(b)
+	return one == other, err
 }

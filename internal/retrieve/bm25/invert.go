@@ -161,6 +161,11 @@ func (v *inverter) write(dir, name string, passages []retrieve.Passage, dict []b
 			}
 		}
 	}
+	for i := range passages {
+		if err = w.keys.addContent(contentHash(&passages[i])); err != nil {
+			return info, err
+		}
+	}
 	if err = w.finishKeys(); err != nil {
 		return info, err
 	}

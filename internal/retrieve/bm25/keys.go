@@ -9,17 +9,17 @@ import (
 	"github.com/flashback-lm/flashback/internal/retrieve"
 )
 
-// The keys file finds passages by what they are called: four tables of (64-bit
-// hash, first passage, end), sorted, one after the other, and the number of
-// entries of each in a trailer. A run of passages with one title or source is
-// one entry; entries by id and content are one passage and have no end.
+// The keys file finds passages by what they are called: three tables of (64-bit
+// hash, first passage, end), sorted, one after the other; then the hash of each
+// passage's content, in the passages' order; and the number of entries of each
+// table in a trailer. A run of passages with one title or source is one entry;
+// entries by id are one passage and have no end.
 type keyKind int
 
 const (
 	byID keyKind = iota
 	byTitle
 	bySource
-	byContent // title and text: what makes a passage a duplicate
 	keyKinds
 
 	keyTrailer = 8 * int(keyKinds)
@@ -27,7 +27,7 @@ const (
 
 // size returns the bytes of an entry.
 func (k keyKind) size() uint64 {
-	if k == byID || k == byContent {
+	if k == byID {
 		return 12
 	}
 	return 16
@@ -48,13 +48,14 @@ func compareKeys(a, b key) int {
 	return 1
 }
 
-// contentHash identifies what a reader sees of a passage.
+// contentHash identifies what a reader sees of a passage. Passages that are alike
+// in it are shown once (see searcher.offer).
 func contentHash(p *retrieve.Passage) uint64 {
 	var d xxhash.Digest
 	d.Reset()
-	d.WriteString(p.Title)
-	d.WriteString("\n")
-	d.WriteString(p.Text)
+	for _, s := range []string{p.Title, "\x00", p.Heading, "\x00", p.Text} {
+		d.WriteString(s)
+	}
 	return d.Sum64()
 }
 
@@ -65,10 +66,8 @@ func keyHash(kind keyKind, p *retrieve.Passage) uint64 {
 		return xxhash.Sum64String(p.ID)
 	case byTitle:
 		return xxhash.Sum64String(p.Title)
-	case bySource:
-		return xxhash.Sum64String(p.Source)
 	}
-	return contentHash(p)
+	return xxhash.Sum64String(p.Source)
 }
 
 // keys reads a keys file.
@@ -95,7 +94,7 @@ func openKeys(file *blockFile, docs uint32) (*keys, error) {
 		}
 		k.starts[i+1] = k.starts[i] + count*i.size()
 	}
-	if k.starts[keyKinds] != n-uint64(keyTrailer) {
+	if k.starts[keyKinds]+8*uint64(docs) != n-uint64(keyTrailer) {
 		return nil, damagedf(file.path, "its tables do not fill it")
 	}
 	return k, nil
@@ -139,4 +138,13 @@ func (k *keys) find(dst []key, kind keyKind, hash uint64) ([]key, error) {
 		dst = append(dst, e)
 	}
 	return dst, failed
+}
+
+// content returns the hash of a passage's content.
+func (k *keys) content(doc uint32) (uint64, error) {
+	b, err := k.file.bytes(k.starts[keyKinds]+8*uint64(doc), 8)
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint64(b), nil
 }

@@ -28,7 +28,7 @@ func keysOf(passages []retrieve.Passage) [keyKinds][]key {
 	return tables
 }
 
-// keyWriter writes the tables in order of kind.
+// keyWriter writes the tables in order of kind, then the contents.
 type keyWriter struct {
 	out    *blockWriter
 	counts [keyKinds]uint64
@@ -41,6 +41,13 @@ func (w *keyWriter) add(kind keyKind, k key) error {
 	binary.LittleEndian.PutUint32(w.buf[8:], k.start)
 	binary.LittleEndian.PutUint32(w.buf[12:], k.end)
 	_, err := w.out.Write(w.buf[:kind.size()])
+	return err
+}
+
+// addContent appends the next passage's content.
+func (w *keyWriter) addContent(hash uint64) error {
+	binary.LittleEndian.PutUint64(w.buf[:], hash)
+	_, err := w.out.Write(w.buf[:8])
 	return err
 }
 

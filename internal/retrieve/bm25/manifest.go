@@ -34,6 +34,9 @@ type manifest struct {
 	Overlap      int           `json:"overlap,omitempty"`
 	Tokenizer    string        `json:"tokenizer,omitempty"` // digest of the one that passages were cut with
 	Segments     []segmentInfo `json:"segments"`
+	Sources      string        `json:"sources"` // the file that lists them (sources.go)
+	SourcesSum   fileSum       `json:"sources_sum"`
+	Roots        []Root        `json:"roots,omitempty"`
 
 	digest []byte // SHA-256 of the file that it was read from
 }
@@ -92,4 +95,12 @@ func readManifest(dir string) (*manifest, error) {
 		return nil, damagedf(path, "%v", err)
 	}
 	return m, nil
+}
+
+// openSources opens the list of sources.
+func (m *manifest) openSources(dir string) (*sourceTable, error) {
+	if m.Sources != filepath.Base(m.Sources) {
+		return nil, damagedf(manifestName, "the list of sources is outside the index")
+	}
+	return openSources(filepath.Join(dir, m.Sources), m.SourcesSum)
 }

@@ -50,28 +50,80 @@ func (m *manifest) commit(dir string) error {
 	return syncDir(dir)
 }
 
-// lockIndex keeps other writers out until the lock is released. It makes the
-// directory if need be.
-func lockIndex(dir string) (*flock.Flock, error) {
+// lockIndex keeps other writers out until unlock is called. It makes the directory
+// if need be, and unlock removes it again where no index came of it.
+func lockIndex(dir string) (unlock func(), err error) {
 	if err := checkPlace(dir); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	made, err := makeDir(dir)
+	if err != nil {
 		return nil, err
 	}
-	l := flock.New(filepath.Join(dir, lockName))
+	path := filepath.Join(dir, lockName)
+	l := flock.New(path)
 	ok, err := l.TryLock()
+	if err == nil && ok {
+		ok, err = sameFile(l, path)
+	}
 	if err != nil {
+		l.Close()
+		removeEmpty(made)
 		return nil, fmt.Errorf("%s: cannot lock the index for writing: %w", dir, err)
 	}
 	if !ok {
+		l.Close()
 		return nil, fmt.Errorf("%s: another process is writing this index; try again when it is done", dir)
 	}
-	return l, nil
+	return func() {
+		_, err := os.Stat(filepath.Join(dir, manifestName))
+		if errors.Is(err, fs.ErrNotExist) {
+			os.Remove(path) // whoever opened it meanwhile finds that it is another
+			defer removeEmpty(made)
+		}
+		l.Unlock()
+	}, nil
+}
+
+// sameFile reports whether path still names the locked file: a writer that ended
+// in between may have removed it.
+func sameFile(l *flock.Flock, path string) (bool, error) {
+	locked, err := l.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(locked, there), err
+}
+
+// makeDir makes a directory and those above it, and returns those that were
+// missing, the innermost first.
+func makeDir(dir string) (made []string, err error) {
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, at)
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		removeEmpty(made)
+		return nil, err
+	}
+	return made, nil
+}
+
+// removeEmpty removes directories as far as they are empty.
+func removeEmpty(dirs []string) {
+	for _, dir := range dirs {
+		os.Remove(dir) // fails where something else is in it, and should
+	}
 }
 
 // ownFile matches the names that an index gives to its files.
-var ownFile = regexp.MustCompile(`^(manifest\.json|lock|\d+(-\d+)?\.(terms|postings|lengths|passages|keys|deleted|seen))(\.tmp)?$`)
+var ownFile = regexp.MustCompile(`^(manifest\.json|lock|\d+(-\d+)?\.(terms|postings|lengths|passages|keys|deleted|sources))(\.tmp)?$`)
 
 // checkPlace refuses a directory with anything else in it, so that an index is
 // never strewn among a user's files.
@@ -98,6 +150,7 @@ func checkPlace(dir string) error {
 func removeGarbage(dir string, m *manifest) {
 	keep := map[string]bool{manifestName: true, lockName: true}
 	if m != nil {
+		keep[m.Sources] = true
 		for _, s := range m.Segments {
 			keep[s.Deleted] = true
 			for ext := range s.Files {

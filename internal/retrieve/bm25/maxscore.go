@@ -135,7 +135,9 @@ func (s *searcher) scoreWindow(i int, seg *segment, lo uint32, most, start []uin
 	for _, d := range s.alive {
 		h := newHit(acc[d], s.index.bases[i]+lo+d)
 		if h > s.top.worst() && s.wanted(seg, lo+d) {
-			s.top.add(h)
+			if err := s.offer(h); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

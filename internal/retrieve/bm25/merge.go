@@ -344,6 +344,21 @@ func (m *merger) keys() error {
 			return err
 		}
 	}
+	for _, s := range m.segments {
+		for doc := range s.docs {
+			if s.isDeleted(doc) {
+				continue
+			}
+			hash, err := s.keys.content(doc)
+			if err == nil {
+				err = m.w.keys.addContent(hash)
+			}
+			if err != nil {
+				return err
+			}
+			m.hasRead(8)
+		}
+	}
 	return m.w.finishKeys()
 }
 

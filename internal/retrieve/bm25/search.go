@@ -68,8 +68,7 @@ func (s *searcher) exhaustive(i int, seg *segment) error {
 		}
 		s.stats.Decoded += c.list.df
 	}
-	s.collect(acc, s.index.bases[i], seg)
-	return nil
+	return s.collect(acc, s.index.bases[i], seg)
 }
 
 // addBlock adds what block n's postings score to acc, whose first passage is lo.
@@ -137,17 +136,44 @@ func (s *searcher) addEscaped(acc []uint32, lo uint32, c *cursor, n int, b *bloc
 }
 
 // collect offers the passages of acc to the best so far.
-func (s *searcher) collect(acc []uint32, base uint32, seg *segment) {
+func (s *searcher) collect(acc []uint32, base uint32, seg *segment) error {
 	worst := s.top.worst().score()
 	for i := 0; i < len(acc); i += stride {
 		if i += skipBelow(acc[i:], worst+1); i >= len(acc) {
-			return
+			return nil
 		}
 		for j, score := range acc[i:min(i+stride, len(acc))] {
 			if score > worst && s.wanted(seg, uint32(i+j)) {
-				s.top.add(newHit(score, base+uint32(i+j)))
+				if err := s.offer(newHit(score, base+uint32(i+j))); err != nil {
+					return err
+				}
 				worst = s.top.worst().score()
 			}
 		}
 	}
+	return nil
+}
+
+// offer takes a hit, which exceeds the worst, among the best, unless a passage of
+// the same content is there already. Alike passages have equal scores, and the
+// first of them in the index is shown: which does not depend on the order in which
+// they are found. Each document keeps its own, so that none is lost with another.
+func (s *searcher) offer(h hit) error {
+	for i, other := range s.top.heap {
+		if other.score() != h.score() {
+			continue
+		}
+		alike, err := s.index.alike(other.doc(), h.doc())
+		if err != nil {
+			return err
+		}
+		if alike {
+			if h > other {
+				s.top.replace(i, h)
+			}
+			return nil
+		}
+	}
+	s.top.add(h)
+	return nil
 }

@@ -158,7 +158,7 @@ func TestMaxScore(t *testing.T) {
 	if _, err := Add(context.Background(), dir, all(passages[20_000:]), BuildOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := Delete(dir, []string{"p3", "p25000"}, []string{"f7"}); n != 52 || err != nil {
+	if n, err := Delete(context.Background(), dir, []string{"p3", "p25000"}, []string{"f7"}); n != 52 || err != nil {
 		t.Fatal(n, err)
 	}
 	dense, skipping := open(t, dir), open(t, dir)

@@ -15,6 +15,7 @@ const (
 	extLengths  = ".lengths"  // code table, then a length a passage
 	extPassages = ".passages" // see stored.go
 	extKeys     = ".keys"     // see keys.go
+	extSources  = ".sources"  // of the whole index, see sources.go
 )
 
 var segmentFiles = []string{extTerms, extPostings, extLengths, extPassages, extKeys}
@@ -202,4 +203,22 @@ func guard(path string, f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+func openSegments(dir string, infos []segmentInfo, exact bool) (segments []*segment, err error) {
+	for _, info := range infos {
+		s, err := openSegment(dir, info, exact)
+		if err != nil {
+			closeAll(segments)
+			return nil, err
+		}
+		segments = append(segments, s)
+	}
+	return segments, nil
+}
+
+func closeAll(segments []*segment) {
+	for _, s := range segments {
+		s.close()
+	}
 }

@@ -41,8 +41,13 @@ func (t *topK) add(h hit) {
 		}
 		return
 	}
-	t.heap[0] = h
-	for i := 0; ; {
+	t.replace(0, h)
+}
+
+// replace puts h in the place of the worse hit i.
+func (t *topK) replace(i int, h hit) {
+	t.heap[i] = h
+	for {
 		child := 2*i + 1
 		if child >= len(t.heap) {
 			return

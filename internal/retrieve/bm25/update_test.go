@@ -70,10 +70,10 @@ func TestDeleteAndCompact(t *testing.T) {
 	passages := randomPassages(rng, 1000)
 	dir := build(t, passages, BuildOptions{})
 	full := open(t, dir)
-	if n, err := Delete(dir, nil, []string{"f3", "f4"}); n != 100 || err != nil {
+	if n, err := Delete(context.Background(), dir, nil, []string{"f3", "f4"}); n != 100 || err != nil {
 		t.Fatal(n, err)
 	}
-	if n, err := Delete(dir, []string{"p0", "nobody"}, []string{"f3"}); n != 1 || err != nil {
+	if n, err := Delete(context.Background(), dir, []string{"p0", "nobody"}, []string{"f3"}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	marked := open(t, dir)
@@ -108,24 +108,8 @@ func TestDeleteAndCompact(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Delete(dir, nil, []string{"f0", "f1", "f2"}); err != nil {
+	if _, err := Delete(context.Background(), dir, nil, []string{"f0", "f1", "f2"}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestAddDuplicatesAndReplacements(t *testing.T) {
-	ctx := context.Background()
-	a := retrieve.Passage{ID: "a", Text: "a red fox"}
-	b := retrieve.Passage{ID: "b", Text: "a blue whale"}
-	dir := build(t, []retrieve.Passage{a, b, {ID: "a again", Text: a.Text}}, BuildOptions{})
-	stats, err := Add(ctx, dir, all([]retrieve.Passage{b, {ID: "a", Text: "a green fox"}}), BuildOptions{})
-	if err != nil || stats.Duplicates != 1 || stats.Replaced != 1 || stats.Passages != 1 {
-		t.Fatalf("%+v, %v", stats, err)
-	}
-	x := open(t, dir)
-	got, err := x.Retrieve(ctx, retrieve.Query{Text: "fox", K: 5})
-	if err != nil || len(got) != 1 || got[0].Text != "a green fox" {
-		t.Fatalf("%v, %v", got, err)
 	}
 }
 

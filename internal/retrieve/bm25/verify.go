@@ -2,6 +2,7 @@ package bm25
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -22,7 +23,61 @@ func Verify(ctx context.Context, dir string) (Info, error) {
 			return Info{}, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
+	if err := x.verifySources(ctx); err != nil {
+		return Info{}, fmt.Errorf("%s: %w", dir, err)
+	}
 	return x.Info(), nil
+}
+
+// verifySources checks that the list of sources is sorted and counts the passages
+// of each.
+func (x *Index) verifySources(ctx context.Context) error {
+	t := x.sources
+	if _, err := t.file.all(); err != nil {
+		return err
+	}
+	counts := make([]uint32, t.n)
+	last, at := "", 0
+	for _, s := range x.segments {
+		for i := range s.stored.blocks {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			var failed error
+			err := s.stored.each(i, func(doc uint32, p retrieve.Passage) bool {
+				if p.Source == "" || s.isDeleted(doc) {
+					return true
+				}
+				if p.Source != last {
+					ok := false
+					if at, _, ok, failed = t.find(p.Source); failed == nil && !ok {
+						failed = damagedf(t.file.path, "%s is not listed", p.Source)
+					}
+					last = p.Source
+				}
+				if failed == nil {
+					counts[at]++
+				}
+				return failed == nil
+			})
+			if err = errors.Join(err, failed); err != nil {
+				return err
+			}
+		}
+	}
+	i, before := 0, ""
+	for s, err := range t.all() {
+		switch {
+		case err != nil:
+			return err
+		case s.what != listed || i > 0 && s.Name <= before:
+			return damagedf(t.file.path, "%s is out of order", s.Name)
+		case uint32(s.Passages) != counts[i]:
+			return damagedf(t.file.path, "%s has %d passages, not %d", s.Name, counts[i], s.Passages)
+		}
+		i, before = i+1, s.Name
+	}
+	return nil
 }
 
 func (s *segment) verify(ctx context.Context) error {
