@@ -11,9 +11,10 @@ import (
 //     encoded token sees the entries of its view and its span up to its own.
 //     Two a multiply-add; norms, rotations and softmax are left out, they are
 //     below a percent.
-//   - WeightBytes = block bytes · passes + head bytes · forwards. The rows of a
-//     forward share a reading of the weights, up to BatchTokens of them; there is
-//     one forward for all that a stride prefills, and one for each decoded token.
+//   - WeightBytes = block bytes · passes + head bytes · passes that a row is sampled
+//     from. The rows of a forward share a reading of the weights, up to BatchTokens of
+//     them; there is one forward for all that a stride prefills, and one for each
+//     decoded token.
 //   - KVBytes = token bytes · (entries read in each pass, each once, + entries
 //     written). A pass that reads an entry for several rows or branches reads it
 //     once.
@@ -86,17 +87,17 @@ func (k kind) cost(s Shape, st Stride) Cost {
 	}
 	count := counter{shape: s, entries: map[int]int{contextSpan: tokens.Reused}}
 	first, tails := st.runs(k.placement)
-	count.forward(first, len(tails))
+	count.forward(first)
 	for i := range tails {
-		tails[i].tokens = 1
+		tails[i].tokens, tails[i].predicts = 1, true
 	}
 	for range st.Sampled - 1 {
-		count.forward(tails, len(tails))
+		count.forward(tails)
 	}
 	m := s.Model
 	c.FLOPs = 2*s.blockWeights()*count.rows + 2*s.headWeights()*count.logits +
 		4*int64(m.Layers)*int64(m.Heads*m.HeadDim)*count.seen
-	c.WeightBytes = stored(s.Blocks, s.blockWeights())*count.passes + stored(s.Head, s.headWeights())*count.forwards
+	c.WeightBytes = stored(s.Blocks, s.blockWeights())*count.passes + stored(s.Head, s.headWeights())*count.heads
 	c.KVBytes = s.tokenBytes() * (count.read + count.rows)
 	return c
 }
@@ -107,9 +108,10 @@ const contextSpan = 0
 
 // run is tokens that are encoded at the end of a span and see parts of others.
 type run struct {
-	tokens int
-	into   int // span
-	view   []part
+	tokens   int
+	into     int // span
+	view     []part
+	predicts bool // a token is sampled from its last row
 }
 
 // part is the first n entries of a span.
@@ -120,26 +122,26 @@ type part struct{ span, n int }
 func (st Stride) runs(p placement.Placement) (first, tails []run) {
 	l := st.layout(p)
 	if len(l.Passages) == 0 {
-		last := []run{{tokens: 1, into: contextSpan}}
+		last := []run{{tokens: 1, into: contextSpan, predicts: true}}
 		return last, last
 	}
 	if l.Context == st.Context {
 		first = append(first, run{tokens: st.Sampled, into: contextSpan})
 	}
-	for j, at := range l.Passages {
-		if st.keeps(p) {
-			break
-		}
-		first = append(first, run{tokens: st.Evidence, into: 1 + j, view: []part{{contextSpan, at.Sees}}})
-	}
 	for j, b := range l.Branches {
 		tail := run{tokens: st.Context - b.Tail, into: 1 + st.Passages + j, view: []part{{contextSpan, b.Sees}}}
 		for i := b.From; i < b.To; i++ {
 			tail.view = append(tail.view, part{1 + i, st.Evidence})
+			if !st.keeps(p) {
+				first = append(first, run{tokens: st.Evidence, into: 1 + i, view: []part{{contextSpan, l.Passages[i].Sees}}})
+			}
 		}
-		tails = append(tails, tail)
+		if tails = append(tails, tail); tail.tokens > 0 {
+			first = append(first, tail)
+		}
+		first[len(first)-1].predicts = true
 	}
-	return append(first, tails...), tails
+	return first, tails
 }
 
 // counter adds up forwards.
@@ -147,33 +149,37 @@ type counter struct {
 	shape   Shape
 	entries map[int]int // of each span
 
-	rows, seen, logits     int64
-	passes, forwards, read int64
+	rows, seen, logits  int64
+	passes, heads, read int64
 }
 
-// forward encodes the runs, in passes of up to BatchTokens rows, and computes the
-// logits of so many rows.
-func (c *counter) forward(runs []run, logits int) {
-	c.forwards++
-	c.logits += int64(logits)
+// forward encodes the runs, in passes of up to BatchTokens rows.
+func (c *counter) forward(runs []run) {
 	reach := map[int]int{} // entries of each span that the pass sees
-	rows := 0
+	rows, sampled := 0, false
 	end := func() {
 		for _, n := range reach {
 			c.read += int64(n)
 		}
 		clear(reach)
 		c.passes++
-		rows = 0
+		if sampled {
+			c.heads++
+		}
+		rows, sampled = 0, false
 	}
 	for _, r := range runs {
-		for range r.tokens {
+		for i := range r.tokens {
 			c.entries[r.into]++
 			for _, p := range append([]part{{r.into, c.entries[r.into]}}, r.view...) {
 				c.seen += int64(p.n)
 				reach[p.span] = max(reach[p.span], p.n)
 			}
 			c.rows++
+			if r.predicts && i == r.tokens-1 {
+				c.logits++
+				sampled = true
+			}
 			if rows++; rows == c.shape.BatchTokens {
 				end()
 			}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/engine"
@@ -50,7 +51,7 @@ func TestCostsByHand(t *testing.T) {
 		Model:  model.Config{Family: "llama", Layers: 1, Hidden: 4, Heads: 2, KVHeads: 1, HeadDim: 2, FF: 8, Context: 64, Vocab: 10},
 		Blocks: tensor.F32, Head: tensor.F32, KVBytes: 4, BatchTokens: 8,
 	}
-	type sums struct{ rows, seen, logits, passes, forwards, read int64 }
+	type sums struct{ rows, seen, logits, passes, heads, read int64 }
 	for _, c := range []struct {
 		p    placement.Placement
 		k    int
@@ -61,6 +62,8 @@ func TestCostsByHand(t *testing.T) {
 		{placement.Append, 1, false, sums{6, 5 + 6 + 7 + 8 + 9 + 10, 2, 2, 2, 9 + 10}},
 		{withEcho(t, placement.Append, 2), 1, false, sums{8, 5 + 6 + 7 + 8 + 9 + 10 + 11 + 12, 2, 2, 2, 11 + 12}},
 		{placement.Append, 2, false, sums{10, 5 + 6 + 2*(7+8+9) + 2*10, 4, 2, 2, (6 + 3 + 3) + (6 + 4 + 4)}},
+		// The third passage begins in a second pass of the first forward.
+		{placement.Append, 3, false, sums{14, 5 + 6 + 3*(7+8+9) + 3*10, 6, 3, 3, (6 + 3 + 3) + (6 + 3) + (6 + 4 + 4 + 4)}},
 		{placement.Prepend, 1, false, sums{10, 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10, 2, 3, 2, (3 + 5) + 9 + 10}},
 		{placement.Virtual, 1, false, sums{7, 5 + 6 + (2 + 3 + 4) + (5 + 3 + 1) + (5 + 3 + 2), 2, 2, 2, (6 + 3 + 1) + (5 + 3 + 2)}},
 		{withEcho(t, placement.Virtual, 3), 1, true, sums{6, 5 + 6 + (3 + 3 + 1) + (3 + 3 + 2) + (3 + 3 + 3) + (3 + 3 + 4), 2, 2, 2, (6 + 3 + 3) + (3 + 3 + 4)}},
@@ -69,7 +72,7 @@ func TestCostsByHand(t *testing.T) {
 		got := kind{c.p, c.k, c.warm}.cost(s, Stride{Context: 6, Sampled: 2, Passages: c.k, Evidence: 3, Warm: c.warm})
 		w := c.want
 		flops := 2*144*w.rows + 2*40*w.logits + 4*4*w.seen
-		weights, kv := 4*(144*w.passes+40*w.forwards), 16*(w.read+w.rows)
+		weights, kv := 4*(144*w.passes+40*w.heads), 16*(w.read+w.rows)
 		if got.FLOPs != flops || got.WeightBytes != weights || got.KVBytes != kv {
 			t.Errorf("%s, k %d, warm %v: %d FLOPs, %d + %d bytes; by hand %d, %d + %d",
 				c.p.Name, c.k, c.warm, got.FLOPs, got.WeightBytes, got.KVBytes, flops, weights, kv)
@@ -85,7 +88,7 @@ func TestCostsAgainstEngine(t *testing.T) {
 	s := Shape{Name: "tiny", Model: w.Config, Blocks: tensor.F32, Head: tensor.F32, KVBytes: 4, BatchTokens: 64}
 	o := LoopOptions{
 		Placements: []placement.Placement{placement.Virtual, placement.Append, withEcho(t, placement.Append, 16), placement.Prepend, placement.None},
-		Contexts:   []int{300}, Passages: []int{1}, Evidence: 50, Stride: 16, Rounds: 1,
+		Contexts:   []int{300}, Passages: []int{1, 4}, Evidence: 50, Stride: 16, Rounds: 1,
 	}
 	costs, err := Costs(s, o)
 	if err != nil {
@@ -101,28 +104,32 @@ func TestCostsAgainstEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	passages, err := text.Passages(2, o.Evidence)
+	passages, err := text.Passages(9, o.Evidence)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &loop{o: o, e: e, warm: passages[:1]}
+	l := &loop{o: o, e: e, warm: passages[:4]}
 	shared, err := l.share(ctx, tokens)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer shared.Close()
-	for i, k := range o.kinds(0) {
+	for i, k := range slices.Concat(o.kinds(0), o.kinds(1)) {
 		r := newRepeater(k, o, shared, l.warm)
 		defer r.seq.Close()
 		if err := r.rewind(ctx); err != nil {
 			t.Fatal(err)
 		}
+		fresh := passages[4:5]
+		if k.passages > 1 {
+			fresh = passages[5:]
+		}
 		before := e.Device().WeightBytes()
-		if err := r.measure(ctx, e, passages[1:1+k.passages]); err != nil {
+		if err := r.measure(ctx, e, fresh[:k.passages]); err != nil {
 			t.Fatal(err)
 		}
 		if got := e.Device().WeightBytes() - before; got != costs[i].WeightBytes {
-			t.Errorf("%s: the device read %d bytes of weights, computed are %d", costs[i].Name(), got, costs[i].WeightBytes)
+			t.Errorf("%s, k %d: the device read %d bytes of weights, computed are %d", costs[i].Name(), k.passages, got, costs[i].WeightBytes)
 		}
 	}
 }

@@ -42,27 +42,42 @@ func (w *workspace) encode(ctx context.Context, chunk []piece) error {
 	return w.emit(ctx, chunk)
 }
 
-// emit computes the logits that the chunk's segments want.
+// wanted is a row of a chunk whose logits a segment asked for.
+type wanted struct {
+	*segment
+	token int // of the segment
+	row   int // of the chunk
+}
+
+// emit computes the logits that the chunk's segments want. Rows of all segments go
+// through the output head together, so that its weights are read once for headRows
+// of them.
 func (w *workspace) emit(ctx context.Context, chunk []piece) error {
-	cfg := w.weights.Config
+	hidden, vocab := w.weights.Config.Hidden, w.weights.Config.Vocab
+	w.wanted = w.wanted[:0]
 	first := 0
 	for _, p := range chunk {
-		for from := max(p.from, p.logitsFrom); from < p.from+p.count; from += headRows {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			n := min(headRows, p.from+p.count-from)
-			x := w.act.X[(first+from-p.from)*cfg.Hidden:]
-			copy(w.headIn[:n*cfg.Hidden], x)
-			if len(w.logits) < n*cfg.Vocab {
-				w.logits = make([]float32, n*cfg.Vocab)
-			}
-			w.head.Forward(w.dev, w.logits, w.headIn, n)
-			for i := range n {
-				p.emit(from+i, w.logits[i*cfg.Vocab:(i+1)*cfg.Vocab:(i+1)*cfg.Vocab])
-			}
+		for token := max(p.from, p.logitsFrom); token < p.from+p.count; token++ {
+			w.wanted = append(w.wanted, wanted{p.segment, token, first + token - p.from})
 		}
 		first += p.count
+	}
+	for rest := w.wanted; len(rest) > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(headRows, len(rest))
+		for i, row := range rest[:n] {
+			copy(w.headIn[i*hidden:(i+1)*hidden], w.act.X[row.row*hidden:])
+		}
+		if len(w.logits) < n*vocab {
+			w.logits = make([]float32, n*vocab)
+		}
+		w.head.Forward(w.dev, w.logits, w.headIn, n)
+		for i, row := range rest[:n] {
+			row.emit(row.token, w.logits[i*vocab:(i+1)*vocab:(i+1)*vocab])
+		}
+		rest = rest[n:]
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type workspace struct {
 	chunk   []piece
 	rows    []cpu.Rows
 	adapted []nn.Adapted
+	wanted  []wanted
 	headIn  []float32 // [headRows, hidden]
 	logits  []float32 // [headRows, vocabulary], as many rows as were ever wanted at once
 }
