@@ -202,15 +202,18 @@ func TestBatchMixesAdapters(t *testing.T) {
 		together = append(together, segment{tokens: randomTokens(r, 13), into: span, adapter: a, logitsFrom: 12,
 			emit: func(_ int, logits []float32) { got[i] = slices.Clone(logits) }})
 	}
-	if err := e.forward(context.Background(), together); err != nil {
-		t.Fatal(err)
+	s := e.NewSequence()
+	encode := func(segments []segment) {
+		s.fw.segments = segments
+		if err := s.forward(context.Background()); err != nil {
+			t.Fatal(err)
+		}
 	}
+	encode(together)
 	mixed := got
 	for i := range together {
 		together[i].into.Truncate(0)
-		if err := e.forward(context.Background(), together[i:i+1]); err != nil {
-			t.Fatal(err)
-		}
+		encode(together[i : i+1])
 		if !slices.Equal(got[i], mixed[i]) {
 			t.Errorf("rows of sequence %d depend on the others", i)
 		}

@@ -10,7 +10,10 @@ func (s *Sequence) Encode(ctx context.Context) error {
 	if from >= to {
 		return nil
 	}
-	err := s.e.forward(ctx, []segment{{tokens: s.tokens[from:to], into: s.context, adapter: s.adapterOf(s.context), logitsFrom: to - from}})
+	f := &s.fw
+	f.segments = append(f.segments[:0], segment{tokens: s.tokens[from:to], into: s.context, adapter: s.adapterOf(s.context), logitsFrom: to - from})
+	f.samples, f.decodes, f.drafts = false, false, 0
+	err := s.forward(ctx)
 	if err == nil {
 		s.ahead += to - from
 	}

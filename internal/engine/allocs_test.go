@@ -33,7 +33,7 @@ func openDecoding(t testing.TB, e *Engine, p placement.Placement, prompt int, le
 
 // decodeOne encodes a token, reads the logits and forgets the token.
 func decodeOne(t testing.TB, st *stride, token []int32) {
-	if err := st.decode(context.Background(), token); err != nil {
+	if _, err := st.decode(context.Background(), token); err != nil {
 		t.Fatal(err)
 	}
 	st.logits(0)

@@ -1,7 +1,7 @@
 package engine
 
 import (
-	"context"
+	"errors"
 
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/model"
@@ -15,8 +15,13 @@ type piece struct {
 	entry       int // of the span, that token from is written to
 }
 
-// encode runs one chunk of rows through the model.
-func (w *workspace) encode(ctx context.Context, chunk []piece) error {
+// errDeserted says that nobody wants a chunk any more.
+var errDeserted = errors.New("nobody wants it")
+
+// encode runs one chunk of rows through the model, as long as anybody wants it.
+func (w *workspace) encode(chunk []piece, wanted func() bool) error {
+	w.turn.Lock()
+	defer w.turn.Unlock()
 	cfg := w.weights.Config
 	half := cfg.HeadDim / 2
 	rows := 0
@@ -34,16 +39,16 @@ func (w *workspace) encode(ctx context.Context, chunk []piece) error {
 	}
 	b := nn.Batch{Tokens: rows, Shape: w.shape, Cos: w.cos, Sin: w.sin, KV: w.kv, Rows: w.rows, Adapted: w.adapted}
 	for l := range w.blocks {
-		if err := ctx.Err(); err != nil {
-			return err
+		if !wanted() {
+			return errDeserted
 		}
 		w.blocks[l].Forward(w.dev, l, &b, w.act)
 	}
-	return w.emit(ctx, chunk)
+	return w.emit(chunk, wanted)
 }
 
-// wanted is a row of a chunk whose logits a segment asked for.
-type wanted struct {
+// headRow is a row of a chunk whose logits a segment asked for.
+type headRow struct {
 	*segment
 	token int // of the segment
 	row   int // of the chunk
@@ -52,19 +57,19 @@ type wanted struct {
 // emit computes the logits that the chunk's segments want. Rows of all segments go
 // through the output head together, so that its weights are read once for headRows
 // of them.
-func (w *workspace) emit(ctx context.Context, chunk []piece) error {
+func (w *workspace) emit(chunk []piece, wanted func() bool) error {
 	hidden, vocab := w.weights.Config.Hidden, w.weights.Config.Vocab
-	w.wanted = w.wanted[:0]
+	w.toHead = w.toHead[:0]
 	first := 0
 	for _, p := range chunk {
 		for token := max(p.from, p.logitsFrom); token < p.from+p.count; token++ {
-			w.wanted = append(w.wanted, wanted{p.segment, token, first + token - p.from})
+			w.toHead = append(w.toHead, headRow{p.segment, token, first + token - p.from})
 		}
 		first += p.count
 	}
-	for rest := w.wanted; len(rest) > 0; {
-		if err := ctx.Err(); err != nil {
-			return err
+	for rest := w.toHead; len(rest) > 0; {
+		if !wanted() {
+			return errDeserted
 		}
 		n := min(headRows, len(rest))
 		for i, row := range rest[:n] {

@@ -55,13 +55,14 @@ func ParseCompute(name string) (Compute, error) {
 	return "", fmt.Errorf("unknown compute %q: use %s or %s", name, Exact, Fast)
 }
 
-// Engine computes with one model. It is safe for concurrent use: forwards take
-// turns.
+// Engine computes with one model. It is safe for concurrent use: sequences that
+// compute at the same time share forwards.
 type Engine struct {
 	*core
-	work *workspace // of its forwards
-	pool *kvcache.Pool
-	kept *keptSpans // virtual evidence for reuse; nil keeps none
+	batch *batch // of its forwards
+	pool  *kvcache.Pool
+	queue queue      // for pages
+	kept  *keptSpans // virtual evidence for reuse; nil keeps none
 	// tamper plants faults; only tests set it.
 	tamper func(*stride, *plan)
 }
@@ -99,7 +100,7 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 		return nil, err
 	}
 	storage := cpu.NewKV(shape, pages)
-	e := &Engine{core: c, work: c.newWorkspace(opt.BatchTokens, storage), pool: kvcache.NewPool(storage), kept: newKeptSpans()}
+	e := &Engine{core: c, batch: newBatch(c.newWorkspace(opt.BatchTokens, storage)), pool: kvcache.NewPool(storage), kept: newKeptSpans()}
 	e.pool.OnFull(e.kept.evict)
 	return e, nil
 }

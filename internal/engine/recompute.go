@@ -26,7 +26,7 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		tokens += len(ev.Tokens) + len(text) + echo + len(target)
 	}
 	storage := cpu.NewKV(e.pool.Shape(), kvcache.Blocks(tokens)+3*(len(evidence)+1))
-	s := (&Engine{core: e.core, work: e.newWorkspace(tokens, storage), pool: kvcache.NewPool(storage)}).NewSequence()
+	s := (&Engine{core: e.core, batch: newBatch(e.newWorkspace(tokens, storage)), pool: kvcache.NewPool(storage)}).NewSequence()
 	defer s.Close()
 	if err := s.SetAdapter(a); err != nil {
 		return nil, err

@@ -24,6 +24,8 @@ type Sequence struct {
 
 	lookAhead int
 	adapter   *Adapter // nil: none
+
+	fw forward // the one that it asks for
 }
 
 // NewSequence returns an empty sequence.
@@ -55,7 +57,7 @@ func (s *Sequence) LookAhead(n int) { s.lookAhead = n }
 // Append adds tokens to the kept text; they are encoded when next needed.
 func (s *Sequence) Append(tokens ...int32) error {
 	if n := len(s.tokens) + len(tokens); n > s.MaxContext() {
-		return fmt.Errorf("the text has %d tokens and the model takes %d: shorten it, or use a model with a longer context", n, s.MaxContext())
+		return fmt.Errorf("%w: the text has %d tokens and the model takes %d: shorten it, or use a model with a longer context", ErrTooLong, n, s.MaxContext())
 	}
 	s.tokens = append(s.tokens, tokens...)
 	s.fresh += len(tokens)
@@ -110,8 +112,8 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 		guesses = draft(evidence, text, min(s.lookAhead, len(s.tokens)+n-len(text)-1))
 		row = 0
 		next = append(append(next[:0], token), guesses...)
-		if err = st.decode(ctx, next); err != nil {
-			guesses = nil
+		guesses, err = st.decode(ctx, next)
+		if err != nil {
 			break
 		}
 		s.counts.Decoded++
@@ -162,7 +164,7 @@ func (s *Sequence) check(p placement.Placement, evidence []lm.Evidence, n int) e
 		}
 	}
 	if need := p.Positions(len(s.tokens), lm.Lengths(evidence), n); need > s.MaxContext() {
-		return fmt.Errorf("text, evidence, echo and %d new tokens take %d positions and the model has %d", n, need, s.MaxContext())
+		return fmt.Errorf("%w: text, evidence, echo and %d new tokens take %d positions and the model has %d", ErrTooLong, n, need, s.MaxContext())
 	}
 	return nil
 }

@@ -21,9 +21,8 @@ type stride struct {
 	mixed    []float32       // of several branches
 
 	// Kept from one decode to the next, so that decoding allocates nothing.
-	segments []segment
-	rows     [][]float32 // what is mixed
-	weights  []float64
+	rows    [][]float32 // what is mixed
+	weights []float64
 }
 
 // branch is one view and the tail that sees it. Placements that put passages
@@ -81,7 +80,10 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 	for _, sg := range pl.segments {
 		rows += len(sg.tokens)
 	}
-	if err := s.e.forward(ctx, pl.segments); err != nil {
+	f := &s.fw
+	f.segments = append(f.segments[:0], pl.segments...)
+	f.samples, f.decodes, f.drafts = score == nil, false, 0
+	if err := s.forward(ctx); err != nil {
 		st.close()
 		return nil, err
 	}
@@ -255,16 +257,21 @@ func (st *stride) mix(nth int) []float32 {
 	return st.mixed
 }
 
-// decode encodes tokens in every branch: a sampled one and perhaps a draft of
-// those to follow.
-func (st *stride) decode(ctx context.Context, tokens []int32) error {
-	st.segments = st.segments[:0]
+// decode encodes tokens in every branch: a sampled one and a draft of those to follow.
+// It returns how much of the draft was encoded.
+func (st *stride) decode(ctx context.Context, tokens []int32) (draft []int32, err error) {
+	f := &st.s.fw
+	f.segments = f.segments[:0]
 	for i := range st.branches {
 		b := &st.branches[i]
 		b.logits = b.logits[:0]
-		st.segments = append(st.segments, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail), emit: b.emit})
+		f.segments = append(f.segments, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail), emit: b.emit})
 	}
-	return st.s.e.forward(ctx, st.segments)
+	f.samples, f.decodes, f.drafts = true, true, len(tokens)-1
+	if err := st.s.forward(ctx); err != nil {
+		return nil, err
+	}
+	return tokens[1 : 1+f.drafts], nil
 }
 
 // retract drops the last n tokens from every branch's tail.
@@ -276,6 +283,7 @@ func (st *stride) retract(n int) {
 
 // close forgets the evidence and the tail.
 func (st *stride) close() {
+	st.s.e.batch.done(&st.s.fw)
 	for _, k := range st.kept {
 		st.s.e.kept.done(k)
 	}

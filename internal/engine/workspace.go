@@ -18,11 +18,9 @@ type workspace struct {
 	act     *nn.Activations
 	cos     []float32 // [batch, headDim/2]
 	sin     []float32
-	before  []int // lengths of the segments' spans before a forward
-	chunk   []piece
 	rows    []cpu.Rows
 	adapted []nn.Adapted
-	wanted  []wanted
+	toHead  []headRow
 	headIn  []float32 // [headRows, hidden]
 	logits  []float32 // [headRows, vocabulary], as many rows as were ever wanted at once
 }

@@ -50,6 +50,7 @@ type Pool struct {
 	used   int
 	copies int
 	peak   int
+	freed  chan struct{} // closed when next a page is given back; nil: nobody asked
 	// evict frees pages that nobody waits for; it reports whether it freed any.
 	evict func() bool
 }
@@ -129,8 +130,22 @@ func (p *Pool) give(pages ...int32) {
 		if p.refs[page]--; p.refs[page] == 0 {
 			p.used--
 			p.free = append(p.free, page)
+			if p.freed != nil {
+				close(p.freed)
+				p.freed = nil
+			}
 		}
 	}
+}
+
+// Freed returns a channel that is closed when next a page has become free.
+func (p *Pool) Freed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.freed == nil {
+		p.freed = make(chan struct{})
+	}
+	return p.freed
 }
 
 func (p *Pool) shared(page int32) bool {

@@ -2,7 +2,15 @@
 // it drives have in common.
 package lm
 
-import "github.com/flashback-lm/flashback/internal/sample"
+import (
+	"errors"
+
+	"github.com/flashback-lm/flashback/internal/sample"
+)
+
+// ErrTooLong says that a text, with what a stride puts beside it, takes more positions
+// than the model has.
+var ErrTooLong = errors.New("too long for the model")
 
 // Evidence is one retrieved passage as tokens, marks included.
 type Evidence struct {

@@ -131,7 +131,7 @@ func (r *run) begin(prompt []int32) error {
 	if n := s.Len() + len(prompt); n == 0 {
 		return errors.New("the prompt is empty: give at least one token")
 	} else if n >= s.MaxContext() {
-		return fmt.Errorf("the prompt takes the text to %d tokens and the model reads %d at most: shorten it", n, s.MaxContext())
+		return fmt.Errorf("%w: the prompt takes the text to %d tokens and the model reads %d at most: shorten it", lm.ErrTooLong, n, s.MaxContext())
 	}
 	if err := s.Append(prompt...); err != nil {
 		return err
