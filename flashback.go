@@ -124,7 +124,7 @@ type Info struct {
 
 // Info returns what the engine runs.
 func (e *Engine) Info() Info {
-	return Info{Model: e.model.Path, Kernels: e.engine.Device().Kernels(), Compute: string(e.engine.Compute()), KV: e.engine.KVFormat().String(), Threads: e.engine.Device().Threads(), Context: e.engine.Config().Context}
+	return Info{Model: e.model.Path, Kernels: e.engine.Device().Info().Kernels, Compute: string(e.engine.Compute()), KV: e.engine.KVFormat().String(), Threads: e.engine.Device().Info().Threads, Context: e.engine.Config().Context}
 }
 
 // Stream writes a continuation of the prompt, one Event after the other: a

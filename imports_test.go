@@ -3,8 +3,13 @@ package flashback_test
 import (
 	"encoding/json"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,7 +22,7 @@ var layers = [][]string{
 	{"internal/atomicfile", "internal/corpus/charset", "internal/gitignore", "internal/placement", "internal/sample", "internal/snippet", "internal/stream", "internal/tensor", "internal/terminal", "internal/tokenizer/jinja"},
 	{"internal/corpus/office", "internal/lm", "internal/progress", "internal/tensor/quant"},
 	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/folder", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
-	{"internal/corpus/pdf"},
+	{"internal/corpus/pdf", "internal/device"},
 	{"internal/corpus", "internal/device/cpu", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
 	{"internal/lora", "internal/retrieve/bm25"},
 	{"internal/merge", "internal/nn", "internal/nn/backward", "internal/oracle"},
@@ -87,5 +92,40 @@ func TestImportsRunDownward(t *testing.T) {
 	}
 	if seen < 15 {
 		t.Fatalf("go list named %d packages only", seen)
+	}
+}
+
+// atTheCPU are the packages and the file that may know which device computes: its own,
+// the file that chooses one for the engine, and training, which runs on the CPU only.
+// All others speak to internal/device.
+var atTheCPU = []string{"internal/device/cpu/", "internal/engine/choose.go", "internal/nn/backward/", "internal/train/"}
+
+func TestOneFileChoosesTheDevice(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		path = filepath.ToSlash(path)
+		for _, imp := range file.Imports {
+			if !strings.HasPrefix(imp.Path.Value, `"`+modulePath+"/internal/device/cpu") {
+				continue
+			}
+			seen++
+			if !slices.ContainsFunc(atTheCPU, func(at string) bool { return strings.HasPrefix(path, at) }) {
+				t.Errorf("%s imports %s: speak to internal/device", path, imp.Path.Value)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 5 {
+		t.Fatalf("%d imports of the CPU's packages were seen only", seen)
 	}
 }

@@ -29,8 +29,12 @@ func (e *Engine) LoadAdapter(a *lora.Adapter) (*Adapter, error) {
 	if shape := lora.ShapeOf(e.weights); a.Shape != shape {
 		return nil, fmt.Errorf("the adapter is for a model of another shape: %v, this one is %v", a.Shape, shape)
 	}
+	updates, err := nn.NewAdapter(e.dev, &a.Weights)
+	if err != nil {
+		return nil, err
+	}
 	loaded := &Adapter{
-		e: e, source: a, updates: nn.NewAdapter(&a.Weights), rows: map[int32][]float32{},
+		e: e, source: a, updates: updates, rows: map[int32][]float32{},
 		digest: a.Digest(), activated: a.Info.Activated,
 	}
 	for _, r := range a.Rows {
@@ -82,8 +86,13 @@ func digestOf(a *Adapter) string {
 	return a.digest
 }
 
-// has reports whether the segment's adapter has an embedding for the token.
-func (s *segment) has(token int32) bool { return s.adapter != nil && s.adapter.rows[token] != nil }
+// embedding returns the embedding that the segment's adapter has for a token, or nil.
+func (s *segment) embedding(token int32) []float32 {
+	if s.adapter == nil {
+		return nil
+	}
+	return s.adapter.rows[token]
+}
 
 // OpenAdapter reads and loads the adapter in a directory. One that was trained on
 // another base model is an error; PEFT's files do not say on which they were.

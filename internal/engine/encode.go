@@ -3,8 +3,7 @@ package engine
 import (
 	"errors"
 
-	"github.com/flashback-lm/flashback/internal/device/cpu"
-	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/nn"
 )
 
@@ -20,31 +19,55 @@ var errDeserted = errors.New("nobody wants it")
 
 // encode runs one chunk of rows through the model, as long as anybody wants it.
 func (w *workspace) encode(chunk []piece, wanted func() bool) error {
-	w.turn.Lock()
-	defer w.turn.Unlock()
-	cfg := w.weights.Config
-	half := cfg.HeadDim / 2
-	rows := 0
-	w.rows, w.adapted = w.rows[:0], w.adapted[:0]
+	w.wanted, w.adapted = wanted, w.adapted[:0]
+	in := &w.in
+	in.Tokens, in.Rows, in.Wanted = in.Tokens[:0], in.Rows[:0], in.Wanted[:0]
 	for i := range chunk {
 		p := &chunk[i]
-		w.embed(w.act.X[rows*cfg.Hidden:], p)
-		w.adapt(p, rows)
-		for i := range p.count {
-			at := (rows + i) * half
-			w.rope.Angles(w.cos[at:at+half], w.sin[at:at+half], p.into.Start()+p.entry+i)
+		first := len(in.Tokens)
+		w.adapt(p, first)
+		in.Rows = append(in.Rows, device.Rows{First: first, Count: p.count, View: p.view, Self: p.into, SelfFirst: p.entry})
+		for i, token := range p.tokens[p.from : p.from+p.count] {
+			w.place(first+i, p.into.Start()+p.entry+i)
+			if own := p.embedding(token); own != nil {
+				w.act.X.Write(first+i, own)
+				token = -1
+			}
+			in.Tokens = append(in.Tokens, token)
 		}
-		w.rows = append(w.rows, cpu.Rows{First: rows, Count: p.count, View: p.view, Self: p.into, SelfFirst: p.entry})
-		rows += p.count
 	}
-	b := nn.Batch{Tokens: rows, Shape: w.shape, Cos: w.cos, Sin: w.sin, KV: w.kv, Rows: w.rows, Adapted: w.adapted}
-	for l := range w.blocks {
-		if !wanted() {
+	in.Repeats = len(w.adapted) == 0
+	if err := w.device.Forward(in, w.blocks); err != nil {
+		return err
+	}
+	return w.emit(chunk)
+}
+
+// place says at which position a row stands.
+func (w *workspace) place(row, position int) {
+	w.loaded.Rope.Angles(w.cos, w.sin, position)
+	w.turn.Cos.Write(row, w.cos)
+	w.turn.Sin.Write(row, w.sin)
+}
+
+// runBlocks are the operations from tokens to the last residual stream.
+func (w *workspace) runBlocks(d device.Ops) error {
+	d.Embed(w.act.X, w.loaded.Embedding)
+	b := nn.Batch{Tokens: len(w.in.Tokens), Turn: w.turn, Adapted: w.adapted}
+	for l := range w.loaded.Blocks {
+		if !w.wanted() {
 			return errDeserted
 		}
-		w.blocks[l].Forward(w.dev, l, &b, w.act)
+		w.loaded.Blocks[l].Forward(d, l, &b, w.act)
 	}
-	return w.emit(chunk, wanted)
+	return nil
+}
+
+// runHead are the operations from rows of the residual stream to their logits.
+func (w *workspace) runHead(d device.Ops) error {
+	d.Gather(w.headIn, w.act.X)
+	w.loaded.Head.Forward(d, w.act, w.logits, w.headIn, len(w.in.Wanted))
+	return nil
 }
 
 // headRow is a row of a chunk whose logits a segment asked for.
@@ -57,8 +80,7 @@ type headRow struct {
 // emit computes the logits that the chunk's segments want. Rows of all segments go
 // through the output head together, so that its weights are read once for headRows
 // of them.
-func (w *workspace) emit(chunk []piece, wanted func() bool) error {
-	hidden, vocab := w.weights.Config.Hidden, w.weights.Config.Vocab
+func (w *workspace) emit(chunk []piece) error {
 	w.toHead = w.toHead[:0]
 	first := 0
 	for _, p := range chunk {
@@ -67,40 +89,26 @@ func (w *workspace) emit(chunk []piece, wanted func() bool) error {
 		}
 		first += p.count
 	}
+	in := &w.in
+	in.Tokens, in.Rows, in.Repeats = in.Tokens[:0], in.Rows[:0], true
 	for rest := w.toHead; len(rest) > 0; {
-		if !wanted() {
+		if !w.wanted() {
 			return errDeserted
 		}
 		n := min(headRows, len(rest))
-		for i, row := range rest[:n] {
-			copy(w.headIn[i*hidden:(i+1)*hidden], w.act.X[row.row*hidden:])
+		in.Wanted = in.Wanted[:0]
+		for _, row := range rest[:n] {
+			in.Wanted = append(in.Wanted, row.row)
 		}
-		if len(w.logits) < n*vocab {
-			w.logits = make([]float32, n*vocab)
+		if err := w.device.Forward(in, w.head); err != nil {
+			return err
 		}
-		w.head.Forward(w.dev, w.logits, w.headIn, n)
 		for i, row := range rest[:n] {
-			row.emit(row.token, w.logits[i*vocab:(i+1)*vocab:(i+1)*vocab])
+			row.emit(row.token, w.logits.Read(i, 1))
 		}
 		rest = rest[n:]
 	}
 	return nil
-}
-
-// embed writes the embeddings of a piece's tokens to x.
-func (w *workspace) embed(x []float32, p *piece) {
-	tokens, hidden := p.tokens[p.from:p.from+p.count], w.weights.Config.Hidden
-	if p.adapter == nil {
-		w.dev.Embed(x, w.weights.Tensors[model.Embedding], tokens)
-		return
-	}
-	for i, t := range tokens {
-		if row := p.adapter.rows[t]; row != nil {
-			copy(x[i*hidden:(i+1)*hidden], row)
-		} else {
-			w.dev.Embed(x[i*hidden:], w.weights.Tensors[model.Embedding], tokens[i:i+1])
-		}
-	}
 }
 
 // adapt notes which rows of the chunk an adapter changes; runs of one adapter that

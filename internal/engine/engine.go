@@ -4,10 +4,8 @@ package engine
 
 import (
 	"fmt"
-	"runtime"
 
-	"github.com/flashback-lm/flashback/internal/device/cpu"
-	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/model"
 )
@@ -24,20 +22,13 @@ type Options struct {
 	BatchTokens int
 }
 
-// Compute says how numbers are rounded. Within either, results are bit-equal
-// whatever the batch, the chunking and the threads.
-type Compute string
+// Compute says how numbers are rounded; see package device.
+type Compute = device.Compute
 
 // The computes.
 const (
-	// Exact expands weights to f32 and keeps activations, keys and values in f32
-	// unless Options.KV says otherwise.
-	// Every comparison with a reference uses it.
-	Exact Compute = "exact"
-	// Fast rounds activations to int8 in blocks of 32, multiplies them with
-	// weights that were repacked at load, and keeps keys and values in 16 bits unless
-	// Options.KV says otherwise.
-	Fast Compute = "fast"
+	Exact = device.Exact // keys and values are f32 unless Options.KV says otherwise
+	Fast  = device.Fast  // keys and values have 16 bits unless Options.KV says otherwise
 
 	// DefaultCompute is within 0.3 % of exact perplexity on WikiText-2
 	// (docs/performance.md).
@@ -69,13 +60,6 @@ type Engine struct {
 
 // New returns an engine for the weights, which it reads but does not own.
 func New(w *model.Weights, opt Options) (*Engine, error) {
-	set, err := kernel.Choose(opt.Kernels)
-	if err != nil {
-		return nil, err
-	}
-	if opt.Threads <= 0 {
-		opt.Threads = runtime.GOMAXPROCS(0)
-	}
 	if opt.BatchTokens <= 0 {
 		opt.BatchTokens = 256
 	}
@@ -90,23 +74,45 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	if opt.KVBudget <= 0 {
 		opt.KVBudget = DefaultKVBudget(w.Config, kv)
 	}
-	shape := KVShape(w.Config, kv)
+	dev, err := openDevice(opt)
+	if err != nil {
+		return nil, err
+	}
+	e, err := newEngine(w, dev, compute, KVShape(w.Config, kv), opt)
+	if err != nil {
+		dev.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func newEngine(w *model.Weights, dev device.Device, compute Compute, shape kvcache.Shape, opt Options) (*Engine, error) {
 	pages, err := shape.Pages(opt.KVBudget)
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCore(w, set, compute, opt.Threads)
+	storage, err := dev.NewKV(shape, pages)
 	if err != nil {
 		return nil, err
 	}
-	storage := cpu.NewKV(shape, pages)
-	e := &Engine{core: c, batch: newBatch(c.newWorkspace(opt.BatchTokens, storage)), pool: kvcache.NewPool(storage), kept: newKeptSpans()}
+	c, err := newCore(w, dev, compute)
+	if err != nil {
+		return nil, err
+	}
+	work, err := c.newWorkspace(opt.BatchTokens, storage)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{core: c, batch: newBatch(work), pool: kvcache.NewPool(storage), kept: newKeptSpans()}
 	e.pool.OnFull(e.kept.evict)
 	return e, nil
 }
 
-// Close ends the engine's threads.
-func (e *Engine) Close() { e.dev.Close() }
+// Close gives back what the engine has on its device, and the device.
+func (e *Engine) Close() {
+	e.batch.work.device.Close()
+	e.dev.Close()
+}
 
 // Config returns the shape of the model.
 func (e *Engine) Config() model.Config { return e.weights.Config }
@@ -115,7 +121,7 @@ func (e *Engine) Config() model.Config { return e.weights.Config }
 func (e *Engine) Compute() Compute { return e.compute }
 
 // Device returns the device, for its counters.
-func (e *Engine) Device() *cpu.Device { return e.dev }
+func (e *Engine) Device() device.Device { return e.dev }
 
 // KVTokenBytes returns the bytes of one token's keys and values.
 func (e *Engine) KVTokenBytes() int { return e.pool.Shape().TokenBytes() }

@@ -85,7 +85,7 @@ func (f *forward) truncate(nth int) {
 func (e *Engine) checkTokens(segments []segment) error {
 	for _, s := range segments {
 		for _, t := range s.tokens {
-			if (t < 0 || int(t) >= e.weights.Config.Vocab) && !s.has(t) {
+			if (t < 0 || int(t) >= e.weights.Config.Vocab) && s.embedding(t) == nil {
 				return fmt.Errorf("token %d is not in the model's vocabulary of %d", t, e.weights.Config.Vocab)
 			}
 		}

@@ -208,7 +208,7 @@ func TestFastIsCloseToExact(t *testing.T) {
 	}
 	for _, o := range others {
 		ratio, kl := math.Exp((o.nll-exactNLL)/float64(n)), o.kl/float64(n)
-		t.Logf("%d tokens with %s, keys and values in %v: perplexity exact %.4f, fast %.4f, ratio %.5f; KL %.5f nats; argmax equal at %.2f %%", n, o.Device().Kernels(),
+		t.Logf("%d tokens with %s, keys and values in %v: perplexity exact %.4f, fast %.4f, ratio %.5f; KL %.5f nats; argmax equal at %.2f %%", n, o.Device().Info().Kernels,
 			o.KVFormat(), math.Exp(exactNLL/float64(n)), math.Exp(o.nll/float64(n)), ratio, kl, 100*float64(o.agree)/float64(n))
 		if math.Abs(ratio-1) > limit || kl > 0.005 {
 			t.Errorf("%v: fast is too far from exact: ratio %v, KL %v", o.KVFormat(), ratio, kl)

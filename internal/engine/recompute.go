@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/placement"
@@ -25,8 +24,16 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		// Prepending repeats the text in every branch.
 		tokens += len(ev.Tokens) + len(text) + echo + len(target)
 	}
-	storage := cpu.NewKV(e.pool.Shape(), kvcache.Blocks(tokens)+3*(len(evidence)+1))
-	s := (&Engine{core: e.core, batch: newBatch(e.newWorkspace(tokens, storage)), pool: kvcache.NewPool(storage)}).NewSequence()
+	storage, err := e.dev.NewKV(e.pool.Shape(), kvcache.Blocks(tokens)+3*(len(evidence)+1))
+	if err != nil {
+		return nil, err
+	}
+	work, err := e.newWorkspace(tokens, storage)
+	if err != nil {
+		return nil, err
+	}
+	defer work.device.Close()
+	s := (&Engine{core: e.core, batch: newBatch(work), pool: kvcache.NewPool(storage)}).NewSequence()
 	defer s.Close()
 	if err := s.SetAdapter(a); err != nil {
 		return nil, err
@@ -35,7 +42,7 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		return nil, err
 	}
 	var rows [][]float32
-	err := s.Logits(ctx, p, evidence, target, func(logits []float32) {
+	err = s.Logits(ctx, p, evidence, target, func(logits []float32) {
 		rows = append(rows, slices.Clone(logits))
 	})
 	return rows, err

@@ -146,7 +146,7 @@ func TestLogitsAgreeWithTransformers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d positions with %s: largest difference of a logit %.2g, argmax equal at %d", pos, e.Device().Kernels(), worst, agreed)
+	t.Logf("%d positions with %s: largest difference of a logit %.2g, argmax equal at %d", pos, e.Device().Info().Kernels, worst, agreed)
 	if pos != len(ids) || worst > tolerance {
 		t.Fatalf("largest difference %g over %d positions, want at most %g over %d", worst, pos, tolerance, len(ids))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/lora"
@@ -153,7 +154,7 @@ func (m *Model) open(p *Packed, a *lora.Weights, activated bool, drop Dropout) e
 	n, half := p.Tokens(), c.HeadDim/2
 	s := &m.pass
 	s.Device, s.Rows, s.Segments, s.Dropout = m.device, n, p.segments, drop
-	s.Shape = cpu.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
+	s.Shape = device.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
 	s.From = 0
 	if activated {
 		s.From = p.context

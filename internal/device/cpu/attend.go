@@ -3,6 +3,7 @@ package cpu
 import (
 	"math"
 
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 )
 
@@ -28,14 +29,6 @@ const (
 	// spread over the threads: larger batches have tiles enough.
 	spreadTokens = tileTokens
 )
-
-// Rows are consecutive rows of a batch with the same view.
-type Rows struct {
-	First, Count int            // rows of the batch
-	View         []kvcache.Part // what all of them see
-	Self         *kvcache.Span  // where their own keys and values are
-	SelfFirst    int            // entry of Self that row First wrote; a row sees Self up to its own entry
-}
 
 // state is an online softmax of some query rows: the maximum, the sum of
 // exponentials and the weighted values, [rows], [rows], [rows, headDim].
@@ -66,14 +59,9 @@ type attendScratch struct {
 	int16    int16Scratch
 }
 
-// AttendShape says how the heads of a batch are laid out.
-type AttendShape struct {
-	Heads, KVHeads, HeadDim int
-}
-
 type attendTask struct {
 	d      *Device
-	shape  AttendShape
+	shape  *device.Attention
 	kv     *KV
 	layer  int
 	out, q []float32
@@ -87,7 +75,7 @@ type attendTask struct {
 
 // tile is some rows of one Rows.
 type tile struct {
-	rows         *Rows
+	rows         *device.Rows
 	first, count int // tokens, counted from rows.First
 	splits       int
 	firstUnit    int // of head 0, when spread
@@ -99,7 +87,7 @@ type splitUnit struct {
 
 // Attend computes the attention of the batch: out and q are [tokens, Heads,
 // HeadDim], keys already rotated and stored in the spans, whose pages are in kv.
-func (d *Device) Attend(out, q []float32, kv *KV, layer int, shape AttendShape, rows []Rows) {
+func (d *Device) Attend(out, q []float32, kv *KV, layer int, shape *device.Attention, rows []device.Rows) {
 	t := &d.attend
 	t.shape, t.kv, t.layer, t.out, t.q = shape, kv, layer, out, q
 	t.int16 = kv.shape.Format == kvcache.I16
@@ -138,7 +126,7 @@ func (d *Device) Attend(out, q []float32, kv *KV, layer int, shape AttendShape, 
 }
 
 // splitsOf returns how many splits the first n rows of r have in all parts.
-func splitsOf(r *Rows, n int) int {
+func splitsOf(r *device.Rows, n int) int {
 	splits := 0
 	for _, p := range r.View {
 		splits += ceil(p.Len, splitTokens)
@@ -270,7 +258,7 @@ func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head
 		t.score(scores[i*stripTokens+b:], s.q[i*hd:], t.expand(s, keys, hd*blockTokens, direct), rows-i, next)
 		keys = next
 	}
-	scale := float32(1 / math.Sqrt(float64(hd)))
+	scale := float32(t.shape.Scale)
 	softmax := func(token, count, see int) {
 		at := token * group
 		k.SoftmaxRows(scores[at*stripTokens:], stripTokens, count*group, see, scale, st.max[at:], st.sum[at:], st.acc[at*hd:], hd)

@@ -56,7 +56,7 @@ func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span,
 	}
 
 	p, scales := grow(&c.p, rows*stripTokens), grow(&c.pScales, blocks*rows)
-	factor := float32(math.Log2E / math.Sqrt(float64(hd)))
+	factor := float32(math.Log2E * t.shape.Scale)
 	weigh := func(token, count, see int) {
 		at := token * group
 		blocks := ceil(see, blockTokens)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 )
@@ -14,11 +15,11 @@ import (
 // attending is a batch of tokens whose keys and values are stored: they see a part
 // of another span, then their own.
 type attending struct {
-	shape   AttendShape
+	shape   device.AttendShape
 	kv      *KV
 	q, k, v []float32 // of all tokens: those of the other span, then the batch's
 	before  int       // tokens in the other span
-	rows    Rows
+	rows    device.Rows
 }
 
 func normal(rng *rand.Rand, n int) []float32 {
@@ -30,7 +31,7 @@ func normal(rng *rand.Rand, n int) []float32 {
 }
 
 // newAttending stores random tokens, unrotated.
-func newAttending(t testing.TB, d *Device, shape AttendShape, format kvcache.Format, before, seen, count int) *attending {
+func newAttending(t testing.TB, d *Device, shape device.AttendShape, format kvcache.Format, before, seen, count int) *attending {
 	t.Helper()
 	kv := NewKV(kvcache.Shape{Layers: 1, KVHeads: shape.KVHeads, HeadDim: shape.HeadDim, Format: format}, 64)
 	pool := kvcache.NewPool(kv)
@@ -48,11 +49,11 @@ func newAttending(t testing.TB, d *Device, shape AttendShape, format kvcache.For
 	for i := range cos {
 		cos[i] = 1
 	}
-	a.rows = Rows{First: before, Count: count, Self: self}
+	a.rows = device.Rows{First: before, Count: count, Self: self}
 	if seen > 0 {
 		a.rows.View = []kvcache.Part{other.Prefix(seen)}
 	}
-	d.Store(a.q, a.k, a.v, cos, sin, kv, 0, shape, []Rows{{Count: before, Self: other}, a.rows})
+	d.Store(a.q, a.k, a.v, cos, sin, kv, 0, shape, []device.Rows{{Count: before, Self: other}, a.rows})
 	return a
 }
 
@@ -62,7 +63,8 @@ func (a *attending) attend(d *Device, step int) []float32 {
 	for from := 0; from < a.rows.Count; from += step {
 		r := a.rows
 		r.First, r.SelfFirst, r.Count = r.First+from, r.SelfFirst+from, min(step, r.Count-from)
-		d.Attend(out, a.q, a.kv, 0, a.shape, []Rows{r})
+		attention := device.NewAttention(a.shape)
+		d.Attend(out, a.q, a.kv, 0, &attention, []device.Rows{r})
 	}
 	return out
 }
@@ -100,7 +102,7 @@ func rounded(x []float32, format kvcache.Format, dim int) []float32 {
 // stored, and holds whole batches on one thread to single tokens on two, bit for
 // bit.
 func TestAttend(t *testing.T) {
-	shapes := []AttendShape{{Heads: 9, KVHeads: 3, HeadDim: 64}, {Heads: 2, KVHeads: 2, HeadDim: 40}}
+	shapes := []device.AttendShape{{Heads: 9, KVHeads: 3, HeadDim: 64}, {Heads: 2, KVHeads: 2, HeadDim: 40}}
 	for _, set := range kernel.Sets() {
 		for _, format := range []kvcache.Format{kvcache.F32, kvcache.F16, kvcache.Q8, kvcache.I16} {
 			for _, shape := range shapes {

@@ -1,6 +1,10 @@
 package cpu
 
-import "math"
+import (
+	"math"
+
+	"github.com/flashback-lm/flashback/internal/device"
+)
 
 // Run is a range of rows of a batch, From … To-1.
 type Run struct{ From, To int }
@@ -17,7 +21,7 @@ type Segment struct {
 
 // Flat is the attention of one batch whose keys and values are its own rows.
 type Flat struct {
-	Shape    AttendShape
+	Shape    device.AttendShape
 	Segments []Segment // cover the rows in order
 	// Q is [rows, Heads, HeadDim], K and V are [rows, KVHeads, HeadDim], turned to
 	// their positions.

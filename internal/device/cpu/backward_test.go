@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/fixture"
 	"github.com/flashback-lm/flashback/internal/tensor"
@@ -28,7 +29,7 @@ func eachSet(t *testing.T, f func(t *testing.T, b *Backward)) {
 func noise(name string, n int, scale float32) []float32 { return fixture.Noise(name, n, scale, 0) }
 
 // sizes of the attention that tools/reference/gradients.py computes
-var torchShape = AttendShape{Heads: 6, KVHeads: 2, HeadDim: 8}
+var torchShape = device.AttendShape{Heads: 6, KVHeads: 2, HeadDim: 8}
 
 var torchSegments = []Segment{
 	{0, 37, nil},
@@ -90,7 +91,7 @@ func TestBackwardMatchesTorch(t *testing.T) {
 
 func like(x []float32) []float32 { return make([]float32, len(x)) }
 
-func attention(s AttendShape, segments []Segment, scale float32) *Flat {
+func attention(s device.AttendShape, segments []Segment, scale float32) *Flat {
 	last := segments[len(segments)-1]
 	rows := last.First + last.Count
 	q, kv := rows*s.Heads*s.HeadDim, rows*s.KVHeads*s.HeadDim
@@ -201,7 +202,7 @@ func TestBackwardMatchesDifferences(t *testing.T) {
 		}
 		check("loss", logits, differences(x64, loss))
 
-		f := attention(AttendShape{Heads: 2, KVHeads: 1, HeadDim: 4}, []Segment{{0, 9, nil}, {9, 4, []Run{{0, 5}}}}, 2)
+		f := attention(device.AttendShape{Heads: 2, KVHeads: 1, HeadDim: 4}, []Segment{{0, 9, nil}, {9, 4, []Run{{0, 5}}}}, 2)
 		d := noise("attention.dy", len(f.Q), 1)
 		q64, k64, v64 := wide(f.Q), wide(f.K), wide(f.V)
 		attended := func() (sum float64) {
@@ -265,7 +266,7 @@ func visible(f *Flat, segment, token int, see func(key int)) {
 // Many blocks of keys, chunks of rows and rows that are constants, against the
 // formulas of the gradients in float64.
 func TestAttendBackwardInBlocks(t *testing.T) {
-	s := AttendShape{Heads: 4, KVHeads: 2, HeadDim: 16}
+	s := device.AttendShape{Heads: 4, KVHeads: 2, HeadDim: 16}
 	segments := []Segment{
 		{0, 300, nil},
 		{300, 130, []Run{{0, 130}}},

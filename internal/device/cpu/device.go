@@ -5,15 +5,17 @@
 package cpu
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
-	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
-// Device is a set of kernels and the threads that run them. It does one
-// operation at a time: callers take turns.
+// Device is a set of kernels and the threads that run them. It does one operation at a
+// time, in scratch of its own: forwards of its workspaces take turns, and who calls its
+// operations with slices, as training does, is the only caller.
 type Device struct {
+	turn    sync.Mutex // held during a forward
 	kernels *kernel.Set
 	pool    *pool
 	scratch []scratch // one a worker
@@ -45,9 +47,6 @@ func New(set *kernel.Set, threads int) *Device {
 // Close ends the threads.
 func (d *Device) Close() { d.pool.close() }
 
-// Kernels returns the name of the compute path.
-func (d *Device) Kernels() string { return d.kernels.Name }
-
 // Threads returns the number of threads.
 func (d *Device) Threads() int { return d.pool.workers }
 
@@ -71,13 +70,6 @@ func grow[T any](s *[]T, n int) []T {
 		*s = make([]T, n)
 	}
 	return (*s)[:n]
-}
-
-// Embed writes the rows of the embedding e for the tokens to x [tokens, e.Cols].
-func (d *Device) Embed(x []float32, e tensor.Matrix, tokens []int32) {
-	for i, t := range tokens {
-		d.kernels.Dequantize(e.Type, x[i*e.Cols:(i+1)*e.Cols], e.Row(int(t)))
-	}
 }
 
 // inlineRows is the number of rows up to which waking threads costs more than

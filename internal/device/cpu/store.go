@@ -1,13 +1,16 @@
 package cpu
 
-import "github.com/flashback-lm/flashback/internal/kvcache"
+import (
+	"github.com/flashback-lm/flashback/internal/device"
+	"github.com/flashback-lm/flashback/internal/kvcache"
+)
 
 type storeTask struct {
 	d                *Device
 	q, k, v          []float32
 	cos, sin         []float32
 	layer            int
-	shape            AttendShape
+	shape            device.AttendShape
 	kv               *KV
 	pages            []int32 // of the rows' own span
 	first, selfFirst int
@@ -17,7 +20,7 @@ type storeTask struct {
 // Store turns the queries and keys of the batch to their positions and writes
 // keys and values to the rows' own spans, whose pages are in kv. q is [tokens, Heads, HeadDim], k and v
 // are [tokens, KVHeads, HeadDim], cos and sin [tokens, HeadDim/2].
-func (d *Device) Store(q, k, v, cos, sin []float32, kv *KV, layer int, shape AttendShape, rows []Rows) {
+func (d *Device) Store(q, k, v, cos, sin []float32, kv *KV, layer int, shape device.AttendShape, rows []device.Rows) {
 	for _, r := range rows {
 		d.store = storeTask{d, q, k, v, cos, sin, layer, shape, kv, r.Self.Pages(), r.First, r.SelfFirst, r.Count}
 		blocks := kvcache.Blocks(r.SelfFirst+r.Count) - r.SelfFirst/kvcache.PageTokens

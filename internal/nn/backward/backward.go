@@ -6,6 +6,7 @@ package backward
 import (
 	"fmt"
 
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
@@ -54,7 +55,7 @@ type Pass struct {
 	Device   *cpu.Backward
 	Rows     int
 	From     int // rows before it are the frozen model's: no factor, no gradient
-	Shape    cpu.AttendShape
+	Shape    device.AttendShape
 	Cos, Sin []float32 // [Rows, HeadDim/2]
 	Segments []cpu.Segment
 	Dropout  Dropout
@@ -81,7 +82,7 @@ type Tape struct {
 }
 
 // TapeFloats returns how many numbers of a tape a row takes besides X.
-func TapeFloats(hidden, ff int, s cpu.AttendShape) int {
+func TapeFloats(hidden, ff int, s device.AttendShape) int {
 	return 2*(s.Heads+s.KVHeads)*s.HeadDim + s.Heads + hidden + 2*ff
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/kvcache"
@@ -19,7 +20,10 @@ const (
 	layers = 30
 )
 
-var shape = cpu.AttendShape{Heads: 9, KVHeads: 3, HeadDim: 64}
+var (
+	shape = device.AttendShape{Heads: 9, KVHeads: 3, HeadDim: 64}
+	whole = device.NewAttention(shape)
+)
 
 // BenchmarkAttention measures attention as a whole, scores, softmax and outputs,
 // on one thread: a tile of a prefill and the row of a decode. Of all samples the
@@ -33,7 +37,7 @@ func BenchmarkAttention(b *testing.B) {
 			context := extended(b, pool, kv, 0, depth)
 			for _, tokens := range []int{36, 1} {
 				own := extended(b, pool, kv, depth, tokens)
-				rows := []cpu.Rows{{Count: tokens, View: []kvcache.Part{context.All()}, Self: own}}
+				rows := []device.Rows{{Count: tokens, View: []kvcache.Part{context.All()}, Self: own}}
 				b.Run(fmt.Sprintf("rows=%d", tokens), func(b *testing.B) {
 					for _, set := range kernel.Sets() {
 						b.Run(set.Name, func(b *testing.B) { attention(b, set, tokens, rows, kv) })
@@ -46,7 +50,7 @@ func BenchmarkAttention(b *testing.B) {
 
 // attention reports the rate of attention, its share of the peak, and the rate at
 // which it reads keys and values.
-func attention(b *testing.B, set *kernel.Set, tokens int, rows []cpu.Rows, kv *cpu.KV) {
+func attention(b *testing.B, set *kernel.Set, tokens int, rows []device.Rows, kv *cpu.KV) {
 	d := cpu.New(set, 1)
 	defer d.Close()
 	q := noise(tokens * shape.Heads * shape.HeadDim)
@@ -58,7 +62,7 @@ func attention(b *testing.B, set *kernel.Set, tokens int, rows []cpu.Rows, kv *c
 	fastest, most, layer := math.Inf(1), 0.0, 0
 	for b.Loop() {
 		start := time.Now()
-		d.Attend(out, q, kv, layer, shape, rows)
+		d.Attend(out, q, kv, layer, &whole, rows)
 		fastest = min(fastest, time.Since(start).Seconds())
 		layer = (layer + 1) % layers
 		b.StopTimer()
@@ -89,7 +93,7 @@ func extended(b *testing.B, pool *kvcache.Pool, kv *cpu.KV, start, n int) *kvcac
 		cos[i] = 1 // nothing turns
 	}
 	for layer := range layers {
-		d.Store(q, keys, values, cos, sin, kv, layer, shape, []cpu.Rows{{Count: n, Self: span}})
+		d.Store(q, keys, values, cos, sin, kv, layer, shape, []device.Rows{{Count: n, Self: span}})
 	}
 	return span
 }
