@@ -1,6 +1,9 @@
 package bm25
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Root is what sources were read from: a folder, a file, or standard input. The
 // names of its sources begin with its name.
@@ -20,3 +23,6 @@ func (w *Writer) Roots() []Root { return w.m.Roots }
 
 // SetRoots puts other roots in their place.
 func (w *Writer) SetRoots(roots []Root) { w.m.Roots, w.rooted = roots, true }
+
+// Roots returns what the index's sources were read from.
+func (x *Index) Roots() []Root { return slices.Clone(x.manifest.Roots) }

@@ -39,10 +39,10 @@ const DefaultMemory = 256 << 20
 
 // Stats counts what a change did.
 type Stats struct {
-	Passages int   // indexed
-	Replaced int   // older passages of the sources that came again
-	Deleted  int   // passages of sources that were removed
-	Bytes    int64 // of the indexed passages' text
+	Passages int   `json:"passages"` // indexed
+	Replaced int   `json:"replaced"` // older passages of the sources that came again
+	Deleted  int   `json:"deleted"`  // passages of sources that were removed
+	Bytes    int64 `json:"bytes"`    // of the indexed passages' text
 }
 
 // ErrEmpty says that there was nothing to index.
@@ -227,6 +227,20 @@ func (w *Writer) Touch(s Source) error { return w.changes.add(sourceChange{s, to
 // Remove deletes a source.
 func (w *Writer) Remove(name string) error {
 	return w.changes.add(sourceChange{Source{Name: name}, removed})
+}
+
+// HasID reports whether the index has a passage with an id.
+func (w *Writer) HasID(id string) (bool, error) {
+	for _, s := range w.existing {
+		has := false
+		err := newDeletions(s).exactly(byID, id, func(p retrieve.Passage, k key) {
+			has = has || p.ID == id && !s.isDeleted(k.start)
+		})
+		if has || err != nil {
+			return has, err
+		}
+	}
+	return false, nil
 }
 
 // RemoveID deletes the passages with an id.
