@@ -3,73 +3,209 @@ package corpus
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
-	"golang.org/x/net/html/charset"
+
+	"github.com/flashback-lm/flashback/internal/corpus/charset"
 )
 
-// unread are elements whose content is not the page's text.
-var unread = map[atom.Atom]bool{
-	atom.Script: true, atom.Style: true, atom.Noscript: true, atom.Template: true, atom.Svg: true,
-	atom.Nav: true, atom.Footer: true, atom.Aside: true, atom.Form: true, atom.Button: true, atom.Select: true,
-	atom.Iframe: true, atom.Head: true, atom.Textarea: true, atom.Object: true,
-}
-
-// blocks are elements that stand on lines of their own.
-var blocks = map[atom.Atom]bool{
-	atom.P: true, atom.Div: true, atom.Section: true, atom.Article: true, atom.Main: true, atom.Header: true,
-	atom.Li: true, atom.Ul: true, atom.Ol: true, atom.Dl: true, atom.Dt: true, atom.Dd: true,
-	atom.Table: true, atom.Tr: true, atom.Blockquote: true, atom.Figure: true, atom.Figcaption: true,
-	atom.Pre: true, atom.Hr: true, atom.Address: true, atom.Details: true, atom.Summary: true,
-}
-
-// parseHTML returns a page's title and readable text: what stands in <main> or a
-// lone <article> if there is one, else in the body, without scripts, navigation
-// and forms. Headings become '#' lines.
+// parseHTML returns a page's title and readable text: what stands in its <main>, or
+// its one <article>, if that is where the text is, else in the body, without
+// scripts, navigation and what is hidden. Headings become '#' lines and a row of a
+// table a line.
 func parseHTML(f file) (Document, error) {
-	var doc Document
-	r, err := charset.NewReader(bytes.NewReader(f.data), "text/html")
-	if err != nil {
-		return doc, err
-	}
-	root, err := html.Parse(r)
-	if err != nil {
-		return doc, err
+	text, lost := decodeHTML(f)
+	doc := Document{Encoding: text.Encoding}
+	doc.Title, doc.Text = readPage(text.String)
+	return doc, lost
+}
+
+// readPage returns a page's title and text.
+func readPage(page string) (title, text string) {
+	root, err := html.ParseWithOptions(strings.NewReader(page), html.ParseOptionEnableScripting(false))
+	if err != nil { // it nests deeper than the library reads
+		return "", flatHTML(page)
 	}
 	if t := find(root, atom.Title); t != nil {
-		doc.Title = strings.ToValidUTF8(strings.Join(strings.Fields(inner(t)), " "), "\ufffd")
+		title = oneLine(inner(t))
 	}
-	page := root
-	if main := find(root, atom.Main); main != nil {
-		page = main
-	} else if article := find(root, atom.Article); article != nil && count(root, atom.Article) == 1 {
-		page = article
+	text = pageText(root, textWriter{})
+	if full := pageText(root, textWriter{noscript: true}); len(full) > 2*len(text) {
+		text = full // of a page that says it to browsers without scripts
 	}
-	var w textWriter
-	w.node(page)
-	doc.Text = strings.ToValidUTF8(strings.TrimSpace(w.b.String()), "\ufffd")
-	return doc, nil
+	if text == "" {
+		text = pageText(root, textWriter{nav: true})
+	}
+	if part := mainText(root); len(part)*2 > len(text) || len(part)*5 > len(text) && len(part) > 250 && find(root, atom.Main) != nil {
+		text = part
+	}
+	return title, text
 }
 
-// find returns the first element of that kind, or nil.
+// pageText returns what a writer makes of n.
+func pageText(n *html.Node, w textWriter) string {
+	w.node(n)
+	return strings.TrimSpace(w.b.String())
+}
+
+// mainText returns what stands in all <main> of a page, or in its one <article>.
+func mainText(root *html.Node) string {
+	var mains, articles []*html.Node
+	for d := range root.Descendants() {
+		switch {
+		case d.Type != html.ElementNode || within(d, atom.Main):
+		case d.DataAtom == atom.Main || attribute(d, "role") == "main":
+			mains = append(mains, d)
+		case d.DataAtom == atom.Article:
+			articles = append(articles, d)
+		}
+	}
+	if len(mains) == 0 && len(articles) == 1 {
+		mains = articles
+	}
+	var w textWriter
+	for _, m := range mains {
+		w.breakLine(2)
+		w.node(m)
+	}
+	return strings.TrimSpace(w.b.String())
+}
+
+// decodeHTML decodes a page by what it says of itself, in any place of its head,
+// unless its bytes tell otherwise.
+func decodeHTML(f file) (charset.Text, error) {
+	fields := f.fields
+	if fields.Encoding == "" && !(utf8.Valid(f.data) && hasHigh(f.data)) {
+		if label := declared(f.data); label != "" && !strings.HasPrefix(strings.ToLower(label), "utf-") {
+			if _, err := charset.Lookup(label); err == nil {
+				fields.Encoding = label
+			}
+		}
+	}
+	text, err := charset.Decode(f.data, fields.Encoding)
+	if err != nil {
+		return text, err
+	}
+	return text, text.Lost.Err()
+}
+
+func hasHigh(data []byte) bool {
+	return bytes.ContainsFunc(data, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// declared returns the encoding that the head of a page names, or that its XML does.
+func declared(data []byte) string {
+	if decl, _, ok := bytes.Cut(data, []byte("?>")); ok && bytes.HasPrefix(decl, []byte("<?xml")) {
+		if _, label, ok := bytes.Cut(decl, []byte("encoding=")); ok && len(label) > 2 {
+			label = label[1:]
+			if end := bytes.IndexAny(label, `"'`); end > 0 {
+				return string(label[:end])
+			}
+		}
+	}
+	z := html.NewTokenizer(bytes.NewReader(data[:min(len(data), 1<<20)]))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return ""
+		case html.StartTagToken, html.SelfClosingTagToken:
+			t := z.Token()
+			switch t.DataAtom {
+			case atom.Body:
+				return ""
+			case atom.Meta:
+				var content string
+				for _, a := range t.Attr {
+					switch a.Key {
+					case "charset":
+						return strings.TrimSpace(a.Val)
+					case "content":
+						content = a.Val
+					}
+				}
+				if _, label, ok := strings.Cut(strings.ToLower(content), "charset="); ok {
+					label, _, _ = strings.Cut(strings.Trim(label, ` "'`), ";")
+					return strings.TrimSpace(label)
+				}
+			}
+		case html.EndTagToken:
+			if t := z.Token(); t.DataAtom == atom.Head {
+				return ""
+			}
+		}
+	}
+}
+
+// flatHTML returns the text between tags.
+func flatHTML(page string) string {
+	var w textWriter
+	z := html.NewTokenizer(strings.NewReader(page))
+	silent := 0
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return strings.TrimSpace(w.b.String())
+		case html.TextToken:
+			if silent == 0 {
+				w.words(string(z.Text()))
+			}
+		case html.StartTagToken:
+			if name, _ := z.TagName(); silentTag(name) {
+				silent++
+			} else if blocks[atom.Lookup(name)] {
+				w.breakLine(1)
+			}
+		case html.EndTagToken:
+			if name, _ := z.TagName(); silentTag(name) && silent > 0 {
+				silent--
+			}
+		}
+	}
+}
+
+func silentTag(name []byte) bool {
+	a := atom.Lookup(name)
+	return a == atom.Script || a == atom.Style || a == atom.Title
+}
+
+// find returns the first HTML element of that kind, or nil.
 func find(n *html.Node, a atom.Atom) *html.Node {
 	for d := range n.Descendants() {
-		if d.Type == html.ElementNode && d.DataAtom == a {
+		if d.Type == html.ElementNode && d.DataAtom == a && d.Namespace == "" {
 			return d
 		}
 	}
 	return nil
 }
 
-func count(n *html.Node, a atom.Atom) int {
-	total := 0
-	for d := range n.Descendants() {
-		if d.Type == html.ElementNode && d.DataAtom == a {
-			total++
+// within reports whether n stands in an element of that kind.
+func within(n *html.Node, a atom.Atom) bool {
+	for p := range n.Ancestors() {
+		if p.DataAtom == a {
+			return true
 		}
 	}
-	return total
+	return false
+}
+
+func attribute(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func has(n *html.Node, key string) bool {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return true
+		}
+	}
+	return false
 }
 
 // inner returns the text inside n as it stands.
@@ -81,81 +217,4 @@ func inner(n *html.Node) string {
 		}
 	}
 	return b.String()
-}
-
-// textWriter joins inline text with single blanks and separates blocks.
-type textWriter struct {
-	b     strings.Builder
-	gap   bool // a blank is due before the next word
-	lines int  // line breaks at the end of b
-}
-
-func (w *textWriter) node(n *html.Node) {
-	switch {
-	case n.Type == html.TextNode:
-		w.words(n.Data)
-		return
-	case n.Type == html.ElementNode && unread[n.DataAtom]:
-		return
-	case n.Type == html.ElementNode && n.DataAtom == atom.Br:
-		w.breakLine(1)
-		return
-	case n.Type == html.ElementNode && n.DataAtom == atom.Pre:
-		w.breakLine(2)
-		w.verbatim(inner(n))
-		w.breakLine(2)
-		return
-	}
-	level := 0
-	if n.Type == html.ElementNode && len(n.Data) == 2 && n.Data[0] == 'h' && n.Data[1] >= '1' && n.Data[1] <= '6' {
-		level = int(n.Data[1] - '0')
-	}
-	block := n.Type == html.ElementNode && blocks[n.DataAtom]
-	switch {
-	case level > 0:
-		w.breakLine(2)
-		w.words(strings.Repeat("#", level) + " ")
-	case block && (n.DataAtom == atom.Li || n.DataAtom == atom.Tr):
-		w.breakLine(1)
-	case block:
-		w.breakLine(2)
-	case n.Type == html.ElementNode && (n.DataAtom == atom.Td || n.DataAtom == atom.Th):
-		w.gap = true
-	}
-	for c := range n.ChildNodes() {
-		w.node(c)
-	}
-	switch {
-	case level > 0 || block && n.DataAtom != atom.Li && n.DataAtom != atom.Tr:
-		w.breakLine(2)
-	case block:
-		w.breakLine(1)
-	}
-}
-
-func (w *textWriter) words(s string) {
-	if s != "" && isBlank(s[0]) {
-		w.gap = true
-	}
-	for f := range strings.FieldsSeq(s) {
-		if w.gap && w.lines == 0 && w.b.Len() > 0 {
-			w.b.WriteByte(' ')
-		}
-		w.b.WriteString(f)
-		w.lines, w.gap = 0, true
-	}
-	w.gap = s != "" && isBlank(s[len(s)-1])
-}
-
-func (w *textWriter) verbatim(s string) {
-	w.b.WriteString(strings.Trim(s, "\n"))
-	w.lines, w.gap = 0, false
-}
-
-// breakLine makes b end with at least n line breaks, unless it is empty.
-func (w *textWriter) breakLine(n int) {
-	w.gap = false
-	for ; w.b.Len() > 0 && w.lines < n; w.lines++ {
-		w.b.WriteByte('\n')
-	}
 }

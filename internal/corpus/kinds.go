@@ -31,28 +31,35 @@ func (f Fields) withDefaults() Fields {
 type Kind struct {
 	Name       string   // such as "Word document"
 	Extensions []string // with the dot, in lower case
+	Kept       string   // what a reader keeps of it, for the documentation
 	parse      parse
 }
 
 // kinds are all that are known by their extension.
 var kinds = []Kind{
-	{"Markdown", []string{".md", ".markdown"}, oneDocument(parseMarkdown)},
-	{"web page", []string{".html", ".htm", ".xhtml"}, oneDocument(parseHTML)},
-	{"PDF", []string{".pdf"}, parsePDF},
-	{"Word document", []string{".docx", ".docm", ".dotx", ".dotm"}, officeDocument(office.DOCX)},
-	{"Excel workbook", []string{".xlsx", ".xlsm", ".xltx"}, spreadsheet(office.XLSX)},
-	{"PowerPoint presentation", []string{".pptx", ".pptm", ".ppsx"}, officeDocument(office.PPTX)},
-	{"OpenDocument text", []string{".odt", ".ott"}, officeDocument(openDocument(".odt"))},
-	{"OpenDocument spreadsheet", []string{".ods"}, spreadsheet(openDocument(".ods"))},
-	{"OpenDocument presentation", []string{".odp"}, officeDocument(openDocument(".odp"))},
-	{"Rich Text", []string{".rtf"}, officeDocument(office.RTF)},
-	{"JSON lines", []string{".jsonl", ".ndjson"}, parseJSONL},
-	{"comma-separated records", []string{".csv"}, parseCSV},
-	{"tab-separated records", []string{".tsv"}, parseTSV},
+	{"Markdown", []string{".md", ".markdown", ".mdx"}, "all but front matter, of which the title, and comments", oneDocument(parseMarkdown)},
+	{"web page", []string{".html", ".htm", ".xhtml"}, "the text that a browser shows, without navigation; headings, tables, code; the title", oneDocument(parseHTML)},
+	{"PDF", []string{".pdf"}, "text by page; the title", parsePDF},
+	{"Word document", []string{".docx", ".docm", ".dotx", ".dotm"}, "paragraphs, headings, lists, tables, text boxes, notes; changes as accepted; the title", officeDocument(office.DOCX)},
+	{"Excel workbook", []string{".xlsx", ".xlsm", ".xltx", ".xltm"}, "cells as they are shown, by sheet and row, after their columns' names", spreadsheet(office.XLSX)},
+	{"PowerPoint presentation", []string{".pptx", ".pptm", ".ppsx"}, "titles, text, tables, diagrams and notes by slide", officeDocument(office.PPTX)},
+	{"OpenDocument text", []string{".odt", ".ott"}, "as of Word documents", officeDocument(openDocument(".odt"))},
+	{"OpenDocument spreadsheet", []string{".ods"}, "as of Excel workbooks", spreadsheet(openDocument(".ods"))},
+	{"OpenDocument presentation", []string{".odp"}, "as of PowerPoint presentations", officeDocument(openDocument(".odp"))},
+	{"Rich Text", []string{".rtf"}, "paragraphs, headings, tables, footnotes; the title", officeDocument(office.RTF)},
+	{"EPUB book", []string{".epub"}, "chapters in the order of reading; the title", oneDocument(parseEPUB)},
+	{"mail message", []string{".eml"}, "sender, recipients, date, subject, text; attachments by name", oneDocument(parseMail)},
+	{"Jupyter notebook", []string{".ipynb"}, "text, code, and outputs that are text", oneDocument(parseNotebook)},
+	{"reStructuredText", []string{".rst", ".rest"}, "all but comments and the names of directives", oneDocument(parseRST)},
+	{"Org", []string{".org"}, "headings, text, tables, code; the title", oneDocument(parseOrg)},
+	{"JSON", []string{".json"}, "a list of records as those; else keys and values", parseJSON},
+	{"JSON lines", []string{".jsonl", ".ndjson"}, "a record a line: its id, title and text", parseJSONL},
+	{"delimited records", []string{".csv"}, "a record a row: its id, title and text, or all columns with their names", parseCSV},
+	{"tab-separated records", []string{".tsv", ".tab"}, "as of delimited records; quotes are text", parseTSV},
 }
 
 // plain is any other file, read if it is text.
-var plain = Kind{"text", nil, oneDocument(parsePlain)}
+var plain = Kind{"text", nil, "all, as it stands", oneDocument(parsePlain)}
 
 // Kinds returns the kinds that are known by their extension.
 func Kinds() []Kind { return kinds }

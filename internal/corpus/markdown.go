@@ -18,7 +18,7 @@ func parseMarkdown(f file) (Document, error) {
 		first += strings.Count(text[:len(text)-len(body)], "\n")
 		text = body
 	}
-	doc.Text = markdownText(text)
+	doc.Text = withoutData(markdownText(text))
 	if first > 1 {
 		doc.Places = []Place{{Line: first}}
 	}

@@ -208,7 +208,3 @@ func FuzzCSV(f *testing.F) {
 func FuzzTSV(f *testing.F) {
 	fuzzParser(f, ".tsv", "text\na\n", "id\ttext\n\"\n\t\n", "\ufefftext\r\na")
 }
-
-func FuzzDOCX(f *testing.F) {
-	fuzzParser(f, ".docx", string(docx(f, "<w:p><w:t>a</w:t></w:p>")), "PK\x03\x04", string(docx(f, "<w:p><w:p></w:t>")))
-}

@@ -223,3 +223,5 @@ func cells(line string, delimiter rune) int {
 }
 
 func isLetter(r rune) bool { return unicode.IsLetter(r) }
+
+func isSpace(r rune) bool { return unicode.IsSpace(r) }
