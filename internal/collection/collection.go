@@ -1,4 +1,4 @@
-// Package library keeps an index in step with the files that it is of: it finds
+// Package collection keeps an index in step with the files that it is of: it finds
 // them, tells which are new, changed or gone, reads those only, and makes one
 // change of the index.
 //
@@ -10,7 +10,7 @@
 //
 // The index's manifest keeps where its roots are, as paths from the index and as
 // absolute ones, so that an index may be moved with its documents or without.
-package library
+package collection
 
 import (
 	"context"
