@@ -78,7 +78,7 @@ end: until then, and if anything fails, the old one stays.`,
 	fl.IntVar(&f.overlap, "overlap", -1, "tokens or words repeated at the next passage's start (default 16 of tokens, 0 of words)")
 	fl.StringVar(&f.model, "model", "smollm2-135m", "the model whose tokens are counted")
 	fl.BoolVar(&f.strict, "strict", false, "stop at the first file that cannot be read")
-	fl.StringVar(&f.build.Analyzer, "analyzer", analysis.English, "english, or unicode for any other language")
+	fl.StringVar(&f.build.Analyzer, "analyzer", analysis.English, "english, folding (any language, accents and identifiers folded) or unicode")
 	fl.BoolVar(&f.build.IndexTitle, "title", true, "find a passage by its document's title too")
 	fl.BoolVar(&f.build.ExactLengths, "exact-lengths", false, "score by exact lengths instead of Lucene's one-byte ones")
 	fl.StringVar(&f.memory, "memory", "256MB", "about how much memory the build may take")

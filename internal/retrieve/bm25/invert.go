@@ -15,7 +15,8 @@ type inverter struct {
 	exact    bool
 	title    bool // titles are indexed with the text
 
-	surface surfaceTable      // token → term, or stopWord
+	surface surfaceTable      // token → term, or stopWord, or group and manyTerms
+	groups  [][]uint32        // terms of the tokens that have several
 	ids     map[string]uint32 // term → its number
 	terms   [][]byte
 	arena   []byte
@@ -36,7 +37,8 @@ type occurrence struct{ term, tf uint32 }
 
 const (
 	stopWord     = ^uint32(0)
-	bytesPerTerm = 9 // of text, for each different term of a passage; English has more
+	manyTerms    = uint32(1) << 31 // flag of a group's number
+	bytesPerTerm = 9               // of text, for each different term of a passage; English has more
 )
 
 // newInverter returns an inverter for about size bytes of text.
@@ -72,27 +74,39 @@ func (v *inverter) count(text string, start int) (length uint32) {
 			return length
 		}
 		term := v.term(text, from, to)
-		if term == stopWord {
-			continue
+		switch {
+		case term == stopWord:
+		case term&manyTerms != 0:
+			group := v.groups[term&^manyTerms]
+			length += uint32(len(group))
+			for _, term := range group {
+				v.use(term, start)
+			}
+		default:
+			length++
+			v.use(term, start)
 		}
-		length++
-		use := &v.uses[term]
-		if at := int(use.last); at > start {
-			v.stream[at-1].tf++
-			continue
-		}
-		v.stream = append(v.stream, occurrence{term, 1})
-		use.last = uint32(len(v.stream))
-		use.passages++
 	}
 }
 
-// term returns the number of the term of text[from:to], or stopWord.
+// use adds one occurrence of a term to the passage whose occurrences begin at start.
+func (v *inverter) use(term uint32, start int) {
+	use := &v.uses[term]
+	if at := int(use.last); at > start {
+		v.stream[at-1].tf++
+		return
+	}
+	v.stream = append(v.stream, occurrence{term, 1})
+	use.last = uint32(len(v.stream))
+	use.passages++
+}
+
+// term returns what the surface table holds of text[from:to].
 func (v *inverter) term(text string, from, to int) uint32 {
 	if to-from > surfaceShort {
 		term, known := v.surface.long[text[from:to]]
 		if !known {
-			term = v.intern(text[from:to])
+			term = v.tokenTerms(text[from:to])
 			v.surface.long[strings.Clone(text[from:to])] = term
 		}
 		return term
@@ -102,17 +116,30 @@ func (v *inverter) term(text string, from, to int) uint32 {
 	if slot.high != 0 {
 		return slot.term
 	}
-	term := v.intern(text[from:to])
+	term := v.tokenTerms(text[from:to])
 	v.surface.add(low, high, term)
 	return term
 }
 
-// intern returns the number of a token's term.
-func (v *inverter) intern(token string) uint32 {
-	term := v.analyzer.Normalize(token)
-	if term == nil {
+// tokenTerms returns what the surface table is to hold of a token.
+func (v *inverter) tokenTerms(token string) uint32 {
+	terms := v.analyzer.Terms(token)
+	switch len(terms) {
+	case 0:
 		return stopWord
+	case 1:
+		return v.intern(terms[0].Text)
 	}
+	group := make([]uint32, len(terms))
+	for i, t := range terms {
+		group[i] = v.intern(t.Text)
+	}
+	v.groups = append(v.groups, group)
+	return uint32(len(v.groups)-1) | manyTerms
+}
+
+// intern returns the number of a term.
+func (v *inverter) intern(term []byte) uint32 {
 	id, ok := v.ids[string(term)]
 	if !ok {
 		id = uint32(len(v.terms))

@@ -38,9 +38,21 @@ func Find(analyzer, query, text string) ([]Place, error) {
 	var hits []Place
 	a.Reset(text)
 	for start, end, ok := a.Token(); ok; start, end, ok = a.Token() {
-		if term := a.Normalize(text[start:end]); term != nil && wanted[string(term)] {
-			hits = append(hits, Place{start, end})
+		for _, term := range a.Terms(text[start:end]) {
+			if wanted[string(term.Text)] {
+				hits = addPlace(hits, Place{start + term.From, start + term.To})
+			}
 		}
 	}
 	return hits, nil
+}
+
+// addPlace adds a place to ascending ones, joined with those that it overlaps.
+func addPlace(places []Place, p Place) []Place {
+	for n := len(places); n > 0 && places[n-1].End > p.Start; n = len(places) {
+		last := places[n-1]
+		p.Start, p.End = min(p.Start, last.Start), max(p.End, last.End)
+		places = places[:n-1]
+	}
+	return append(places, p)
 }
