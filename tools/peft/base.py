@@ -178,8 +178,8 @@ class Base:
         ids = torch.cat([batch.context_ids.flatten(), batch.ids.flatten()])
         x = F.embedding(ids.clamp(max=self.vocab - 1), self.embedding)
         if adapter.marks is not None and b:
-            rows = F.embedding((ids - self.vocab).clamp(min=0), adapter.marks)
-            x = torch.where((ids >= self.vocab)[:, None], rows, x)
+            for i, row in enumerate(adapter.marks):
+                x = torch.where((ids == self.vocab + i)[:, None], row, x)
         positions = torch.cat([torch.arange(c, device=self.device).repeat(w), batch.positions.flatten()])
         cos, sin = (t.to(self.dtype) if self.dtype == torch.bfloat16 else t for t in self.rotary(positions))
         # In activated mode the adapter changes no row of a context.
@@ -200,7 +200,7 @@ class Base:
             gate, up = both.chunk(2, -1)
             h = F.silu(gate) * up
             x = x + adapter.add(F.linear(h, block["down"]), h, i, ("down_proj",), adapted, training)
-        x = F.rms_norm(x[batch.rows], (self.hidden,), self.norm, self.eps).to(self.dtype)
+        x = F.rms_norm(x.index_select(0, batch.rows), (self.hidden,), self.norm, self.eps).to(self.dtype)
         return -F.cross_entropy(F.linear(x, self.head).float(), batch.targets, reduction="none")
 
     def attend(self, q, k, v, batch, w, c, b, n):

@@ -23,6 +23,7 @@ import torch
 
 from adapter import NAMES, Adapter
 from base import Base
+from captured import Captured
 from packing import PLACEMENTS, Layout, pack, read
 
 PAPER = {"r": 16, "alpha": 32.0, "dropout": 0.05, "lr": 1e-4, "warmup": 0.1, "batch": 16, "targets": "q,v"}
@@ -65,6 +66,7 @@ def arguments():
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--limit", type=int, help="read only so many windows")
     p.add_argument("--minutes", type=float, default=10.0, help="minutes from one checkpoint to the next; the same command goes on from the last")
+    p.add_argument("--no-graphs", dest="graphs", action="store_false", help="launch each kernel from Python")
     p.add_argument("--f16", action="store_true", help="store the factors in f16")
     if p.parse_known_args()[0].recipe:
         p.set_defaults(**PAPER)
@@ -223,6 +225,7 @@ def main():
     log, losses = open(os.path.join(a.out, "log.jsonl"), "a"), []
     log.truncate(length)
     start = time.time() - before
+    captured = Captured(base, adapter) if on_gpu and a.graphs else None
 
     def note(**line):
         print(json.dumps(line), file=log)
@@ -245,7 +248,11 @@ def main():
         optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for micro in micro_batches(chosen, a.micro):
-            loss = -base.forward(pack(micro, layout, a.device), adapter, True).sum() / count
+            batch = pack(micro, layout, a.device)
+            if captured:
+                total = total + captured.backward(batch, count)
+                continue
+            loss = -base.forward(batch, adapter, True).sum() / count
             loss.backward()
             total = total + loss.detach()
         torch.nn.utils.clip_grad_norm_(adapter.parameters(), a.clip)
