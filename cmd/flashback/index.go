@@ -14,7 +14,6 @@ import (
 	"github.com/flashback-lm/flashback/internal/corpus"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
-	"github.com/flashback-lm/flashback/internal/progress"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
 )
@@ -29,7 +28,8 @@ type indexFlags struct {
 	overlap int
 	strict  bool
 	memory  string
-	fields  corpus.Fields
+	read    readFlags
+	json    bool
 	build   bm25.BuildOptions
 }
 
@@ -55,7 +55,6 @@ end: until then, and if anything fails, the old one stays.`,
   flashback index new.md -o notes.index --add
   flashback index -o notes.index --delete old.md
   flashback index verify notes.index`,
-		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case f.dir == "":
@@ -67,7 +66,7 @@ end: until then, and if anything fails, the old one stays.`,
 			case len(args) == 0:
 				return usagef("name the documents: a file, a directory or -")
 			}
-			return f.run(cmd, args[0])
+			return f.run(cmd, args)
 		},
 	}
 	fl := cmd.Flags()
@@ -83,15 +82,14 @@ end: until then, and if anything fails, the old one stays.`,
 	fl.BoolVar(&f.build.ExactLengths, "exact-lengths", false, "score by exact lengths instead of Lucene's one-byte ones")
 	fl.StringVar(&f.memory, "memory", "256MB", "about how much memory the build may take")
 	fl.IntVar(&f.build.Workers, "threads", 0, "processors to use (default all)")
-	fl.StringVar(&f.fields.Text, "text-field", corpus.DefaultFields.Text, "the field of a record that holds its text")
-	fl.StringVar(&f.fields.Title, "title-field", corpus.DefaultFields.Title, "the field that holds its title")
-	fl.StringVar(&f.fields.ID, "id-field", corpus.DefaultFields.ID, "the field that holds its id")
+	fl.BoolVar(&f.json, "json", false, "print what was done as one JSON object")
+	f.read.add(cmd)
 	cmd.AddCommand(newIndexVerifyCmd())
 	return cmd
 }
 
 // run builds the index or adds to it.
-func (f *indexFlags) run(cmd *cobra.Command, path string) error {
+func (f *indexFlags) run(cmd *cobra.Command, paths []string) error {
 	memory, err := humanize.ParseBytes(f.memory)
 	if err != nil || memory < 1<<20 || memory > 1<<50 {
 		return usagef("--memory %q is no size like 256MB", f.memory)
@@ -105,15 +103,19 @@ func (f *indexFlags) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	bar := progress.New(cmd.ErrOrStderr(), "indexing", -1, true)
-	defer bar.Finish()
-	var counted int64
-	f.build.Progress = func(s bm25.Stats) {
-		bar.Add(int(s.Bytes - counted))
-		counted = s.Bytes
+	o, err := f.read.options()
+	if err != nil {
+		return err
 	}
+	if err := checkPaths(paths); err != nil {
+		return err
+	}
+	o.Stdin = cmd.InOrStdin()
+	skipIndexes(&o, f.dir)
+	bar := showReading(cmd, paths, &o)
+	defer bar.Finish()
 	var report corpus.Report
-	docs := report.Watch(corpus.Read(cmd.Context(), path, corpus.Options{Fields: f.fields, Stdin: cmd.InOrStdin()}), f.strict)
+	docs := report.Watch(readAllOf(cmd.Context(), paths, o), f.strict)
 	build := bm25.Build
 	if f.add {
 		build = bm25.Add
@@ -124,9 +126,17 @@ func (f *indexFlags) run(cmd *cobra.Command, path string) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("stopped; %s is as it was before", f.dir)
 	}
-	printReport(cmd.ErrOrStderr(), &report)
+	if !f.json || err != nil {
+		printReport(cmd.ErrOrStderr(), &report)
+	}
+	if errors.Is(err, bm25.ErrEmpty) {
+		err = nothingToIndex(&report, err)
+	}
 	if err != nil {
 		return err
+	}
+	if f.json {
+		return writeJSON(cmd.OutOrStdout(), indexOutcome{f.dir, stats.Passages, stats.Replaced, stats.Bytes, time.Since(start).Seconds(), &report})
 	}
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "%s: %s passages, %s of text in %.1f s", f.dir, humanize.Comma(int64(stats.Passages)),
@@ -136,6 +146,28 @@ func (f *indexFlags) run(cmd *cobra.Command, path string) error {
 	}
 	fmt.Fprintln(out)
 	return nil
+}
+
+// nothingToIndex says why there was nothing, of files that were passed over.
+func nothingToIndex(r *corpus.Report, err error) error {
+	unknown := 0
+	for _, n := range r.Unknown {
+		unknown += n
+	}
+	if unknown > 0 && r.Files+r.Empty+r.BadFiles+r.BadRecords == 0 {
+		return fmt.Errorf("none of the %s is of a kind that can be read; nothing was indexed", plural(unknown, "file"))
+	}
+	return err
+}
+
+// indexOutcome is what --json prints.
+type indexOutcome struct {
+	Index    string         `json:"index"`
+	Passages int            `json:"passages"`
+	Replaced int            `json:"replaced"` // older passages
+	Bytes    int64          `json:"bytes"`    // of the passages' text
+	Seconds  float64        `json:"seconds"`
+	Report   *corpus.Report `json:"report"`
 }
 
 // chunker reads the flags about passages, or when adding takes what the index

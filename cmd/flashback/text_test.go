@@ -35,8 +35,8 @@ var documents = map[string]string{
 	"kitchen.md": "# Kitchen\n\nThe clock in the kitchen is three minutes fast. Bread is baked on Mondays.\n",
 }
 
-// folder writes the documents into a folder.
-func folder(t *testing.T) string {
+// documentsFolder writes the documents into a folder.
+func documentsFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range documents {
@@ -51,7 +51,7 @@ func folder(t *testing.T) string {
 func indexed(t *testing.T) (model, index string) {
 	t.Helper()
 	model, index = hubtest.Model(t), filepath.Join(t.TempDir(), "index")
-	if _, err := flashback.BuildIndex(t.Context(), index, flashback.ReadDocuments(folder(t)), flashback.IndexOptions{Model: model}); err != nil {
+	if _, err := flashback.BuildIndex(t.Context(), index, flashback.ReadDocuments(documentsFolder(t)), flashback.IndexOptions{Model: model}); err != nil {
 		t.Fatal(err)
 	}
 	return model, index
@@ -257,7 +257,7 @@ func TestConverse(t *testing.T) {
 func TestDemo(t *testing.T) {
 	model := hubtest.Model(t)
 	t.Setenv("FLASHBACK_CACHE", t.TempDir())
-	dir := folder(t)
+	dir := documentsFolder(t)
 	demo := func() string {
 		t.Helper()
 		var out bytes.Buffer

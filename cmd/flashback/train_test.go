@@ -25,7 +25,7 @@ func TestFromDocumentsToAdapter(t *testing.T) {
 			t.Fatalf("%q printed no %q:\n%s%s", args, want, out.String(), errs)
 		}
 	}
-	run("3 windows", "prepare", "--model", model, folder(t), "--index", index, "-o", made, "--export", export,
+	run("3 windows", "prepare", "--model", model, documentsFolder(t), "--index", index, "-o", made, "--export", export,
 		"--context", "16", "--stride", "4", "--query-len", "8", "--branches", "2", "--k", "1", "--passage-len", "12")
 	lines, err := os.ReadFile(export)
 	if err != nil || bytes.Count(lines, []byte("\n")) != 4 {

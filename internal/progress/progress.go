@@ -46,6 +46,13 @@ func (b *Bar) Add(n int) {
 	}
 }
 
+// Total says how many steps or bytes there are, where that was not known.
+func (b *Bar) Total(n int64) {
+	if b.bar != nil && n > 0 {
+		b.bar.ChangeMax64(n)
+	}
+}
+
 // Describe changes the label.
 func (b *Bar) Describe(label string) {
 	if b.bar != nil {

@@ -202,7 +202,7 @@ func Binary(data []byte) bool {
 	switch {
 	case len(data) == 0:
 		return false
-	case rest == 0 || controls*50 > rest:
+	case rest == 0 || controls > 2+rest/50: // a terminal's marks in a short text are no reason
 		return true
 	case nuls == 0:
 		return false
