@@ -30,6 +30,7 @@ var layers = [][]string{
 	{"internal/trainset"},
 	{"internal/bench", "internal/eval", "internal/train"},
 	{""},
+	{"internal/indexcache"},
 	{"cmd/flashback", "examples/", "tools/"},
 }
 

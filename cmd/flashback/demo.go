@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -11,7 +13,10 @@ import (
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/hub"
+	"github.com/flashback-lm/flashback/internal/indexcache"
 	"github.com/flashback-lm/flashback/internal/progress"
+	"github.com/flashback-lm/flashback/internal/stream"
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // demoFlags are the flags of demo.
@@ -54,7 +59,7 @@ func (f *demoFlags) run(cmd *cobra.Command, folder string) error {
 		return usagef("--tokens %d: must be at least 1", f.tokens)
 	}
 	ctx, out, log := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	library, err := findLibrary(ctx, folder)
+	shown, err := f.documents(ctx, folder)
 	if err != nil {
 		return err
 	}
@@ -65,22 +70,76 @@ func (f *demoFlags) run(cmd *cobra.Command, folder string) error {
 		}
 	}
 	opt := f.model.options()
-	if opt.Index, err = library.index(ctx, f.model.model, f.reindex, out, log); err != nil {
+	if opt.Index, err = keptIndex(ctx, shown.Documents, f.model.model, f.reindex, out, log); err != nil {
 		return err
 	}
 	if f.question == "" {
-		if f.question, err = library.question(cmd.InOrStdin(), log); err != nil {
+		if f.question, err = shown.ask(ctx, cmd.InOrStdin(), log); err != nil {
 			return err
 		}
 	}
-	if err := f.answer(ctx, opt, library, out); err != nil {
+	if err := f.answer(ctx, opt, shown.system, out); err != nil {
 		return err
 	}
-	return f.compare(ctx, opt, library, out, log)
+	return f.compare(ctx, opt, shown.system, out, log)
+}
+
+// demoDocuments are what demo answers from.
+type demoDocuments struct {
+	*indexcache.Documents
+	system   string // system message of the questions
+	question string // where none is given; empty: one is made from the documents
+}
+
+// documents returns those of the folder, or of Go's standard library where it is
+// empty.
+func (f *demoFlags) documents(ctx context.Context, folder string) (d demoDocuments, err error) {
+	if folder == "" {
+		root, err := goroot(ctx)
+		if err == nil {
+			d.Documents, err = indexcache.Go(root)
+		}
+		if err != nil {
+			return d, fmt.Errorf("%w; set GOROOT, or name a folder of documents: flashback demo FOLDER", err)
+		}
+		d.system = "You explain the Go programming language. Answer the question in one or two sentences, with what its documentation says."
+		d.question = "What does context.WithTimeout return?"
+		return d, nil
+	}
+	if info, err := os.Stat(folder); err != nil {
+		return d, fmt.Errorf("cannot read the documents: %w", err)
+	} else if !info.IsDir() {
+		return d, usagef("%s is not a folder; put the documents into one", folder)
+	}
+	d.system = askSystem
+	d.Documents, err = indexcache.Of(folder)
+	return d, err
+}
+
+// ask returns what to ask: the documents' own question, one that is typed on a
+// terminal, or one about the longest of the first documents.
+func (d demoDocuments) ask(ctx context.Context, in io.Reader, log io.Writer) (string, error) {
+	if d.question != "" {
+		return d.question, nil
+	}
+	if terminal.Is(in) {
+		fmt.Fprint(log, "Question: ")
+		line, err := bufio.NewReader(stream.Reader(ctx, in)).ReadString('\n')
+		if ctx.Err() != nil {
+			return "", errInterrupted
+		}
+		if line = strings.TrimSpace(line); line != "" {
+			return line, nil
+		}
+		if err != nil && err != io.EOF {
+			return "", fmt.Errorf("cannot read the question: %w", err)
+		}
+	}
+	return fmt.Sprintf("What does %q say?", d.Longest()), nil
 }
 
 // answer writes the answer and the passages that it used.
-func (f *demoFlags) answer(ctx context.Context, opt flashback.Options, l *library, out io.Writer) error {
+func (f *demoFlags) answer(ctx context.Context, opt flashback.Options, system string, out io.Writer) error {
 	engine, err := flashback.Open(opt)
 	if err != nil {
 		return err
@@ -89,7 +148,7 @@ func (f *demoFlags) answer(ctx context.Context, opt flashback.Options, l *librar
 	info := engine.Info()
 	fmt.Fprintf(out, "Model: %s, %s kernels, %d threads\n\nQuestion: %s\n\n", f.model.model, info.Kernels, info.Threads, f.question)
 	shown := follower{out: out}
-	if err := f.ask(ctx, engine, l, flashback.AnswerDefaults(), &shown); err != nil {
+	if err := f.ask(ctx, engine, system, flashback.AnswerDefaults(), &shown); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\n\nPassages that it read")
@@ -101,8 +160,8 @@ func (f *demoFlags) answer(ctx context.Context, opt flashback.Options, l *librar
 }
 
 // ask asks the question in a chat of its own.
-func (f *demoFlags) ask(ctx context.Context, e *flashback.Engine, l *library, r flashback.Request, shown *follower) error {
-	chat := e.NewChat(l.system)
+func (f *demoFlags) ask(ctx context.Context, e *flashback.Engine, system string, r flashback.Request, shown *follower) error {
+	chat := e.NewChat(system)
 	defer chat.Close()
 	r.MaxTokens = f.tokens
 	return shown.follow(chat.Ask(ctx, f.question, r))
@@ -110,7 +169,7 @@ func (f *demoFlags) ask(ctx context.Context, e *flashback.Engine, l *library, r 
 
 // compare asks the question again in every placement and prints what that took.
 // The engine is a new one, so that no placement profits from the answer.
-func (f *demoFlags) compare(ctx context.Context, opt flashback.Options, l *library, out, log io.Writer) error {
+func (f *demoFlags) compare(ctx context.Context, opt flashback.Options, system string, out, log io.Writer) error {
 	engine, err := flashback.Open(opt)
 	if err != nil {
 		return err
@@ -123,7 +182,7 @@ func (f *demoFlags) compare(ctx context.Context, opt flashback.Options, l *libra
 		r := flashback.AnswerDefaults()
 		r.Placement, r.IgnoreEOS = placement, true
 		shown := follower{out: io.Discard}
-		if err := f.ask(ctx, engine, l, r, &shown); err != nil {
+		if err := f.ask(ctx, engine, system, r, &shown); err != nil {
 			return err
 		}
 		finishes[placement] = shown.Finish

@@ -5,17 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/corpus"
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/eval"
+	"github.com/flashback-lm/flashback/internal/indexcache"
 	"github.com/flashback-lm/flashback/internal/progress"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
@@ -201,16 +200,12 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 func (f *evalPerplexityFlags) openIndex(cmd *cobra.Command) (*bm25.Index, error) {
 	dir := f.index
 	if f.corpus != "" {
-		root, err := filepath.Abs(f.corpus)
+		documents, err := indexcache.Of(f.corpus)
 		if err != nil {
 			return nil, err
 		}
-		l := &library{
-			name: f.corpus, root: root, docs: flashback.ReadDocuments(root),
-			state: func(h hash.Hash) error { return folderState(h, root) },
-		}
 		log := cmd.ErrOrStderr()
-		if dir, err = l.index(cmd.Context(), f.model.model, false, log, log); err != nil {
+		if dir, err = keptIndex(cmd.Context(), documents, f.model.model, false, log, log); err != nil {
 			return nil, err
 		}
 	}

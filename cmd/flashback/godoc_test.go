@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/corpus"
 	"github.com/flashback-lm/flashback/internal/hub/hubtest"
 	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
@@ -23,12 +24,8 @@ func TestGoDocQuestions(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	library, err := goLibrary(root)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	_, err = flashback.BuildIndex(t.Context(), dir, library.docs, flashback.IndexOptions{Skipped: func(err error) { t.Log(err) }})
+	_, err = flashback.BuildIndex(t.Context(), dir, corpus.GoDoc(root), flashback.IndexOptions{Skipped: func(err error) { t.Log(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@
 package corpus
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -75,4 +76,10 @@ func Passages(docs iter.Seq2[Document, error], c *Chunker) iter.Seq2[retrieve.Pa
 			}
 		}
 	}
+}
+
+// IsFileError reports whether an error is only about one file or a part of it.
+func IsFileError(err error) bool {
+	_, ok := errors.AsType[*FileError](err)
+	return ok
 }

@@ -43,8 +43,8 @@ const MaxFaults = 10
 func (r *Report) Watch(docs iter.Seq2[Document, error], strict bool) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {
 		for doc, err := range docs {
-			if fault, ok := errors.AsType[*FileError](err); ok {
-				r.fault(fault)
+			if IsFileError(err) {
+				r.Add(err)
 				if !strict || Harmless(err) {
 					continue
 				}
@@ -70,8 +70,12 @@ func (r *Report) document(d *Document) {
 	}
 }
 
-func (r *Report) fault(e *FileError) {
+// Add takes an error about one file into the report.
+func (r *Report) Add(err error) {
+	e, ok := errors.AsType[*FileError](err)
 	switch {
+	case !ok:
+		return
 	case errors.Is(e, ErrNoText):
 		r.Empty++
 		return
