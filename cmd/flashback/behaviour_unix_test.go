@@ -33,28 +33,12 @@ func TestInterrupted(t *testing.T) {
 		{"generate", "--index", index, "--prompt-file", pipe},
 	} {
 		for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
-			cmd := exec.Command(os.Args[0], args...)
-			cmd.Env = append(os.Environ(), asCommand+"=1")
-			var errs bytes.Buffer
-			cmd.Stderr = &errs
-			stdin, err := cmd.StdinPipe() // nothing is ever written to it
-			if err == nil {
-				err = cmd.Start()
+			code, took, errs := -1, time.Duration(0), ""
+			for wait := 300 * time.Millisecond; code == -1 && wait < 10*time.Second; wait *= 3 {
+				code, took, errs = signalled(t, args, signal, wait) // -1: it came too early to be heard
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(300 * time.Millisecond)
-			start := time.Now()
-			if err := cmd.Process.Signal(signal); err != nil {
-				t.Fatal(err)
-			}
-			kill := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
-			cmd.Wait()
-			kill.Stop()
-			stdin.Close()
-			if code, took := cmd.ProcessState.ExitCode(), time.Since(start); code != 130 || took > 3*time.Second {
-				t.Errorf("%q, %v: exit code %d after %v: %s", args, signal, code, took, errs.String())
+			if code != 130 || took > 3*time.Second {
+				t.Errorf("%q, %v: exit code %d after %v: %s", args, signal, code, took, errs)
 			}
 			if _, err := os.Stat(made); err == nil {
 				t.Errorf("%q leaves an index behind", args)
@@ -62,6 +46,33 @@ func TestInterrupted(t *testing.T) {
 			}
 		}
 	}
+}
+
+// signalled runs a command whose standard input stays silent, sends it a signal
+// after a while and returns how and how soon it ended.
+func signalled(t *testing.T, args []string, signal os.Signal, wait time.Duration) (code int, took time.Duration, stderr string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asCommand+"=1")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	time.Sleep(wait)
+	start := time.Now()
+	if err := cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	kill := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+	defer kill.Stop()
+	cmd.Wait()
+	return cmd.ProcessState.ExitCode(), time.Since(start), errs.String()
 }
 
 // TestFullDisk gives each command that prints a device that takes nothing.
@@ -76,7 +87,7 @@ func TestFullDisk(t *testing.T) {
 	for _, args := range [][]string{
 		{"version"}, {"--version"}, {"--help"}, {"search", "--help"}, {"models", "--json"},
 		{"index", docs, "-o", index, "--chunk", "none"}, {"index", docs, "-o", index, "--chunk", "none", "--json"},
-		{"index", "verify", index}, {"compact", index},
+		{"index", "verify", index}, {"compact", index}, {"list", index}, {"list", index, "--json"},
 		{"search", index, "alpha"}, {"search", index, "alpha", "--json"}, {"search", index, "alpha", "--format", "trec"},
 		{"inspect", index}, {"inspect", index, "--json"},
 	} {

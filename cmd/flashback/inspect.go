@@ -13,6 +13,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 )
 
 // inspection is what inspect prints; its JSON form is an interface.
@@ -81,8 +82,8 @@ type memoryFacts struct {
 func newInspectCmd() *cobra.Command {
 	asJSON, tensors, context := false, false, 0
 	cmd := &cobra.Command{
-		Use:   "inspect MODEL",
-		Short: "Show a model's config, tensors, tokenizer and memory",
+		Use:   "inspect MODEL|INDEX|ADAPTER",
+		Short: "Show what a model, an index or an adapter is",
 		Long: `Inspect opens a model as the other commands do, and shows its config, its tensors
 by storage type, its tokenizer, and the memory that it takes: the weights stay in
 the mapped file, which the system shares between processes and may drop; keys and
@@ -90,15 +91,20 @@ values take room for every token of the context.
 
 MODEL is a known name, hf:owner/name[@rev][:file], a .gguf file, or a directory
 with one. Nothing is downloaded. Of a directory with an adapter it shows what the
-adapter changes and what it was trained for.`,
+adapter changes and what it was trained for; of one with an index how much it
+holds, how it was made, and whether all of its checksums are right.`,
 		Example: `  flashback inspect smollm2-135m
   flashback inspect smollm2-135m --context 2048 --json
   flashback inspect ./model.gguf --tensors
-  flashback inspect runs/mine/adapter`,
+  flashback inspect runs/mine/adapter
+  flashback inspect notes.index`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("context") && context < 1 {
 				return usagef("--context %d: it must be at least 1", context)
+			}
+			if bm25.IsIndex(args[0]) {
+				return inspectIndex(cmd.Context(), cmd.OutOrStdout(), args[0], asJSON)
 			}
 			if lora.IsAdapter(args[0]) {
 				return inspectAdapter(cmd.OutOrStdout(), args[0], asJSON)

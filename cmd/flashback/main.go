@@ -100,6 +100,7 @@ func newRoot() *cobra.Command {
 		newIndexCmd(),
 		newPrepareCmd(),
 		newSearchCmd(),
+		newListCmd(),
 		newCompactCmd(),
 		newBenchCmd(),
 		newTrainCmd(),
