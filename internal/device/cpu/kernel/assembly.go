@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"sync"
 	"unsafe"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
@@ -136,7 +137,11 @@ func (d dequantizers) function(lanes int) func(t tensor.Type, dst []float32, src
 // matVecs multiply x with n rows of k weights by storage type.
 type matVecs [tensor.Types]func(out *float32, x *float32, w *byte, n, k int)
 
-// function makes a MatVec; rows of F32 are a matter of matMul.
+// expanded are rows of weights in f32 that products may use for a while.
+var expanded = sync.Pool{New: func() any { return new([]float32) }}
+
+// function makes a MatVec; rows of F32 are a matter of matMul, and rows of a type that
+// has no assembly are expanded for it.
 func (v matVecs) function(matMul matMulTile) func(t tensor.Type, out, x []float32, w []byte, n, k int) {
 	v[tensor.F32] = func(out *float32, x *float32, w *byte, n, k int) {
 		matMul(out, n, x, k, (*float32)(unsafe.Pointer(w)), k, n, k)
@@ -146,7 +151,17 @@ func (v matVecs) function(matMul matMulTile) func(t tensor.Type, out, x []float3
 			return
 		}
 		out, x, w = out[:n], x[:k], w[:n*t.RowBytes(k)]
-		v[t](unsafe.SliceData(out), unsafe.SliceData(x), unsafe.SliceData(w), n, k)
+		if product := v[t]; product != nil {
+			product(unsafe.SliceData(out), unsafe.SliceData(x), unsafe.SliceData(w), n, k)
+			return
+		}
+		row := expanded.Get().(*[]float32)
+		defer expanded.Put(row)
+		*row = grow(*row, k)
+		for j := range out {
+			quant.Dequantize(t, *row, w[j*t.RowBytes(k):])
+			matMul(&out[j], 1, unsafe.SliceData(x), k, unsafe.SliceData(*row), k, 1, k)
+		}
 	}
 }
 
