@@ -8,11 +8,9 @@ package gguf
 
 import (
 	"fmt"
-	"os"
 	"slices"
 
-	"github.com/edsrzf/mmap-go"
-
+	"github.com/flashback-lm/flashback/internal/mapped"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
@@ -21,7 +19,8 @@ import (
 // concurrent use until Close.
 type File struct {
 	path    string
-	data    mmap.MMap
+	mapping *mapped.File // nil where the bytes are not a file's
+	data    []byte
 	keys    []string // in file order
 	values  map[string]value
 	tensors []tensor.Matrix // in file order
@@ -32,28 +31,13 @@ type File struct {
 // of every tensor. Errors name the file, the key, tensor or byte, the reason, and
 // what to do.
 func Open(path string) (*File, error) {
-	h, err := os.Open(path)
+	m, err := mapped.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer h.Close() // the map outlives the handle
-	info, err := h.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file; name a .gguf file", path)
-	}
-	if info.Size() < headerBytes { // also: an empty file cannot be mapped
-		return nil, fmt.Errorf("%s: %d bytes are too few for a GGUF file; %s", path, info.Size(), damaged)
-	}
-	data, err := mmap.Map(h, mmap.RDONLY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot map it into memory: %w", path, err)
-	}
-	f := &File{path: path, data: data}
+	f := &File{path: path, mapping: m, data: m.Data}
 	if err := f.parse(); err != nil {
-		data.Unmap()
+		m.Close()
 		return nil, err
 	}
 	return f, nil
@@ -61,10 +45,10 @@ func Open(path string) (*File, error) {
 
 // Close unmaps the file. The data of its tensors must not be used afterwards.
 func (f *File) Close() error {
-	if f.data == nil {
+	if f.mapping == nil {
 		return nil
 	}
-	return f.data.Unmap()
+	return f.mapping.Close()
 }
 
 // Path returns the path that Open was given.

@@ -29,6 +29,9 @@ const (
 func (f *File) parse() error {
 	c := &cursor{path: f.path, data: f.data}
 	c.place = "header"
+	if len(f.data) < headerBytes {
+		return fmt.Errorf("%s: %d bytes are too few for a GGUF file; %s", f.path, len(f.data), damaged)
+	}
 	if string(c.take(4)) != magic {
 		return fmt.Errorf("%s does not begin with %q: it is not a GGUF file; name a .gguf file", f.path, magic)
 	}

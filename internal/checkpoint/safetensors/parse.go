@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -30,7 +29,7 @@ type entry struct {
 // parse checks the header and returns the tensors in the order of their bytes.
 func parse(data []byte) ([]Tensor, map[string]string, error) {
 	if len(data) < 8 {
-		return nil, nil, errors.New("too short for a header")
+		return nil, nil, fmt.Errorf("%d bytes are too few for a header", len(data))
 	}
 	length, body := binary.LittleEndian.Uint64(data), data[8:]
 	if length > uint64(len(body)) || length > maxHeader {

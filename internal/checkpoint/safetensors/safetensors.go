@@ -9,10 +9,8 @@ package safetensors
 import (
 	"fmt"
 	"io"
-	"os"
 
-	"github.com/edsrzf/mmap-go"
-
+	"github.com/flashback-lm/flashback/internal/mapped"
 	"github.com/flashback-lm/flashback/internal/tensor"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
@@ -51,38 +49,26 @@ type File struct {
 	// Metadata are the header's free-form strings.
 	Metadata map[string]string
 
-	data mmap.MMap
+	mapping *mapped.File
 }
 
 // Open maps the file at path and checks its header. Errors name the file, the
 // place, the reason and what to do.
 func Open(path string) (*File, error) {
-	h, err := os.Open(path)
+	m, err := mapped.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer h.Close() // the map outlives the handle
-	info, err := h.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() < 8 { // also: an empty file cannot be mapped
-		return nil, fmt.Errorf("%s is not a safetensors file: it has %d bytes; %s", path, info.Size(), damaged)
-	}
-	data, err := mmap.Map(h, mmap.RDONLY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot map it into memory: %w", path, err)
-	}
-	f := &File{data: data}
-	if f.Tensors, f.Metadata, err = parse(data); err != nil {
-		data.Unmap()
+	f := &File{mapping: m}
+	if f.Tensors, f.Metadata, err = parse(m.Data); err != nil {
+		m.Close()
 		return nil, fmt.Errorf("%s: %w; %s", path, err, damaged)
 	}
 	return f, nil
 }
 
 // Close unmaps the file. The data of its tensors must not be used afterwards.
-func (f *File) Close() error { return f.data.Unmap() }
+func (f *File) Close() error { return f.mapping.Close() }
 
 // damaged says what to do about a file.
 const damaged = "the file is damaged, was cut short or is of another kind: save or copy it again"

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
-	"github.com/blevesearch/mmap-go"
+	"github.com/flashback-lm/flashback/internal/mapped"
 )
 
 // A block file is data, then the CRC-32C of every block of it, then a footer.
@@ -37,7 +36,7 @@ type fileSum struct {
 // blockFile is an open block file, mapped into memory.
 type blockFile struct {
 	path    string
-	mapping mmap.MMap
+	mapping *mapped.File
 	data    []byte
 	sums    []byte
 	checked []atomic.Uint64 // a bit a block that was found good
@@ -45,26 +44,18 @@ type blockFile struct {
 
 // openBlockFile maps a file and checks that it is the one that want describes.
 func openBlockFile(path string, want fileSum) (*blockFile, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, damagedf(path, "the file is missing")
-		}
+	f, err := mapped.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, damagedf(path, "the file is missing")
+	} else if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	m := f.Data
+	if n := int64(len(m)); n != want.Size || n < footerSize || n > maxFileSize {
+		f.Close()
+		return nil, damagedf(path, "%d bytes, not %d", n, want.Size)
 	}
-	if info.Size() != want.Size || want.Size < footerSize || want.Size > maxFileSize {
-		return nil, damagedf(path, "%d bytes, not %d", info.Size(), want.Size)
-	}
-	m, err := mmap.Map(f, mmap.RDONLY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("cannot map %s: %w", path, err)
-	}
-	b := &blockFile{path: path, mapping: m}
+	b := &blockFile{path: path, mapping: f}
 	foot := m[len(m)-footerSize:]
 	n := binary.LittleEndian.Uint64(foot)
 	blocks := (n + blockSize - 1) / blockSize
@@ -76,7 +67,7 @@ func openBlockFile(path string, want fileSum) (*blockFile, error) {
 		err = damagedf(path, "the checksum of its block table differs from the manifest's")
 	}
 	if err != nil {
-		m.Unmap()
+		f.Close()
 		return nil, err
 	}
 	b.data, b.sums = m[:n:n], m[n:len(m)-footerSize]
@@ -121,7 +112,7 @@ func (b *blockFile) check(i uint64) error {
 // all returns the whole data, checked.
 func (b *blockFile) all() ([]byte, error) { return b.bytes(0, uint64(len(b.data))) }
 
-func (b *blockFile) close() error { return b.mapping.Unmap() }
+func (b *blockFile) close() error { return b.mapping.Close() }
 
 // ErrDamaged is what every error about a file's content wraps.
 var ErrDamaged = errors.New("the index is damaged; index again")

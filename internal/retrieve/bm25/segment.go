@@ -165,7 +165,7 @@ func (s *segment) close() {
 // forget gives back the memory that the segment's files take once read.
 func (s *segment) forget() {
 	for _, f := range s.files {
-		forget(f.mapping)
+		forget(f.mapping.Data)
 	}
 }
 
