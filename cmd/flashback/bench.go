@@ -14,14 +14,14 @@ import (
 func newBenchCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure speed: the retrieval loop, prefill, decode, retrieval",
+		Short: "Measure speed: the retrieval loop, prefill, decode, many sequences, retrieval",
 		Long: `Bench measures this machine. Figures are medians of --rounds measurements on real
 text: the documentation of the Go standard library, or --text. Anything else that
 runs on the machine slows them down; look at its load first.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBenchLoopCmd(), newBenchPrefillCmd(), newBenchDecodeCmd(), newBenchDepthCmd(), newBenchRetrievalCmd())
+	cmd.AddCommand(newBenchLoopCmd(), newBenchPrefillCmd(), newBenchDecodeCmd(), newBenchDepthCmd(), newBenchBatchCmd(), newBenchRetrievalCmd())
 	return cmd
 }
 

@@ -38,6 +38,7 @@ func TestBenchUsage(t *testing.T) {
 		"unknown shape":       "loop --shape gpt-5",
 		"shape that measures": "loop --shape llama-2-7b --plot a.png",
 		"shape too short":     "loop --shape llama-2-7b --contexts 4097",
+		"no such placement":   "batch --placements sideways",
 		"no index":            "retrieval",
 		"an argument":         "loop fast",
 	} {
@@ -100,6 +101,8 @@ func TestBenchCommands(t *testing.T) {
 		"depth":   {"--depth 16 --tokens 4 --decode 2", 2, []string{"test", "tokens_per_second", "depth"}},
 		"loop": {"--contexts 24 --stride 4 --evidence 8 --plot " + picture, 5, []string{"placement", "evidence", "echo", "context", "stride",
 			"ms_per_token", "tokens_prefilled", "tokens_decoded", "tokens_reused", "evidence_reused", "ratio_to_prepend"}},
+		"batch": {"--sequences 1,2 --placements none,append --context 24 --stride 4 --evidence 8", 4, []string{"placement", "sequences", "context", "look_ahead",
+			"tokens_per_second", "ratio"}},
 		"retrieval": {"--queries 10 --index " + index, 1, []string{"p50_ms", "p95_ms", "p99_ms"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"math/rand/v2"
+	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -90,6 +92,43 @@ func BenchmarkStride(b *testing.B) {
 				s.context.Truncate(depth)
 			}
 			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N)/16, "ms/token")
+		})
+	}
+}
+
+// BenchmarkBatch is a decode step of sequences that write at once, behind 1024 tokens each.
+func BenchmarkBatch(b *testing.B) {
+	e := newReal(b, Options{KVBudget: 1 << 30})
+	var sequences []*Sequence
+	for range 16 {
+		s := e.NewSequence()
+		defer s.Close()
+		if err := s.Append(benchTokens(1024)...); err != nil {
+			b.Fatal(err)
+		}
+		sequences = append(sequences, s)
+	}
+	for _, n := range []int{1, 2, 4, 8, 16} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			const tokens = 16
+			for _, s := range sequences[:n] {
+				if _, err := s.Continue(context.Background(), placement.None, nil, 2, pickGreedy, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				var writers sync.WaitGroup
+				for _, s := range sequences[:n] {
+					s.Truncate(1025)
+					writers.Go(func() {
+						if _, err := s.Continue(context.Background(), placement.None, nil, tokens, pickGreedy, nil); err != nil {
+							b.Error(err)
+						}
+					})
+				}
+				writers.Wait()
+			}
+			b.ReportMetric(float64(b.N*n*tokens)/b.Elapsed().Seconds(), "tokens/s")
 		})
 	}
 }

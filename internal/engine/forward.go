@@ -36,7 +36,6 @@ type forward struct {
 	rows    int   // in the chunk that is being filled
 	err     error
 	ended   bool
-	leads   bool          // its sequence is to run the batch's loop
 	signal  chan struct{} // wakes its sequence, at the end or to lead
 }
 
