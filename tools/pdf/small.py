@@ -3,11 +3,14 @@
 
     small.py FOLDER
 """
+import io
 import os
 import sys
 import zlib
 
 import pikepdf
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from pikepdf import Array, Dictionary, Encryption, Name, Stream, String
 
 out = sys.argv[1]
@@ -90,6 +93,63 @@ save(new(hexed("中文文件".encode("big5")), font=cid("ETen-B5-H", "CNS1", "MS
 save(new(hexed("简体中文".encode("gbk")), font=cid("GBK-EUC-H", "GB1", "STSong-Light")), "font-gbk")
 save(new(hexed("한국어 문서".encode("cp949")), font=cid("KSCms-UHC-H", "Korea1", "HYSMyeongJo-Medium")), "font-uhc")
 save(new(hexed(bytes.fromhex("0de405c70caa")), font=cid("Identity-H", "Japan1", "KozMinPro")), "font-cid")
+
+
+
+def boxes(text, cmap=True):
+    """A TrueType font with a box for each letter, and the numbers of their glyphs."""
+    order = [".notdef"] + ["g%d" % i for i in range(len(text))]
+    pen = TTGlyphPen(None)
+    for i, at in enumerate(((50, 0), (50, 700), (450, 700), (450, 0))):
+        (pen.lineTo if i else pen.moveTo)(at)
+    pen.closePath()
+    box = pen.glyph()
+    made = FontBuilder(1000, isTTF=True)
+    made.setupGlyphOrder(order)
+    made.setupCharacterMap({ord(c): g for c, g in zip(text, order[1:])} if cmap else {})
+    made.setupGlyf({g: box for g in order})
+    made.setupHorizontalMetrics({g: (500, 50) for g in order})
+    made.setupHorizontalHeader(ascent=800, descent=-200)
+    made.setupNameTable({"familyName": "Boxes", "styleName": "Regular"})
+    made.setupOS2()
+    made.setupPost(keepGlyphNames=False)
+    data = io.BytesIO()
+    made.save(data)
+    return data.getvalue()
+
+
+def glyphs(program, tounicode=None):
+    def font(p):
+        file = p.make_stream(program)
+        file.Length1 = len(program)
+        descriptor = p.make_indirect(Dictionary(Type=Name.FontDescriptor, FontName=Name("/ABCDEF+Boxes"), Flags=4, FontBBox=[0, -200, 500, 800], ItalicAngle=0, Ascent=800, Descent=-200, CapHeight=700, StemV=80, FontFile2=file))
+        cid = Dictionary(Type=Name.Font, Subtype=Name.CIDFontType2, BaseFont=Name("/ABCDEF+Boxes"), DW=500, CIDToGIDMap=Name.Identity, FontDescriptor=descriptor,
+                         CIDSystemInfo=Dictionary(Registry=String("Adobe"), Ordering=String("Identity"), Supplement=0))
+        f = Dictionary(Type=Name.Font, Subtype=Name.Type0, BaseFont=Name("/ABCDEF+Boxes"), Encoding=Name("/Identity-H"), DescendantFonts=Array([cid]))
+        if tounicode:
+            f.ToUnicode = p.make_stream(tounicode)
+        return f
+    return font
+
+
+def numbers(alphabet, text):
+    return "".join("%04x" % (alphabet.index(c) + 1) for c in text).encode()
+
+
+alphabet = "glyphsonumbert "
+show_numbers = b"BT /F1 10 Tf 72 700 Td <" + numbers(alphabet, "glyphs to numbers") + b"> Tj ET"
+save(new(show_numbers, font=glyphs(boxes(alphabet))), "font-glyphs")
+save(new(show_numbers, show_numbers, font=glyphs(boxes(alphabet, cmap=False))), "font-unknown")
+swapped = b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap 1 begincodespacerange <0000> <ffff> endcodespacerange 3 beginbfchar <0001> <66006900> <0002> <0072> <0003> <66006c00> endbfchar endcmap end end"
+save(new(b"BT /F1 10 Tf 72 700 Td <000100020003> Tj ET", font=glyphs(boxes("xyz"), swapped)), "font-swapped-ligatures")
+arabic = "مرحبا بالعالم"
+letters = "".join(sorted(set(arabic)))
+shown = " ".join(w[::-1] for w in arabic.split()[::-1])  # as on paper, from the left
+tounicode = b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap 1 begincodespacerange <0000> <ffff> endcodespacerange %d beginbfchar " % len(letters)
+tounicode += b"".join(b"<%04x> <%04x> " % (i + 1, ord(c)) for i, c in enumerate(letters)) + b"endbfchar endcmap end end"
+save(new(b"".join(b"BT /F1 10 Tf %d 700 Td <%s> Tj ET\n" % (72 + 5 * i, numbers(letters, c)) for i, c in enumerate(shown) if c != " "), font=glyphs(boxes(letters), tounicode)), "right-to-left")
+save(new(b"BT /F1 10 Tf 72 700 Td (na) Tj ET BT /F1 10 Tf 82.7 700 Td (\250) Tj ET BT /F1 10 Tf 83.2 700 Td (ive caf) Tj ET BT /F1 10 Tf 113.2 700 Td (\264) Tj ET BT /F1 10 Tf 112.1 700 Td (e) Tj ET"), "accents-apart")
+save(new(b"BT /F1 10 Tf 72 700 Td (T) Tj 11 0 Td (i) Tj 8 0 Td (t) Tj 8 0 Td (l) Tj 8 0 Td (e) Tj 16 0 Td (p) Tj 11 0 Td (a) Tj 11 0 Td (g) Tj 11 0 Td (e) Tj ET"), "words-far-letters")
 
 # Forms and annotations.
 p = new(show("Page text outside"))

@@ -19,6 +19,7 @@ var (
 	ErrCut     = errors.New("cut short or damaged; what is there of it was read")
 	ErrDamaged = errors.New("damaged, cannot be read")
 	ErrTooHard = errors.New("takes more time or memory than one page may")
+	ErrGarbled = errors.New("has a font that does not say which letters it shows; run an OCR program first")
 	ErrScanned = errors.New("scanned, holds no text; run an OCR program first")
 	ErrBlank   = errors.New("blank or damaged, holds no text") // most often blank
 )
@@ -62,7 +63,7 @@ func (f faults) add(reason error, page int) { f[reason] = append(f[reason], page
 
 func (f faults) list() []Fault {
 	var out []Fault
-	for _, reason := range []error{ErrDamaged, ErrTooHard, ErrScanned, ErrBlank} {
+	for _, reason := range []error{ErrDamaged, ErrTooHard, ErrGarbled, ErrScanned, ErrBlank} {
 		if pages := f[reason]; pages != nil {
 			out = append(out, Fault{Pages: pages, Err: reason})
 		}

@@ -1,9 +1,6 @@
 package pdf
 
 import (
-	"strings"
-	"unicode/utf16"
-
 	"github.com/klippa-app/go-pdfium/enums"
 	"github.com/klippa-app/go-pdfium/references"
 	"github.com/klippa-app/go-pdfium/requests"
@@ -13,7 +10,7 @@ import (
 type page struct {
 	number int
 	lines  []line
-	fault  error // why there are no lines; nil if nothing is missed
+	fault  error // what is missed; nil: nothing
 }
 
 // box is where something stands, in points; y runs upward.
@@ -35,14 +32,16 @@ func (b box) level(c box) bool {
 
 // What of a page is looked at closer, so that a hostile one cannot take hours.
 const (
-	maxPlaced  = 2000 // lines of a page whose places are asked for
-	maxObjects = 1000 // objects and annotations
-	maxNesting = 4    // of forms within forms
+	maxLetters = 50000 // that are asked for one by one
+	maxPlaced  = 2000  // lines whose places are asked for
+	maxObjects = 1000  // objects and annotations
+	maxNesting = 4     // of forms within forms
 )
 
 // page reads page number, counted from 1.
 func (s *session) page(number int) (p page, err error) {
 	err = s.guard(func() error {
+		s.unknown = false
 		ref, err := s.load(number)
 		if err != nil {
 			return err
@@ -64,7 +63,10 @@ func (s *session) page(number int) (p page, err error) {
 			p.lines = addDrawn(p.lines, all)
 		}
 		defer s.unload(ref)
-		if len(p.lines) > 0 {
+		if s.unknown {
+			p.fault = ErrGarbled
+		}
+		if len(p.lines) > 0 || s.unknown {
 			return nil
 		}
 		p.fault, err = s.whyEmpty(ref)
@@ -115,62 +117,6 @@ func (s *session) drawAnnotations(ref requests.Page) (bool, error) {
 	}
 	return false, nil
 }
-
-// lines returns the lines of a page as PDFium finds them, and where they stand.
-func (s *session) lines(ref requests.Page) ([]line, error) {
-	loaded, err := s.engine.FPDFText_LoadPage(&requests.FPDFText_LoadPage{Page: ref})
-	if err != nil {
-		return nil, err
-	}
-	text := textPage{s: s, ref: loaded.TextPage}
-	defer text.close()
-	count, err := s.engine.FPDFText_CountChars(&requests.FPDFText_CountChars{TextPage: text.ref})
-	if err != nil || count.Count == 0 {
-		return nil, err
-	}
-	got, err := s.engine.FPDFText_GetText(&requests.FPDFText_GetText{TextPage: text.ref, Count: count.Count})
-	if err != nil {
-		return nil, err
-	}
-	chars := utf16.Encode([]rune(strings.TrimRight(got.Text, "\x00")))
-	// PDFium leaves characters without meaning out of the text; then what it says of
-	// the n-th character is not about the n-th of the text.
-	placed := len(chars) == count.Count
-	var lines []line
-	for start := 0; start < len(chars); {
-		end := start
-		for end < len(chars) && !breaksLine(chars[end]) {
-			end++
-		}
-		hyphen := end < len(chars) && chars[end] == lineEndHyphen
-		if placed && len(lines) < maxPlaced {
-			found, err := text.place(chars, start, end)
-			if err != nil {
-				return nil, err
-			}
-			lines = append(lines, found...)
-		} else {
-			lines = append(lines, line{text: cleanText(string(utf16.Decode(chars[start:end])))})
-		}
-		if hyphen && len(lines) > 0 {
-			lines[len(lines)-1].hyphen = true
-		}
-		start = end + 1
-	}
-	kept := lines[:0]
-	for _, l := range lines {
-		if l.text = strings.TrimSpace(l.text); l.text != "" {
-			kept = append(kept, l)
-		}
-	}
-	return kept, nil
-}
-
-// lineEndHyphen is what PDFium returns for a hyphen at the end of a line that has a
-// word's other half at the start of the next.
-const lineEndHyphen = 0xfffe
-
-func breaksLine(c uint16) bool { return c == '\r' || c == '\n' || c == lineEndHyphen }
 
 // whyEmpty tells what stands on a page without text.
 func (s *session) whyEmpty(ref requests.Page) (fault, err error) {

@@ -85,10 +85,10 @@ func Read(data []byte, limit int) (doc Document, err error) {
 			continue
 		}
 		lost = 0
+		if p.fault != nil {
+			faults.add(p.fault, number)
+		}
 		if len(p.lines) == 0 {
-			if p.fault != nil {
-				faults.add(p.fault, number)
-			}
 			continue
 		}
 		for _, l := range p.lines {

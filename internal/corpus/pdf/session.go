@@ -20,7 +20,10 @@ type session struct {
 	doc    references.FPDF_DOCUMENT
 	form   references.FPDF_FORMHANDLE // empty: the file has no form
 	pages  int                        // as the file says
-	killed atomic.Bool                // the engine took too long
+	killed atomic.Bool                // the engine took too long, or is no longer needed
+
+	fonts   map[string]font // by name, of those that do not say what they show
+	unknown bool            // the present page has letters that nobody knows
 }
 
 // open opens a file for which no password is needed.
@@ -33,7 +36,7 @@ func open(data []byte) (*session, error) {
 	if err != nil {
 		return nil, ErrLimit
 	}
-	s := &session{engine: instance}
+	s := &session{engine: instance, fonts: map[string]font{}}
 	err = s.guard(func() error {
 		opened, err := instance.OpenDocument(&requests.OpenDocument{File: &data})
 		if err != nil {
