@@ -1,21 +1,23 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/flashback-lm/flashback/internal/collection"
 	"github.com/flashback-lm/flashback/internal/corpus"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
+	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // indexFlags are the flags of index.
@@ -36,24 +38,30 @@ type indexFlags struct {
 func newIndexCmd() *cobra.Command {
 	var f indexFlags
 	cmd := &cobra.Command{
-		Use:   "index PATH",
+		Use:   "index PATH...",
 		Short: "Make an index of documents",
 		Long: `Index reads documents, cuts them into passages and writes an index of them.
 
-PATH is a file, a directory with all below it, or - for standard input. Read are
-.txt, source code and whatever else is text, .md, .html, .pdf, .docx, and records
-in .jsonl, .csv and .tsv, each also as .gz and .zst. In a directory hidden files
-and those that .gitignore and .ignore name are left out. A file that cannot be
-read is reported and counted, and the rest goes on.
+A PATH is a file, a folder with all below it, or - for standard input; there may be
+several. In a folder hidden files are left out, and what .gitignore, .ignore and
+git's own lists name (--no-ignore reads it); --include and --exclude choose by globs.
+Links are followed. What cannot be read is said and counted, and the rest goes on.
 
+Read is all text, and by their endings, each also as .gz and .zst:
+` + kindsOfFiles() + `
 Passages are cut by the model's tokens along sentences and headings, so that the
 model reads each whole; --chunk words:100 needs no model, --chunk none makes one
 passage of each document or record. The index replaces the one in DIR at the very
-end: until then, and if anything fails, the old one stays.`,
+end: until then, and if anything fails, the old one stays.
+
+--add adds to the index, or reads anew what it has of those paths. --delete takes
+files, folders and globs out of it, each as typed when they were indexed or as
+'flashback list' names them.`,
 		Example: `  flashback index ~/notes -o notes.index
+  flashback index *.md ~/manuals --exclude drafts -o notes.index
   flashback index wiki.jsonl.zst -o wiki.index --chunk words:100
   flashback index new.md -o notes.index --add
-  flashback index -o notes.index --delete old.md
+  flashback index -o notes.index --delete old.md --delete 'drafts/**'
   flashback index verify notes.index`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -62,7 +70,7 @@ end: until then, and if anything fails, the old one stays.`,
 			case len(f.del) > 0 && (len(args) > 0 || f.add):
 				return usagef("--delete takes no documents; add them in a second step")
 			case len(f.del) > 0:
-				return deletePassages(cmd.Context(), cmd.OutOrStdout(), f.dir, f.del)
+				return f.deleteSources(cmd)
 			case len(args) == 0:
 				return usagef("name the documents: a file, a directory or -")
 			}
@@ -72,7 +80,7 @@ end: until then, and if anything fails, the old one stays.`,
 	fl := cmd.Flags()
 	fl.StringVarP(&f.dir, "output", "o", "", "the index's directory")
 	fl.BoolVar(&f.add, "add", false, "add to the index instead of replacing it")
-	fl.StringArrayVar(&f.del, "delete", nil, "delete the passages with this id, or all of this file, from the index (repeatable)")
+	fl.StringArrayVar(&f.del, "delete", nil, "delete what the index has of this `FILE`, folder or glob, or the passage with this id (repeatable)")
 	fl.StringVar(&f.chunk, "chunk", "tokens:128", "size of a passage: tokens:N, words:N or none")
 	fl.IntVar(&f.overlap, "overlap", -1, "tokens or words repeated at the next passage's start (default 16 of tokens, 0 of words)")
 	fl.StringVar(&f.model, "model", "smollm2-135m", "the model whose tokens are counted")
@@ -111,41 +119,51 @@ func (f *indexFlags) run(cmd *cobra.Command, paths []string) error {
 		return err
 	}
 	o.Stdin = cmd.InOrStdin()
-	skipIndexes(&o, f.dir)
 	bar := showReading(cmd, paths, &o)
 	defer bar.Finish()
-	var report corpus.Report
-	docs := report.Watch(readAllOf(cmd.Context(), paths, o), f.strict)
-	build := bm25.Build
+	change := collection.Build
 	if f.add {
-		build = bm25.Add
+		change = collection.Update
 	}
 	start := time.Now()
-	stats, err := build(cmd.Context(), f.dir, corpus.Passages(docs, chunker), f.build)
+	report, err := change(cmd.Context(), f.dir, paths, collection.Options{Read: o, Chunker: chunker, Index: f.build, Strict: f.strict})
 	bar.Finish()
-	if errors.Is(err, context.Canceled) {
-		return fmt.Errorf("stopped; %s is as it was before", f.dir)
+	if cmd.Context().Err() != nil {
+		return fmt.Errorf("stopped; %s", asBefore(f.dir))
 	}
-	if !f.json || err != nil {
-		printReport(cmd.ErrOrStderr(), &report)
+	if report != nil && (!f.json || err != nil) {
+		printReport(cmd.ErrOrStderr(), &report.Read)
 	}
 	if errors.Is(err, bm25.ErrEmpty) {
-		err = nothingToIndex(&report, err)
+		err = nothingToIndex(&report.Read, err)
 	}
 	if err != nil {
 		return err
 	}
+	done := indexOutcome{Index: f.dir, Passages: report.Index.Passages, Replaced: report.Index.Replaced, Bytes: report.Index.Bytes,
+		Seconds: time.Since(start).Seconds(), New: report.New, Changed: report.Changed, Unchanged: report.Unchanged, Report: &report.Read}
 	if f.json {
-		return writeJSON(cmd.OutOrStdout(), indexOutcome{f.dir, stats.Passages, stats.Replaced, stats.Bytes, time.Since(start).Seconds(), &report})
+		return writeJSON(cmd.OutOrStdout(), done)
 	}
-	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "%s: %s passages, %s of text in %.1f s", f.dir, humanize.Comma(int64(stats.Passages)),
-		humanize.Bytes(uint64(stats.Bytes)), time.Since(start).Seconds())
-	if stats.Replaced > 0 {
-		fmt.Fprintf(out, ", %s older passages replaced", humanize.Comma(int64(stats.Replaced)))
-	}
-	fmt.Fprintln(out)
+	done.print(cmd.OutOrStdout())
 	return nil
+}
+
+// asBefore says what a change that was given up leaves.
+func asBefore(dir string) string {
+	if bm25.IsIndex(dir) {
+		return dir + " is as it was before"
+	}
+	return "nothing was written"
+}
+
+// kindsOfFiles lists the kinds that are known by their ending, a line each.
+func kindsOfFiles() string {
+	var b strings.Builder
+	for _, k := range corpus.Kinds() {
+		fmt.Fprintf(&b, "  %-26s %s\n", k.Name, strings.Join(k.Extensions, " "))
+	}
+	return b.String()
 }
 
 // nothingToIndex says why there was nothing, of files that were passed over.
@@ -162,12 +180,29 @@ func nothingToIndex(r *corpus.Report, err error) error {
 
 // indexOutcome is what --json prints.
 type indexOutcome struct {
-	Index    string         `json:"index"`
-	Passages int            `json:"passages"`
-	Replaced int            `json:"replaced"` // older passages
-	Bytes    int64          `json:"bytes"`    // of the passages' text
-	Seconds  float64        `json:"seconds"`
-	Report   *corpus.Report `json:"report"`
+	Index     string         `json:"index"`
+	Passages  int            `json:"passages"`
+	Replaced  int            `json:"replaced"` // older passages
+	Bytes     int64          `json:"bytes"`    // of the passages' text
+	Seconds   float64        `json:"seconds"`
+	New       int            `json:"new"` // files that the index did not have
+	Changed   int            `json:"changed"`
+	Unchanged int            `json:"unchanged"` // not read again
+	Report    *corpus.Report `json:"report"`
+}
+
+func (o *indexOutcome) print(out io.Writer) {
+	fmt.Fprintf(out, "%s: %s of %s, %s of text in %.1f s", terminal.Line(o.Index), plural(o.Passages, "passage"),
+		plural(o.Report.Files, "file"), humanize.Bytes(uint64(o.Bytes)), o.Seconds)
+	for _, n := range []struct {
+		count int
+		what  string
+	}{{o.Replaced, "older passages replaced"}, {o.Unchanged, "files as they were"}} {
+		if n.count > 0 {
+			fmt.Fprintf(out, ", %s %s", humanize.Comma(int64(n.count)), n.what)
+		}
+	}
+	fmt.Fprintln(out)
 }
 
 // chunker reads the flags about passages, or when adding takes what the index
@@ -214,16 +249,16 @@ func (f *indexFlags) chunker() (*corpus.Chunker, error) {
 	return corpus.NewChunker(chunking, tok)
 }
 
-// deletePassages deletes by id or file.
-func deletePassages(ctx context.Context, out io.Writer, dir string, names []string) error {
-	n, err := bm25.Delete(ctx, dir, names, names)
+// deleteSources deletes by file, folder, glob or id.
+func (f *indexFlags) deleteSources(cmd *cobra.Command) error {
+	sources, stats, err := collection.Delete(cmd.Context(), f.dir, f.del)
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return fmt.Errorf("%s has no passage and no file of that name; nothing was deleted", dir)
+	if f.json {
+		return writeJSON(cmd.OutOrStdout(), map[string]any{"index": f.dir, "deleted_sources": sources, "deleted_passages": stats.Deleted})
 	}
-	fmt.Fprintf(out, "%s: %s passages deleted; 'flashback compact' frees their room\n", dir, humanize.Comma(int64(n)))
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s with %s deleted; 'flashback compact' frees their room\n", terminal.Line(f.dir), plural(sources, "source"), plural(stats.Deleted, "passage"))
 	return nil
 }
 

@@ -44,7 +44,7 @@ func inspectIndex(ctx context.Context, out io.Writer, dir string, asJSON bool) e
 		err = in.print(out)
 	}
 	if err == nil && fault != nil {
-		err = fmt.Errorf("the index is damaged: %w; make it again", fault)
+		err = fault
 	}
 	return err
 }

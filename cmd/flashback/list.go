@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path"
 	"text/tabwriter"
 	"time"
 
@@ -41,6 +42,7 @@ names: how many passages each has, its size and date when it was read, and its t
 }
 
 func list(out io.Writer, index *bm25.Index) error {
+	short := shortNames(index)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "PASSAGES\tSIZE\tDATE\tSOURCE\tTITLE")
 	for s, err := range index.Sources() {
@@ -54,10 +56,10 @@ func list(out io.Writer, index *bm25.Index) error {
 		if !s.Modified.IsZero() {
 			date = s.Modified.Format("2006-01-02 15:04")
 		}
-		if title == s.Name {
+		if title == s.Name || title == path.Base(s.Name) {
 			title = ""
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", humanize.Comma(int64(s.Passages)), size, date, terminal.Line(s.Name), terminal.Line(title))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", humanize.Comma(int64(s.Passages)), size, date, terminal.Line(short(s.Name)), terminal.Line(title))
 	}
 	return w.Flush()
 }
@@ -72,12 +74,12 @@ type listedSource struct {
 }
 
 func listJSON(out io.Writer, index *bm25.Index) error {
-	w := terminal.Raw(out)
+	w, short := terminal.Raw(out), shortNames(index)
 	for s, err := range index.Sources() {
 		if err != nil {
 			return err
 		}
-		l := listedSource{Source: s.Name, Passages: s.Passages, Size: s.Size, Title: s.Title}
+		l := listedSource{Source: short(s.Name), Passages: s.Passages, Size: s.Size, Title: s.Title}
 		if !s.Modified.IsZero() {
 			l.Modified = &s.Modified
 		}

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"iter"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -29,38 +26,6 @@ func checkPaths(paths []string) error {
 		}
 	}
 	return nil
-}
-
-// skipIndexes keeps folders that hold an index, and the one that is being written,
-// from being read.
-func skipIndexes(o *corpus.Options, output string) {
-	o.Folder.Skip = func(path string) bool {
-		if bm25.IsIndex(path) {
-			return true
-		}
-		if filepath.Base(path) != filepath.Base(output) {
-			return false
-		}
-		a, err := os.Stat(path)
-		if err != nil {
-			return false
-		}
-		b, err := os.Stat(output)
-		return err == nil && os.SameFile(a, b)
-	}
-}
-
-// readAllOf yields the documents of paths, one after the other.
-func readAllOf(ctx context.Context, paths []string, o corpus.Options) iter.Seq2[corpus.Document, error] {
-	return func(yield func(corpus.Document, error) bool) {
-		for _, path := range paths {
-			for doc, err := range corpus.Read(ctx, path, o) {
-				if !yield(doc, err) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // showReading shows on a terminal how many of the files' bytes are done with.

@@ -92,6 +92,7 @@ queries instead.`,
 func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.Topic) error {
 	out := bufio.NewWriter(terminal.Raw(cmd.OutOrStdout()))
 	defer out.Flush()
+	short := shortNames(index)
 	shown := newHitPrinter(out, index.Info().Analyzer, f.full)
 	if terminal.Is(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == "" {
 		shown.open, shown.end = "\x1b[1m", "\x1b[0m"
@@ -104,14 +105,17 @@ func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.T
 			return err
 		}
 		if len(hits) == 0 && f.topics == "" {
-			fmt.Fprintln(cmd.ErrOrStderr(), nothingFound(stats))
+			fmt.Fprintln(cmd.ErrOrStderr(), f.nothingFound(stats))
 		}
 		for rank, h := range hits {
 			p, err := index.Passage(h.Doc)
 			if err != nil {
 				return err
 			}
-			p.Score = h.Score
+			if p.Title == p.Source {
+				p.Title = short(p.Title)
+			}
+			p.Score, p.Source, p.ID = h.Score, short(p.Source), short(p.ID)
 			switch f.format {
 			case "json":
 				topic := ""
@@ -137,9 +141,12 @@ func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.T
 }
 
 // nothingFound says why there is no hit.
-func nothingFound(stats bm25.SearchStats) string {
-	if stats.Terms == 0 {
+func (f *searchFlags) nothingFound(stats bm25.SearchStats) string {
+	switch {
+	case stats.Terms == 0:
 		return "flashback: nothing found: the index has none of these words, or they are only words like 'the' and 'of'"
+	case len(f.query.ExcludeIDs)+len(f.query.ExcludeTitles)+len(f.query.ExcludeSources) > 0:
+		return "flashback: nothing found but what is left out"
 	}
-	return "flashback: nothing found that is not left out"
+	return "flashback: nothing found"
 }

@@ -14,15 +14,7 @@ import (
 func wordsIndex(t *testing.T, files map[string]string) (index string) {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, "docs", filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeFiles(t, filepath.Join(dir, "docs"), files)
 	index = filepath.Join(dir, "x.index")
 	if _, errs, err := runCommand("index", filepath.Join(dir, "docs"), "-o", index, "--chunk", "words:120"); err != nil {
 		t.Fatalf("%v\n%s", err, errs)
