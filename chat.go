@@ -53,6 +53,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 		}
 		// What the new prompt repeats of the text so far keeps its KV.
 		c.sequence.LookAhead(r.LookAhead)
+		c.sequence.SetSalt(r.Salt)
 		kept := common(prompt, c.sequence.Tokens())
 		c.sequence.Truncate(kept)
 		if o.Placement.Evidence == placement.AtZero {

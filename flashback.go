@@ -50,11 +50,19 @@ type Options struct {
 	// a scale for each head) or "q8" (8 bits and a scale for each 32); "": f32 in exact
 	// compute, in fast i16 or f16, what the processor multiplies faster.
 	KV string
-	// KVBudget is the memory for keys and values, in bytes, kept evidence
-	// included; 0: enough for one full context of up to 8192 tokens and a
-	// quarter more.
+	// KVBudget is the memory for keys and values, in bytes, of kept evidence and kept
+	// beginnings too; 0: enough for two full contexts of up to 8192 tokens. Texts that
+	// find no room wait for others to end; ErrFull says that this was in vain.
 	KVBudget int64
 }
+
+// What errors of a generation may be.
+var (
+	// ErrTooLong says that a prompt takes more positions than the model has.
+	ErrTooLong = engine.ErrTooLong
+	// ErrFull says that keys and values do not fit Options.KVBudget.
+	ErrFull = engine.ErrFull
+)
 
 // Engine is a model, and perhaps an index, ready to write. It is safe for
 // concurrent use.
@@ -145,6 +153,7 @@ func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] 
 			return
 		}
 		seq.LookAhead(r.LookAhead)
+		seq.SetSalt(r.Salt)
 		prompt := e.model.Tokenizer.Encode(r.Prompt)
 		for event, err := range ralm.New(seq, e.model.Tokenizer, e.retriever).Generate(ctx, prompt, o) {
 			if !yield(event, err) {

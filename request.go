@@ -43,6 +43,10 @@ type Request struct {
 	// and the text; 0: none. What is written does not change, only its speed.
 	LookAhead int
 
+	// Salt keeps keys and values of this text apart: a later text that begins alike finds
+	// and reuses them, but only under the same salt.
+	Salt string
+
 	MaxTokens int      // tokens to write at most; 0: 128
 	Stop      []string // strings that end the text
 	IgnoreEOS bool     // write on behind the model's end-of-text token

@@ -181,6 +181,7 @@ func (f *demoFlags) compare(ctx context.Context, opt flashback.Options, system s
 	for _, placement := range flashback.Placements() {
 		r := flashback.AnswerDefaults()
 		r.Placement, r.IgnoreEOS = placement, true
+		r.Salt = placement // no placement finds the question of another
 		shown := follower{out: io.Discard}
 		if err := f.ask(ctx, engine, system, r, &shown); err != nil {
 			return err

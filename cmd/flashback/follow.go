@@ -113,6 +113,9 @@ func printSummary(w io.Writer, f flashback.Finish) {
 	}
 	fmt.Fprintf(w, "; prompt %d, prefilled %d, decoded %d, reused %d; evidence %d, reused %d",
 		c.Prompt, c.Prefilled, c.Decoded, c.Reused, c.Evidence, c.EvidenceReused)
+	if c.PromptReused > 0 {
+		fmt.Fprintf(w, "; of earlier texts %d", c.PromptReused)
+	}
 	if c.Drafted > 0 {
 		fmt.Fprintf(w, "; guessed %d, accepted %.0f %%", c.Drafted, 100*float64(c.Accepted)/float64(c.Drafted))
 	}

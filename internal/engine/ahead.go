@@ -6,6 +6,7 @@ import "context"
 // less to do: all of it but the last token, which no stride finds encoded. It
 // changes neither what is sampled nor what is counted.
 func (s *Sequence) Encode(ctx context.Context) error {
+	s.begin(len(s.tokens) - 1)
 	from, to := s.context.Len(), len(s.tokens)-1
 	if from >= to {
 		return nil

@@ -211,7 +211,7 @@ func TestConcurrentFailuresHarmNobody(t *testing.T) {
 	writers.Wait()
 	close(over)
 	all.Wait()
-	for e.kept.evict() {
+	for e.evict() {
 	}
 	if u := e.KV(); u.Pages != 0 {
 		t.Errorf("%d pages are left", u.Pages)

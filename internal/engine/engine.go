@@ -52,8 +52,10 @@ type Engine struct {
 	*core
 	batch *batch // of its forwards
 	pool  *kvcache.Pool
-	queue queue      // for pages
-	kept  *keptSpans // virtual evidence for reuse; nil keeps none
+	queue queue // for pages
+	// What is kept for reuse; nil keeps none.
+	kept       *keptSpans // virtual evidence
+	beginnings *beginnings
 	// tamper plants faults; only tests set it.
 	tamper func(*stride, *plan)
 }
@@ -103,8 +105,8 @@ func newEngine(w *model.Weights, dev device.Device, compute Compute, shape kvcac
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{core: c, batch: newBatch(work), pool: kvcache.NewPool(storage), kept: newKeptSpans()}
-	e.pool.OnFull(e.kept.evict)
+	e := &Engine{core: c, batch: newBatch(work), pool: kvcache.NewPool(storage), kept: newKeptSpans(), beginnings: newBeginnings()}
+	e.pool.OnFull(e.evict)
 	return e, nil
 }
 

@@ -36,7 +36,12 @@ func newKeptSpans() *keptSpans {
 }
 
 func keyOf(a *Adapter, sink int32, tokens []int32) keptKey {
-	return keptKey{digestOf(a), sink, string(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(tokens))), len(tokens)*4))}
+	return keptKey{digestOf(a), sink, bytesOf(tokens)}
+}
+
+// bytesOf returns the tokens as a key of a map.
+func bytesOf(tokens []int32) string {
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(tokens))), len(tokens)*4))
 }
 
 // get returns the kept span for use, or nil.

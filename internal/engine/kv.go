@@ -5,10 +5,11 @@ import (
 	"github.com/flashback-lm/flashback/internal/model"
 )
 
-// DefaultKVBudget returns the bytes that hold one context of up to 8192 tokens
-// of the model and a quarter more for evidence.
+// DefaultKVBudget returns the bytes that hold two contexts of up to 8192 tokens of
+// the model: one text, and as much again for evidence, other sequences and beginnings.
+// A longer text needs a budget of its own. Memory is taken as it is first needed.
 func DefaultKVBudget(c model.Config, kv kvcache.Format) int64 {
-	return int64(KVShape(c, kv).TokenBytes()) * int64(min(c.Context, 8192)) * 5 / 4
+	return int64(KVShape(c, kv).TokenBytes()) * int64(min(c.Context, 8192)) * 2
 }
 
 // KVShape returns the size of one token's keys and values.

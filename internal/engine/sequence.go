@@ -24,6 +24,7 @@ type Sequence struct {
 
 	lookAhead int
 	adapter   *Adapter // nil: none
+	salt      string
 
 	fw forward // the one that it asks for
 }
@@ -33,8 +34,14 @@ func (e *Engine) NewSequence() *Sequence {
 	return &Sequence{e: e, context: e.pool.NewSpan(0)}
 }
 
-// Close gives the sequence's KV back.
-func (s *Sequence) Close() { s.context.Release() }
+// Close gives the sequence's KV back. That of whole pages of text is kept, as long as
+// there is room, for sequences that begin alike.
+func (s *Sequence) Close() {
+	if s.e.beginnings != nil {
+		s.e.beginnings.keep(s.origin(), s.tokens, s.context)
+	}
+	s.context.Release()
+}
 
 // Len returns the number of kept tokens.
 func (s *Sequence) Len() int { return len(s.tokens) }
@@ -75,7 +82,7 @@ func (s *Sequence) Truncate(n int) {
 
 // Fork returns a sequence with the same text, sharing its KV.
 func (s *Sequence) Fork() *Sequence {
-	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, ahead: s.ahead, counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter}
+	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, ahead: s.ahead, counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter, salt: s.salt}
 }
 
 // Continue samples up to n tokens after kept ++ evidence, keeps them, and

@@ -69,6 +69,11 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 	if p.Evidence == placement.AtZero {
 		reused = min(reused, p.At)
 	}
+	if p.Evidence == placement.AtZero {
+		s.begin(p.At) // what stands behind has the KV of no plain text
+	} else {
+		s.begin(len(s.tokens) - 1)
+	}
 	pl := st.plan(p, evidence, score)
 	for i := range pl.segments {
 		pl.segments[i].adapter = s.adapterOf(pl.segments[i].into)

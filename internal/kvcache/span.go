@@ -113,6 +113,29 @@ func (s *Span) Fork() *Span {
 	return &Span{pool: s.pool, start: s.start, n: s.n, pages: slices.Clone(s.pages), gone: s.gone}
 }
 
+// Whole reports whether none of the span was forgotten.
+func (s *Span) Whole() bool { return s.gone == 0 }
+
+// Page returns the ith page of the span, which is full, as a span that shares it.
+func (s *Span) Page(i int) *Span {
+	pages := s.pages[i : i+1 : i+1]
+	s.pool.share(pages)
+	return &Span{pool: s.pool, start: s.start + i*PageTokens, n: PageTokens, pages: slices.Clone(pages)}
+}
+
+// Share appends the entries of another span of whole pages, at the end of a page, and
+// shares these.
+func (s *Span) Share(o *Span) {
+	s.pool.share(o.pages)
+	s.pages = append(s.pages, o.pages...)
+	s.n += o.n
+}
+
+// Alone reports whether no other span has a page of this one.
+func (s *Span) Alone() bool {
+	return !slices.ContainsFunc(s.pages[s.gone:], s.pool.shared)
+}
+
 // Release gives all pages back; the span is empty afterwards.
 func (s *Span) Release() {
 	s.pool.give(s.pages[s.gone:]...)

@@ -46,19 +46,21 @@ type Accept func(token int32) (stop bool)
 // Counts says how many tokens were computed and how many were not, which is
 // what the placements differ in.
 type Counts struct {
-	Prompt         int `json:"prompt"`             // tokens of the text before the first stride, encoded once
-	Prefilled      int `json:"prefilled"`          // tokens encoded at the start of strides: evidence, echo, text sampled before
-	Decoded        int `json:"decoded"`            // tokens encoded one after the other as they were sampled
-	Reused         int `json:"reused"`             // context tokens whose KV was kept and read again
-	Evidence       int `json:"evidence"`           // evidence tokens that were placed
-	EvidenceReused int `json:"evidence_reused"`    // of those, tokens whose KV was kept from earlier
-	Drafted        int `json:"drafted,omitempty"`  // tokens guessed and encoded beside decoded ones
-	Accepted       int `json:"accepted,omitempty"` // of those, tokens that were then sampled
+	Prompt         int `json:"prompt"`                  // tokens of the text before the first stride, encoded once
+	PromptReused   int `json:"prompt_reused,omitempty"` // such tokens whose KV other texts had left
+	Prefilled      int `json:"prefilled"`               // tokens encoded at the start of strides: evidence, echo, text sampled before
+	Decoded        int `json:"decoded"`                 // tokens encoded one after the other as they were sampled
+	Reused         int `json:"reused"`                  // context tokens whose KV was kept and read again
+	Evidence       int `json:"evidence"`                // evidence tokens that were placed
+	EvidenceReused int `json:"evidence_reused"`         // of those, tokens whose KV was kept from earlier
+	Drafted        int `json:"drafted,omitempty"`       // tokens guessed and encoded beside decoded ones
+	Accepted       int `json:"accepted,omitempty"`      // of those, tokens that were then sampled
 }
 
 // Add adds o to c.
 func (c *Counts) Add(o Counts) {
 	c.Prompt += o.Prompt
+	c.PromptReused += o.PromptReused
 	c.Prefilled += o.Prefilled
 	c.Decoded += o.Decoded
 	c.Reused += o.Reused
@@ -71,6 +73,7 @@ func (c *Counts) Add(o Counts) {
 // Sub returns what was counted since before.
 func (c Counts) Sub(before Counts) Counts {
 	c.Prompt -= before.Prompt
+	c.PromptReused -= before.PromptReused
 	c.Prefilled -= before.Prefilled
 	c.Decoded -= before.Decoded
 	c.Reused -= before.Reused
