@@ -32,8 +32,10 @@ func readPage(page string) (title, text string) {
 		title = oneLine(inner(t))
 	}
 	text = pageText(root, textWriter{})
-	if full := pageText(root, textWriter{noscript: true}); len(full) > 2*len(text) {
-		text = full // of a page that says it to browsers without scripts
+	if find(root, atom.Noscript) != nil {
+		if full := pageText(root, textWriter{noscript: true}); len(full) > 2*len(text) {
+			text = full // of a page that says it to browsers without scripts
+		}
 	}
 	if text == "" {
 		text = pageText(root, textWriter{nav: true})

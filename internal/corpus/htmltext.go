@@ -37,6 +37,7 @@ type textWriter struct {
 	gap      bool // a blank is due before the next word
 	lines    int  // line breaks at the end of b
 	noscript bool // read what is for browsers without scripts
+	buttons  bool // read them
 	nav      bool // read navigation, of a page that is nothing else
 }
 
@@ -56,7 +57,10 @@ func (w *textWriter) node(n *html.Node) {
 	switch {
 	case level > 0:
 		var inline textWriter
-		inline.children(n)
+		if inline.children(n); inline.b.Len() == 0 {
+			inline.buttons = true // a question that opens its answer
+			inline.children(n)
+		}
 		if text := oneLine(headingText(inline.b.String())); text != "" {
 			w.breakLine(2)
 			w.words(strings.Repeat("#", level) + " ")
@@ -65,7 +69,7 @@ func (w *textWriter) node(n *html.Node) {
 		}
 		return
 	case n.DataAtom == atom.Noscript && !w.noscript, n.DataAtom == atom.Nav && !w.nav,
-		n.DataAtom == atom.Button && n.Parent != nil && headingLevel(n.Parent) == 0,
+		n.DataAtom == atom.Button && !w.buttons,
 		(n.DataAtom == atom.Aside || n.DataAtom == atom.Footer) && !w.nav && mostlyLinks(n):
 		return
 	case n.DataAtom == atom.Br:
@@ -142,11 +146,10 @@ func headingLevel(n *html.Node) int {
 
 // headingText drops the sign of a link to the heading itself.
 func headingText(s string) string {
-	s = strings.TrimSpace(s)
-	for _, sign := range []string{"¶", "§", "🔗", "#"} {
-		s = strings.TrimSpace(strings.TrimSuffix(s, sign))
+	for _, sign := range []string{"¶", "§", "🔗"} {
+		s = strings.TrimPrefix(strings.TrimSuffix(strings.TrimSpace(s), sign), sign)
 	}
-	return s
+	return strings.TrimSuffix(strings.TrimSpace(s), " #")
 }
 
 // mostlyLinks reports whether more than half of an element's text is in links, as
@@ -206,7 +209,7 @@ func preText(n *html.Node) string {
 			case c.Type == html.TextNode:
 				write(c.Data)
 				continue
-			case c.Type != html.ElementNode || unread[c.DataAtom] || hidden(c):
+			case c.Type != html.ElementNode || unread[c.DataAtom] || c.DataAtom == atom.Button || hidden(c):
 				continue
 			case c.DataAtom == atom.Br:
 				write("\n")

@@ -69,7 +69,7 @@ func TestHTML(t *testing.T) {
 		{"layout.html", "<table><tr><td><h2>Left</h2>a</td><td><p>b</p></td></tr></table>", "Left", "## Left\n\na\n\nb", ""},
 		{"inputs.html", "<select><option>CZ<option>DE</select><textarea>Long</textarea><dl><dt>Term<dd>Meaning</dl><img alt='A pump'><a>link</a>", "inputs.html", "CZ, DE\n\nLong\n\nTerm\nMeaning\n\nA pump link", ""},
 		{"countries.html", "<p>a<select>" + strings.Repeat("<option>x", 200) + "</select>", "countries.html", "a", ""},
-		{"headings.html", "<h2>One<br>two <a href=#x>¶</a></h2><h3><button>Asked?</button></h3><h1></h1>", "One two", "## One two\n\n### Asked?", ""},
+		{"headings.html", "<h2><a>§</a>One<br>two <a href=#x>¶</a> <button>copy</button></h2><pre>a<button>copy</button></pre><h3><button>Asked?</button></h3><h1></h1><h4>C#</h4><h4>Go <a>#</a></h4>", "One two", "## One two\n\na\n\n### Asked?\n\n#### C#\n\n#### Go", ""},
 		{"ruby.html", "<p><ruby>漢字<rp>(</rp><rt>かんじ</rt><rp>)</rp></ruby>", "ruby.html", "漢字", ""},
 		{"deep.html", "<title>no</title>" + strings.Repeat("<div>", 2000) + "deep<script>x</script>", "deep.html", "deep", ""},
 		{"late.html", "<head>" + strings.Repeat("<!-- x -->", 300) + "<meta charset=windows-1251></head><p>\xca\xeb\xfe\xf7", "late.html", "Ключ", ""},
@@ -168,6 +168,7 @@ Other
 func TestMarkup(t *testing.T) {
 	checkKinds(t, []kindCase{
 		{"a.org", orgFile, "The title", "Intro a link.\n\n# TODO First\n\nText here.\n\n## Sub\n\none\ntwo\n\n```\n# code\n```\n\na | b\n1 | 2", ""},
+		{"field.rst", ":author: me\n:title: A  title\n\nText", "A title", ":author: me\n:title: A  title\n\nText", ""},
 		{"a.rst", rstFile, "Title", "# Title\n\n\n\n\n\nIntro a role and a link and code.\n\n## Section\n\n\n   Be careful.\n\n\n\n```\n# comment\nx = 1\n```\n\n\n\n### Sub\n\nLiteral:\n```\n# too\n```\n\n\n\n## Other\n\n[1] A footnote.\n", ""},
 	})
 	if got := strings.Count(rstFile, "\n"); got != 34 {

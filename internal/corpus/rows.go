@@ -84,7 +84,7 @@ func (r *rows) peek(n int) (string, bool) {
 }
 
 func (r *rows) take(n int) {
-	r.last = slices.Clone(r.ahead[:n])
+	r.last = r.ahead[:n:n]
 	r.ahead = r.ahead[n:]
 	r.used += n
 }

@@ -13,6 +13,9 @@ func parseRST(f file) (Document, error) {
 	doc, err := f.text()
 	r := rst{lines: strings.Split(doc.Text, "\n"), levels: map[string]int{}}
 	r.read()
+	if field := titleField.FindStringSubmatch(doc.Text); field != nil {
+		doc.Title = oneLine(field[1])
+	}
 	doc.Text = strings.Join(r.out, "\n")
 	return doc, err
 }
@@ -31,6 +34,7 @@ var (
 	hyperlink   = regexp.MustCompile("`([^`<]+?) ?<[^`>]*>`__?")
 	literal     = regexp.MustCompile("``([^`]+)``")
 	reference   = regexp.MustCompile("`([^`]+)`__?")
+	titleField  = regexp.MustCompile(`(?i)^\s*(?::[\w -]+:.*\n)*:title: *(.+)`)
 	optionField = regexp.MustCompile(`^\s+:[\w-]+:`)
 )
 

@@ -95,7 +95,10 @@ func Decode(data []byte, label string) (Text, error) {
 	if damaged(data) {
 		return decode(data, unicode.UTF8, "utf-8"), nil
 	}
-	c := guess(data)
+	c, score := guess(data)
+	if score < 0 && bytes.IndexByte(data, 0) >= 0 {
+		return Text{}, ErrBinary
+	}
 	t := decode(data, c.enc, c.name)
 	t.Encoding = c.name
 	return t, nil
@@ -210,7 +213,7 @@ func Binary(data []byte) bool {
 	if utf8.Valid(data) {
 		return runs*8 > rest
 	}
-	return runs > 1+rest/256
+	return runs > 4+rest/4096 || runs*50 > rest
 }
 
 // damaged reports whether data, which is not UTF-8, looks like UTF-8 with faults

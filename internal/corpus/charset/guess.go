@@ -1,6 +1,7 @@
 package charset
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -13,29 +14,30 @@ import (
 // sampleSize is how many bytes a guess looks at.
 const sampleSize = 1 << 16
 
-// guess returns the encoding that fits data best: text that is not UTF-8 and has
-// bytes above 0x7f. Each candidate decodes it and is judged by what comes out:
-// whether its letters belong to the alphabet of one language and its words look
-// like words, or for the scripts of East Asia whether its characters are common
-// ones. That tells more of a line or two than statistics of letter pairs do.
-func guess(data []byte) candidate {
+// guess returns the encoding that fits data best, and how well: less than zero for
+// what is hardly text. Data is not UTF-8 and has bytes above 0x7f. Each candidate
+// decodes it and is judged by what comes out: whether its letters belong to the
+// alphabet of one language and its words look like words, or for the scripts of
+// East Asia whether its characters are common ones. That tells more of a line or
+// two than statistics of letter pairs do.
+func guess(data []byte) (best candidate, score float64) {
 	first := slices.IndexFunc(data, func(b byte) bool { return b >= utf8.RuneSelf })
 	data = data[max(0, first-2):] // with what it follows
 	cut := len(data) > sampleSize
 	data = data[:min(len(data), sampleSize)]
-	best, top := candidates[0], -1e9
+	score = math.Inf(-1)
 	for _, c := range candidates {
-		var score float64
+		var s float64
 		if c.pairs != nil {
-			score = c.pairs.score(data, cut)
+			s = c.pairs.score(data, cut)
 		} else {
-			score = alphabetScore(c, data)
+			s = alphabetScore(c, data)
 		}
-		if score -= c.doubt; score > top {
-			best, top = c, score
+		if s -= c.doubt; s > score {
+			best, score = c, s
 		}
 	}
-	return best
+	return best, score
 }
 
 // candidate is an encoding that is guessed.
@@ -71,7 +73,7 @@ func alphabetScore(c candidate, data []byte) float64 {
 	if err != nil {
 		return no
 	}
-	best := -1e9
+	best := math.Inf(-1)
 	runes := []rune(string(text))
 	high := 0
 	for _, r := range runes {

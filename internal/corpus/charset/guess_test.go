@@ -103,7 +103,7 @@ func TestGuess(t *testing.T) {
 		if err != nil {
 			t.Fatal(tc.enc, tc.text, err)
 		}
-		c := guess(data)
+		c, _ := guess(data)
 		got, err := c.enc.NewDecoder().Bytes(data)
 		if err != nil || string(got) != tc.text {
 			t.Errorf("%s %q was taken for %s: %q", tc.enc, tc.text, c.name, got)

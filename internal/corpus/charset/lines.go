@@ -104,7 +104,7 @@ func (l *Lines) decode(line []byte) []byte {
 		next, _ := l.br.Peek(min(l.br.Buffered(), sampleSize))
 		window := append(bytes.Clone(line), next...)
 		if l.utf8 = l.all || damaged(window); !l.utf8 {
-			c := guess(window)
+			c, _ := guess(window)
 			l.enc, l.Encoding, l.Lost.Encoding = c.enc, c.name, c.name
 		}
 	}
