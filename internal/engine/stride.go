@@ -175,7 +175,7 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 		if k := s.e.kept.get(key); k != nil {
 			st.kept = append(st.kept, k)
 			s.counts.EvidenceReused += len(tokens)
-			return k.span.All()
+			return kvcache.Part{Span: k.span, Len: len(tokens), Whole: true}
 		}
 	}
 	var view []kvcache.Part
@@ -188,7 +188,7 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 		pl.keep = append(pl.keep, keeping{key, span})
 	}
 	pl.segments = append(pl.segments, segment{tokens: tokens, view: view, into: span, logitsFrom: len(tokens)})
-	return kvcache.Part{Span: span, Len: len(tokens)}
+	return kvcache.Part{Span: span, Len: len(tokens), Whole: true}
 }
 
 // emit returns what takes the logits of a branch's rows: the score of a single

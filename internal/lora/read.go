@@ -213,7 +213,7 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) erro
 	return nil
 }
 
-// finite returns a tensor's numbers, or an error that says which is none.
+// finite returns a tensor's numbers, or an error that says which is infinite or NaN.
 func finite(t safetensors.Tensor) ([]float32, error) {
 	values := t.Floats()
 	for i, v := range values {

@@ -21,6 +21,7 @@ type Config struct {
 	Vocab    int     // rows of the embedding
 	RopeBase float64 // base of the rotary frequencies
 	NormEps  float32 // added to the mean square in RMSNorm
+	Window   int     // positions that a token sees, its own the last; 0: all
 	// RopeFactors divide the rotary frequencies [HeadDim/2]; nil: all 1.
 	RopeFactors []float32
 }

@@ -29,9 +29,11 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 	m := &Model{Rope: NewRope(c.RopeBase, c.HeadDim, c.RopeFactors), Blocks: make([]Block, len(w.Layers))}
 	l := loader{device: d, compute: compute}
 	l.work.SetLimit(max(1, d.Info().Threads))
+	attention := device.NewAttention(AttendShape(c))
+	attention.Window = c.Window
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
-		b.NormEps, b.Attention = c.NormEps, device.NewAttention(AttendShape(c))
+		b.NormEps, b.Attention = c.NormEps, attention
 		for _, t := range c.Block() {
 			if stored := w.Layers[i][t.Role]; t.Role.Projection() {
 				l.matrix(&b.Matrices[t.Role], stored)

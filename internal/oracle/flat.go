@@ -12,6 +12,7 @@ type flat struct {
 	positions []int
 	sees      [][]bool // [tokens][size]: row sees column
 	context   []bool   // whether a token is of the plain context, and not of evidence or what follows it
+	passages  []run    // the evidence
 	size      int      // at least the number of tokens
 }
 
@@ -51,6 +52,7 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 		before := f.add(text[:p.At], 0)
 		f.mark(p.At)
 		passage := f.add(evidence[0], p.At, before)
+		f.passages = []run{passage}
 		behind := f.add(text[p.At:], p.At+n, before, passage)
 		f.add(sampled, len(text)+n, before, passage, behind)
 
@@ -74,6 +76,7 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 				sees = context.first(1)
 			}
 			seen = append(seen, f.add(passage, start, sees))
+			f.passages = append(f.passages, seen[len(seen)-1])
 		}
 		f.add(tail, at, seen...)
 	}
@@ -104,4 +107,22 @@ func (f *flat) add(tokens []int32, start int, seen ...run) run {
 		f.sees = append(f.sees, row)
 	}
 	return r
+}
+
+// window hides from each token what stands n positions or more before it, but not a
+// passage from those that it was put beside.
+func (f *flat) window(n int) {
+	for i, row := range f.sees {
+		for j := range f.tokens {
+			if f.positions[i]-f.positions[j] < n {
+				continue
+			}
+			beside := false
+			for _, p := range f.passages {
+				inside := func(token int) bool { return token >= p.from && token < p.to }
+				beside = beside || inside(j) && !inside(i)
+			}
+			row[j] = row[j] && beside
+		}
+	}
 }

@@ -91,6 +91,9 @@ func (o *Oracle) Logits(ctx context.Context, p placement.Placement, text []int32
 	if err != nil {
 		return nil, err
 	}
+	if n := o.w.Config.Window; n > 0 {
+		f.window(n)
+	}
 	for _, t := range f.tokens {
 		if (t < 0 || int(t) >= o.w.Config.Vocab) && (o.a == nil || o.a.Row(t) == nil) {
 			return nil, fmt.Errorf("oracle: token %d is not in the vocabulary of %d", t, o.w.Config.Vocab)

@@ -89,7 +89,7 @@ func (d Difference) String() string {
 		d.Check, d.Stride, d.Token, d.Position, d.Logit, d.Got, math.Float32bits(d.Got), d.Want, math.Float32bits(d.Want))
 }
 
-// MarshalText makes JSON of it in words: its numbers may be none.
+// MarshalText makes JSON of it in words: its numbers may be NaN.
 func (d Difference) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // Report returns what was found so far.
@@ -177,7 +177,7 @@ func (v *Verifier) failed(r Record, token int, d Difference) {
 	}
 }
 
-// difference is the greatest number where one of the two is infinite or none.
+// difference is the greatest number where one of the two is infinite or NaN.
 func difference(a, b float32) float64 {
 	if a == b {
 		return 0

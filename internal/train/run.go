@@ -239,7 +239,7 @@ func (r *run) batch() ([]Window, error) {
 	return batch, nil
 }
 
-// finite stops the run where a number of a step is none.
+// finite stops the run where a number of a step is infinite or NaN.
 func (r *run) finite(step int, what string, x float64) error {
 	if !math.IsNaN(x) && !math.IsInf(x, 0) {
 		return nil

@@ -102,7 +102,9 @@ func (d *Device) Attend(out, q []float32, kv *KV, layer int, shape *device.Atten
 		size := ceil(r.Count, ceil(r.Count, most))
 		for first := 0; first < r.Count; first += size {
 			n := min(size, r.Count-first)
-			t.tiles = append(t.tiles, tile{rows: r, first: first, count: n, splits: splitsOf(r, first+n)})
+			t.tiles = append(t.tiles, tile{rows: r, first: first, count: n})
+			tl := &t.tiles[len(t.tiles)-1]
+			tl.splits = t.splits(tl)
 		}
 	}
 	if t.spread = tokens <= spreadTokens && d.pool.workers > 1 && t.severalSplits(); !t.spread {
@@ -125,14 +127,40 @@ func (d *Device) Attend(out, q []float32, kv *KV, layer int, shape *device.Atten
 	d.pool.run(&d.merge, len(t.tiles)*shape.KVHeads)
 }
 
-// splitsOf returns how many splits the first n rows of r have in all parts.
-func splitsOf(r *device.Rows, n int) int {
+// splits returns how many splits the tile's rows see.
+func (t *attendTask) splits(tl *tile) int {
 	splits := 0
-	for _, p := range r.View {
-		splits += ceil(p.Len, splitTokens)
+	for _, p := range tl.rows.View {
+		_, n := splitsOf(p.Len, t.low(tl, p))
+		splits += n
 	}
-	return splits + ceil(r.SelfFirst+n, splitTokens)
+	_, n := splitsOf(tl.rows.SelfFirst+tl.first+tl.count, t.low(tl, kvcache.Part{Span: tl.rows.Self}))
+	return splits + n
 }
+
+// splitsOf returns the first of the splits of n entries that has one from entry low on,
+// and how many there are from it on.
+func splitsOf(n, low int) (first, count int) {
+	if low >= n {
+		return 0, 0
+	}
+	first = max(0, low) / splitTokens
+	return first, ceil(n, splitTokens) - first
+}
+
+// low returns the entry of a part from which on the tile's first token sees it; each
+// further token sees it from an entry more on. It may be before the first entry.
+func (t *attendTask) low(tl *tile, p kvcache.Part) int {
+	if t.shape.Window == 0 || p.Whole {
+		return math.MinInt32
+	}
+	r := tl.rows
+	return r.Self.Start() + r.SelfFirst + tl.first - t.shape.Window + 1 - p.Span.Start()
+}
+
+// skip returns the beginning of the first strip, of those from an entry on, that is not
+// wholly in front of low.
+func skip(from, low int) int { return from + max(0, low-from)/stripTokens*stripTokens }
 
 // severalSplits reports whether there is a tile whose splits can be shared out.
 func (t *attendTask) severalSplits() bool {
@@ -216,59 +244,74 @@ func (t *attendTask) split(s *attendScratch, tl *tile, head, split int, st *stat
 		strip = t.stripInt16
 	}
 	for _, p := range r.View {
-		n := ceil(p.Len, splitTokens)
+		low := t.low(tl, p)
+		first, n := splitsOf(p.Len, low)
 		if split < n {
-			from := split * splitTokens
+			from := (first + split) * splitTokens
 			to := min(from+splitTokens, p.Len)
-			for b := from; b < to; b += stripTokens {
-				strip(s, st, p.Span, head, b, to, to, tl.count)
+			for b := skip(from, low); b < to; b += stripTokens {
+				strip(s, st, p.Span, head, b, to, to, low, tl.count)
 			}
 			return
 		}
 		split -= n
 	}
 	// Of the rows' own span the first token sees what was there and itself.
+	low := t.low(tl, kvcache.Part{Span: r.Self})
+	first, _ := splitsOf(r.SelfFirst+tl.first+tl.count, low)
 	sees := r.SelfFirst + tl.first + 1
-	from := split * splitTokens
+	from := (first + split) * splitTokens
 	to := min(from+splitTokens, sees+tl.count-1)
-	for b := from; b < to; b += stripTokens {
-		strip(s, st, r.Self, head, b, to, sees, tl.count)
+	for b := skip(from, low); b < to; b += stripTokens {
+		strip(s, st, r.Self, head, b, to, sees, low, tl.count)
 	}
 }
 
 // strip adds a strip's keys to st: those of the span from entry first on, up to
-// entry to at most. The first token of the tile sees the span's first sees
-// entries, each further one an entry more, and the last at least one of the strip.
-func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head, first, to, sees, tokens int) {
+// entry to at most. The first token of the tile sees the span's entries from low to
+// sees-1, each further one those an entry later, and the last at least one of the strip.
+// What a token does not see adds nothing to its softmax: blocks in front of low are not
+// even read.
+func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head, first, to, sees, low, tokens int) {
 	k, hd, group := t.d.kernels, t.shape.HeadDim, t.group()
 	rows, n := tokens*group, min(stripTokens, to-first)
 	direct := rows <= directRows && hd%8 == 0
-	// seeing returns the first token that sees an entry of the strip.
-	seeing := func(entry int) int { return max(0, first+entry+1-sees) }
+	seen := sight{first, sees, low, tokens}
+	begin, end := seen.from(0), seen.to(n-1)
 	scores := grow(&s.scores, rows*stripTokens)
 	clear(scores)
-	firstKeys, firstValues := t.operands(span, head, first)
-	for b, keys := 0, firstKeys; b < n; b += blockTokens {
+	firstBlock := max(0, low-first) / blockTokens * blockTokens
+	firstKeys, firstValues := t.operands(span, head, first+firstBlock)
+	for b, keys := firstBlock, firstKeys; b < n; b += blockTokens {
 		next := firstValues
 		if b+blockTokens < n {
 			next, _ = t.operands(span, head, first+b+blockTokens)
 		}
 		// All columns of the keys, whole vectors; nobody looks at scores past the end.
-		i := seeing(b) * group
-		t.score(scores[i*stripTokens+b:], s.q[i*hd:], t.expand(s, keys, hd*blockTokens, direct), rows-i, next)
+		i, end := seen.from(b)*group, seen.to(min(b+blockTokens, n)-1)*group
+		if i < end {
+			t.score(scores[i*stripTokens+b:], s.q[i*hd:], t.expand(s, keys, hd*blockTokens, direct), end-i, next)
+		}
 		keys = next
 	}
 	scale := float32(t.shape.Scale)
+	if t.shape.SoftCap != 0 {
+		t.softCap(scores[begin*group*stripTokens:end*group*stripTokens], n)
+		scale = 1
+	}
+	t.hideFront(scores, &seen, begin, end)
 	softmax := func(token, count, see int) {
 		at := token * group
 		k.SoftmaxRows(scores[at*stripTokens:], stripTokens, count*group, see, scale, st.max[at:], st.sum[at:], st.acc[at*hd:], hd)
 	}
-	whole := seeing(n - 1)
-	for i := seeing(0); i < whole; i++ {
+	whole := min(seen.from(n-1), end)
+	for i := begin; i < whole; i++ {
 		softmax(i, 1, sees+i-first)
 	}
-	softmax(whole, tokens-whole, n)
-	for b, values := 0, firstValues; b < n; b += blockTokens {
+	if whole < end {
+		softmax(whole, end-whole, n)
+	}
+	for b, values := firstBlock, firstValues; b < n; b += blockTokens {
 		var next operand
 		if b+blockTokens < n {
 			_, next = t.operands(span, head, first+b+blockTokens)
@@ -277,15 +320,60 @@ func (t *attendTask) strip(s *attendScratch, st *state, span *kvcache.Span, head
 		}
 		block := min(blockTokens, n-b)
 		ready := t.expand(s, values, block*hd, direct)
-		whole := seeing(b + block - 1)
-		for i := seeing(b); i < whole; i++ { // tokens that see a part of the block
+		end := seen.to(b + block - 1)
+		whole := min(seen.from(b+block-1), end)
+		for i := seen.from(b); i < whole; i++ { // tokens that see no more than the beginning of the block
 			at := i * group
 			t.weigh(st.acc[at*hd:], scores[at*stripTokens+b:], ready, group, sees+i-first-b, operand{})
 		}
-		if at := whole * group; at < rows {
-			t.weigh(st.acc[at*hd:], scores[at*stripTokens+b:], ready, rows-at, block, next)
+		if at := whole * group; whole < end {
+			t.weigh(st.acc[at*hd:], scores[at*stripTokens+b:], ready, (end-whole)*group, block, next)
 		}
 		values = next
+	}
+}
+
+// sight says which tokens of a tile see the entries of a strip from first on, counted
+// from there.
+type sight struct{ first, sees, low, tokens int }
+
+// from returns the first token that sees an entry or one before it.
+func (s *sight) from(entry int) int { return max(0, s.first+entry+1-s.sees) }
+
+// to returns the first token behind those that see an entry or one after it.
+func (s *sight) to(entry int) int { return min(s.tokens, s.first+entry+1-s.low) }
+
+// hiding returns the first token, from one on, whose window has left entries of the
+// strip behind.
+func (s *sight) hiding(token int) int { return max(token, s.first+1-s.low) }
+
+// hidden returns how many entries of the strip such a token's window has left behind.
+func (s *sight) hidden(token int) int { return s.low + token - s.first }
+
+// hideFront makes the scores of what windows have left behind weigh nothing, for tokens
+// from begin to end-1.
+func (t *attendTask) hideFront(scores []float32, seen *sight, begin, end int) {
+	for token := seen.hiding(begin); token < end; token++ {
+		for row := token * t.group(); row < (token+1)*t.group(); row++ {
+			hide(scores[row*stripTokens:][:seen.hidden(token)])
+		}
+	}
+}
+
+// hide makes scores weigh nothing.
+func hide(scores []float32) {
+	for i := range scores {
+		scores[i] = float32(math.Inf(-1))
+	}
+}
+
+// softCap scales the first n scores of rows of a strip, and caps them.
+func (t *attendTask) softCap(rows []float32, n int) {
+	most := t.shape.SoftCap
+	for ; len(rows) > 0; rows = rows[stripTokens:] {
+		for i, score := range rows[:n] {
+			rows[i] = float32(most * math.Tanh(float64(score)*t.shape.Scale/most))
+		}
 	}
 }
 

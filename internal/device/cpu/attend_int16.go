@@ -31,16 +31,19 @@ func (t *attendTask) codeQueries(s *attendScratch, rows int) {
 }
 
 // stripInt16 is strip in integers.
-func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span, head, first, to, sees, tokens int) {
+func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span, head, first, to, sees, low, tokens int) {
 	k, hd, group, c := t.d.kernels, t.shape.HeadDim, t.group(), &s.int16
 	rows, n := tokens*group, min(stripTokens, to-first)
-	blocks := ceil(n, blockTokens)
-	// seeing returns the first token that sees an entry of the strip.
-	seeing := func(entry int) int { return max(0, first+entry+1-sees) }
+	blocks, firstBlock := ceil(n, blockTokens), max(0, low-first)/blockTokens
+	seen := sight{first, sees, low, tokens}
+	begin, end := seen.from(0), seen.to(n-1)
+	// last returns the last entry of a block.
+	last := func(block int) int { return min((block+1)*blockTokens, n) - 1 }
 	scores := grow(&s.scores, rows*stripTokens)
 	var keys, values [stripTokens/blockTokens + 1]paired
 	pages := span.Pages()[first/blockTokens:]
-	for b := range blocks {
+	clear(c.by[:firstBlock*blockTokens])
+	for b := firstBlock; b < blocks; b++ {
 		keys[b], values[b] = t.kv.pairedBlock(pages[b], t.layer, head)
 		copy(c.by[b*blockTokens:], values[b].scales)
 	}
@@ -48,15 +51,23 @@ func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span,
 		_, values[blocks] = t.kv.pairedBlock(pages[blocks], t.layer, head)
 	}
 	clear(c.by[n:])
-	keys[blocks] = values[0]
-	for b := range blocks {
-		i := seeing(b*blockTokens) * group
+	keys[blocks] = values[firstBlock]
+	for b := firstBlock; b < blocks; b++ {
+		i, end := seen.from(b*blockTokens)*group, seen.to(last(b))*group
+		if i >= end {
+			continue
+		}
 		k.ScoresInt16(scores[i*stripTokens+b*blockTokens:], stripTokens, c.q[i*hd:], hd, c.qScales[i:],
-			keys[b].codes, keys[b].scales, rows-i, hd, keys[b+1].codes)
+			keys[b].codes, keys[b].scales, end-i, hd, keys[b+1].codes)
 	}
+	factor := float32(math.Log2E * t.shape.Scale)
+	if t.shape.SoftCap != 0 {
+		t.softCap(scores[begin*group*stripTokens:end*group*stripTokens], n)
+		factor = math.Log2E
+	}
+	t.hideFront(scores, &seen, begin, end)
 
 	p, scales := grow(&c.p, rows*stripTokens), grow(&c.pScales, blocks*rows)
-	factor := float32(math.Log2E * t.shape.Scale)
 	weigh := func(token, count, see int) {
 		at := token * group
 		blocks := ceil(see, blockTokens)
@@ -66,24 +77,27 @@ func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span,
 		k.WeightsInt16(p[at*stripTokens:], stripTokens, scales[at:], rows, scores[at*stripTokens:], stripTokens,
 			count*group, blocks, factor, c.by[:], st.max[at:], st.sum[at:], st.acc[at*hd:], hd)
 	}
-	whole := seeing(n - 1)
-	for i := seeing(0); i < whole; i++ {
+	whole := min(seen.from(n-1), end)
+	for i := begin; i < whole; i++ {
 		weigh(i, 1, sees+i-first)
 	}
-	weigh(whole, tokens-whole, n)
-
-	for b := range blocks {
-		i := seeing(b*blockTokens) * group
-		pairs := ceil(min(blockTokens, n-b*blockTokens), 2)
-		k.OutputsInt16(st.acc[i*hd:], hd, p[i*stripTokens+b*blockTokens:], stripTokens, scales[b*rows+i:],
-			values[b].codes, rows-i, pairs, hd, values[b+1].codes)
+	if whole < end {
+		weigh(whole, end-whole, n)
 	}
-}
+	for token := seen.hiding(begin); token < end; token++ {
+		for row := token * group; row < (token+1)*group; row++ {
+			clear(p[row*stripTokens:][:seen.hidden(token)]) // codes of what is hidden may be 1
+		}
+	}
 
-// hide makes scores weigh nothing.
-func hide(scores []float32) {
-	for i := range scores {
-		scores[i] = float32(math.Inf(-1))
+	for b := firstBlock; b < blocks; b++ {
+		i, end := seen.from(b*blockTokens)*group, seen.to(last(b))*group
+		if i >= end {
+			continue
+		}
+		pairs := ceil(last(b)+1-b*blockTokens, 2)
+		k.OutputsInt16(st.acc[i*hd:], hd, p[i*stripTokens+b*blockTokens:], stripTokens, scales[b*rows+i:],
+			values[b].codes, end-i, pairs, hd, values[b+1].codes)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // attending is a batch of tokens whose keys and values are stored: they see a part
 // of another span, then their own.
 type attending struct {
-	shape   device.AttendShape
+	device.Attention
 	kv      *KV
 	q, k, v []float32 // of all tokens: those of the other span, then the batch's
 	before  int       // tokens in the other span
@@ -37,7 +37,7 @@ func newAttending(t testing.TB, d *Device, shape device.AttendShape, format kvca
 	pool := kvcache.NewPool(kv)
 	rng := rand.New(rand.NewPCG(1, 1))
 	n := before + count
-	a := &attending{shape: shape, kv: kv, before: before,
+	a := &attending{Attention: device.NewAttention(shape), kv: kv, before: before,
 		q: normal(rng, n*shape.Heads*shape.HeadDim), k: normal(rng, n*shape.KVHeads*shape.HeadDim), v: normal(rng, n*shape.KVHeads*shape.HeadDim)}
 	other, self := pool.NewSpan(0), pool.NewSpan(before)
 	for span, tokens := range map[*kvcache.Span]int{other: before, self: count} {
@@ -63,8 +63,7 @@ func (a *attending) attend(d *Device, step int) []float32 {
 	for from := 0; from < a.rows.Count; from += step {
 		r := a.rows
 		r.First, r.SelfFirst, r.Count = r.First+from, r.SelfFirst+from, min(step, r.Count-from)
-		attention := device.NewAttention(a.shape)
-		d.Attend(out, a.q, a.kv, 0, &attention, []device.Rows{r})
+		d.Attend(out, a.q, a.kv, 0, &a.Attention, []device.Rows{r})
 	}
 	return out
 }
@@ -118,20 +117,25 @@ func TestAttend(t *testing.T) {
 							t.Fatalf("%d tokens at a time give other bits", step)
 						}
 					}
-					tolerance := 1e-5
-					if format == kvcache.I16 { // queries and weights are rounded to 13 and 14 bits, too
-						tolerance = 3e-4
-					}
-					a.compare(t, got, tolerance, seen, rounded(a.k, format, shape.HeadDim), rounded(a.v, format, shape.HeadDim))
+					a.compare(t, got, toleranceOf(format), seen, rounded(a.k, format, shape.HeadDim), rounded(a.v, format, shape.HeadDim))
 				})
 			}
 		}
 	}
 }
 
+// toleranceOf is how far attention may be from plain attention over the same keys and
+// values.
+func toleranceOf(format kvcache.Format) float64 {
+	if format == kvcache.I16 {
+		return 3e-4 // queries and weights are rounded to 13 and 14 bits, too
+	}
+	return 1e-5
+}
+
 func (a *attending) compare(t *testing.T, got []float32, tolerance float64, seen int, k, v []float32) {
 	t.Helper()
-	s, hd := a.shape, a.shape.HeadDim
+	s, hd := a.AttendShape, a.HeadDim
 	for i := 0; i < a.rows.Count; i += 13 {
 		for h := range s.Heads {
 			at := ((a.before+i)*s.Heads + h) * hd
@@ -140,11 +144,18 @@ func (a *attending) compare(t *testing.T, got []float32, tolerance float64, seen
 				if token >= seen && token < a.before {
 					continue
 				}
+				if whole := token < a.before && a.rows.View[0].Whole; a.Window > 0 && token <= a.before+i-a.Window && !whole {
+					continue
+				}
 				from, score := (token*s.KVHeads+h/(s.Heads/s.KVHeads))*hd, 0.0
 				for d := range hd {
 					score += float64(a.q[at+d]) * float64(k[from+d])
 				}
-				weight := math.Exp(score / math.Sqrt(float64(hd)))
+				score *= a.Scale
+				if a.SoftCap > 0 {
+					score = a.SoftCap * math.Tanh(score/a.SoftCap)
+				}
+				weight := math.Exp(score)
 				sum += weight
 				for d := range hd {
 					want[d] += weight * float64(v[from+d])

@@ -38,7 +38,7 @@ type Set struct {
 	// Quantize rounds x to row of q, whose Cols are len(x). In a block scale =
 	// max|x| / 127 and q = x · (1/scale), rounded to the nearest integer, ties to
 	// even. A scale below the normal numbers becomes 0, and with it the block; a
-	// block that holds an infinite number or none becomes codes of 0 whose
+	// block that holds an infinite number or NaN becomes codes of 0 whose
 	// Scale and Total are NaN.
 	Quantize func(q *Quantized, row int, x []float32)
 
