@@ -70,7 +70,7 @@ of that shape, and measures nothing.`,
 	f.benchFlags.add(cmd, 3)
 	fs := cmd.Flags()
 	fs.IntSliceVar(&f.loop.Contexts, "contexts", []int{512, 1024, 2048}, "kept tokens before a stride")
-	fs.IntSliceVar(&f.loop.Passages, "k", []int{1}, "passages a stride")
+	fs.IntSliceVarP(&f.loop.Passages, "k", "k", []int{1}, "passages a stride")
 	fs.IntVar(&f.loop.Evidence, "evidence", 130, "tokens of a passage")
 	fs.IntVar(&f.loop.Stride, "stride", 16, "tokens sampled a stride")
 	fs.IntVar(&f.echo, "echo", 0, "measure append with this echo, too")

@@ -68,6 +68,6 @@ answer takes. --model gives the tokenizer.`,
 	fs := cmd.Flags()
 	fs.StringVar(&dir, "index", "", "the index `DIR`ectory")
 	fs.IntVar(&queries, "queries", 500, "different queries")
-	fs.IntVar(&k, "k", 1, "passages a query")
+	fs.IntVarP(&k, "k", "k", 1, "passages a query")
 	return cmd
 }

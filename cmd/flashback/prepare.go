@@ -73,7 +73,7 @@ the FILE that is there. tools/peft trains on such a file.`,
 	fl.IntVar(&f.options.Context, "context", 512, "longest context, in tokens")
 	fl.IntVar(&f.options.Stride, "stride", d.Stride, "target tokens a stride")
 	fl.IntVar(&f.options.Branches, "branches", 8, "strides drawn from a window")
-	fl.IntVar(&f.options.K, "k", 4, "passages a stride")
+	fl.IntVarP(&f.options.K, "k", "k", 4, "passages a stride")
 	fl.IntVar(&f.options.QueryLen, "query-len", d.QueryLen, "last tokens of the context that make a query")
 	fl.IntVar(&f.options.PassageLen, "passage-len", d.PassageLen, "tokens at which a passage is cut")
 	fl.IntVar(&f.windows, "windows", 0, "training windows to make; 0: all that the documents have")

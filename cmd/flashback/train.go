@@ -91,7 +91,7 @@ and optimiser stay f32. --compute exact keeps all f32.
 func addRecipe(fl *pflag.FlagSet, r *train.Recipe) {
 	fl.StringVar(&r.Placement, "placement", r.Placement, "where passages stand: virtual, append, prepend or none")
 	fl.IntVar(&r.Echo, "echo", r.Echo, "context tokens that append or virtual encodes again in sight of the passages")
-	fl.IntVar(&r.K, "k", r.K, "passages a stride")
+	fl.IntVarP(&r.K, "k", "k", r.K, "passages a stride")
 	fl.BoolVar(&r.Marks, "marks", r.Marks, "train two Marking Tokens around each passage")
 	fl.BoolVar(&r.Activated, "activated", r.Activated, "apply the adapter from the passages on only, so that the context's KV is the base model's")
 	fl.IntVar(&r.Rank, "rank", r.Rank, "rank of the factors")

@@ -172,11 +172,11 @@ const maxSmall = 16 << 20
 // readSmall reads a regular file; of what is none it returns nothing.
 func readSmall(path string) ([]byte, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
-		return nil, nil
-	}
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
 		return nil, err
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, nil // it is not there, or a part of its path is no folder
 	}
 	file, err := os.Open(path)
 	if err != nil {
