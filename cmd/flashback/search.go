@@ -90,7 +90,11 @@ queries instead.`,
 }
 
 func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.Topic) error {
-	out := bufio.NewWriter(terminal.Raw(cmd.OutOrStdout()))
+	target := cmd.OutOrStdout()
+	if f.format != "trec" {
+		target = terminal.Raw(target) // those clean what they write themselves
+	}
+	out := bufio.NewWriter(target)
 	defer out.Flush()
 	short := shortNames(index)
 	shown := newHitPrinter(out, index.Info().Analyzer, f.full)

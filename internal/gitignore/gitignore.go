@@ -1,5 +1,9 @@
 // Package gitignore reads patterns as git does: those of a .gitignore, of
 // .git/info/exclude and of files in the same form.
+//
+// The libraries that do this part from git on ordinary patterns: the one that was
+// used here before did not hear a nested "!vendor" or "dir/*" with "!dir/keep", and
+// go-git's differs on a quarter of the random trees of internal/folder's test.
 package gitignore
 
 import (
