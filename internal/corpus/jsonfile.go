@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +12,8 @@ import (
 	"github.com/flashback-lm/flashback/internal/corpus/charset"
 )
 
-// parseJSON reads a list of objects that have the field of the text as records, and
-// any other JSON as one text of its keys and values. What is no JSON, such as
+// parseJSON reads an object that has the field of the text as a record, a list of
+// them as records, and any other JSON as one text of its keys and values. What is no JSON, such as
 // settings with comments, is text as it stands, and one object a line is records.
 func parseJSON(in io.Reader, source, name string, fields Fields, yield func(Document, error) bool) bool {
 	data, err := readAll(in)
@@ -33,7 +34,9 @@ func parseJSON(in io.Reader, source, name string, fields Fields, yield func(Docu
 		return parseJSONL(strings.NewReader(j.text), source, name, fields, yield)
 	default:
 		doc := Document{ID: source, Title: name, Text: j.text, Source: source, Encoding: text.Encoding}
-		if written, err := writeJSON(j.text); err == nil {
+		if record, bad := jsonDocument([]byte(j.text), fields); bad == nil {
+			doc.ID, doc.Title, doc.Text = cmp.Or(record.ID, source), cmp.Or(record.Title, name), record.Text
+		} else if written, err := writeJSON(j.text); err == nil {
 			doc.Text = written
 		} else if errors.Is(err, errTooMuchText) {
 			return yield(Document{}, &FileError{Source: source, Err: err})

@@ -211,6 +211,7 @@ func TestJSON(t *testing.T) {
 		{"records.json", "[\n{\"title\":\"T\",\"text\":\"one\"},\n{\"id\":2}\n,{\"text\":\"three\"}\n]", "T / ", "one / three", `records.json:3: no field "text"`},
 		{"cut.json", "[{\"text\":\"one\"},\n{\"te", "", "one", "cut.json:2: not JSON from here on"},
 		{"lines.json", "{\"text\":\"one\"}\n{\"text\":\"two\"}\n", " / ", "one / two", ""},
+		{"record.json", `{"title":"T","text":"one","n":1}`, "T", "one", ""},
 		{"list.json", `[{"n":"x"},{"n":"y"}]`, "list.json", "n: x\n\nn: y", ""},
 		{"comments.json", "{ // why\n}", "comments.json", "{ // why\n}", ""},
 		{"deep.json", strings.Repeat("[", 5000), "deep.json", strings.Repeat("[", 5000), ""},

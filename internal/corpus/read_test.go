@@ -127,6 +127,7 @@ func TestRecords(t *testing.T) {
 		{"sep.csv", []byte("sep=|\nid|text\n1|a, b;\n"), []string{"1||a, b;"}, nil},
 		{"tab.csv", []byte("id\ttext\n1\ta, b\n"), []string{"1||a, b"}, nil},
 		{"stray.csv", []byte("id,text\n1,\"open\n2,fine\n3,\"a \"\"b\"\"\nc\"\n4,say \"hi\"\n5,\"say \"hi\" twice\"\n6,\"open"), []string{"2||fine", "3||a \"b\"\nc", "4||say \"hi\"", "5||say \"hi\" twice"}, []string{"stray.csv:2", "stray.csv:8"}},
+		{"swallow.csv", []byte("id,text,x\n1,\"open,a\n2,fine,b\n3,fine,6\"\n"), []string{"2||fine", "3||fine"}, []string{"swallow.csv:2"}},
 		{"utf16.csv", []byte("\xff\xfei\x00d\x00,\x00t\x00e\x00x\x00t\x00\n\x001\x00,\x00\xe9\x00"), []string{"1||é"}, nil},
 		{"1252.csv", []byte("id,text\n1,plain\n2,caf\xe9\n"), []string{"1||plain", "2||café"}, nil},
 		{"binary.csv", []byte("\x00\x01\x02"), nil, []string{"binary.csv"}},

@@ -108,6 +108,7 @@ func parseColumns(in io.Reader, source, name string, fields Fields, yield func(D
 	if err != nil {
 		return r.fail(line, err)
 	}
+	rows.columns = len(header)
 	table := newTable(header, fields)
 	if table.text < 0 && fields.Text != DefaultFields.Text {
 		return r.fail(line, noField(fields.Text), header...)

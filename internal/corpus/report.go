@@ -21,8 +21,9 @@ type Report struct {
 	// Faults are the first MaxFaults of them; the bad records of a file are one.
 	Faults []Fault `json:"faults,omitempty"`
 
-	source string // the last one that a document came from
-	faulty string // the last one with a bad record
+	source  string // the last one that a document came from
+	guessed bool   // its encoding is counted
+	faulty  string // the last one with a bad record
 }
 
 // Fault is what could not be read of a file, and why.
@@ -60,13 +61,13 @@ func (r *Report) Watch(docs iter.Seq2[Document, error], strict bool) iter.Seq2[D
 }
 
 func (r *Report) document(d *Document) {
-	if r.Files > 0 && d.Source == r.source {
-		return
+	if r.Files == 0 || d.Source != r.source {
+		r.source, r.guessed = d.Source, false
+		r.Files++
 	}
-	r.source = d.Source
-	r.Files++
-	if d.Encoding != "" {
+	if d.Encoding != "" && !r.guessed { // of records perhaps after the first
 		tally(&r.Guessed, d.Encoding)
+		r.guessed = true
 	}
 }
 

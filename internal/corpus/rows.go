@@ -19,6 +19,7 @@ type rows struct {
 	lines     *charset.Lines
 	delimiter rune // 0: found from the first lines
 	quotes    bool
+	columns   int // of the header; 0: not known
 
 	ahead  []string // lines read but not used
 	line   int      // of the row last returned, from 1
@@ -52,6 +53,9 @@ func (r *rows) next() (row []string, line int, err error) {
 		}
 		r.line = r.used + 1
 		row, n := r.split()
+		if n > 1 && r.columns > 0 && len(row) != r.columns {
+			n = 0 // the quote that ended it belongs to another row
+		}
 		r.take(max(n, 1))
 		if n == 0 {
 			return nil, r.line, errOpenQuote

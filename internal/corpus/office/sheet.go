@@ -24,7 +24,7 @@ func (s *sheet) row(cells []string) error {
 		s.w.heading(1, s.name)
 		s.name = ""
 	}
-	if !s.begun {
+	if !s.begun && filled(cells) > 1 { // titles of the table may stand above
 		s.begun = true
 		if named(cells) {
 			s.header = cells
@@ -55,6 +55,17 @@ func (s *sheet) end() {
 	if s.rows == 0 {
 		s.w.line(joinCells(s.header))
 	}
+}
+
+// filled counts the cells that are not empty.
+func filled(cells []string) int {
+	n := 0
+	for _, c := range cells {
+		if c != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // named reports whether a row reads as the names of two columns or more: words, no
