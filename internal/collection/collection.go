@@ -53,7 +53,7 @@ const (
 	Changed ChangeKind = "changed"
 	Renamed ChangeKind = "renamed"
 	Deleted ChangeKind = "deleted"
-	// Kept sources cannot be read now, or no more; what was read before stays.
+	// Kept sources cannot be read now; what was read before stays.
 	Kept ChangeKind = "kept"
 )
 

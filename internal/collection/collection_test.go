@@ -83,23 +83,28 @@ func holds(t testing.TB, dir string, want ...string) {
 	if _, err := bm25.Verify(context.Background(), dir); err != nil {
 		t.Error(err)
 	}
+	if got := listed(t, dir); !slices.Equal(got, want) {
+		t.Errorf("the index has %q, want %q", got, want)
+	}
+}
+
+// listed returns the sources with text.
+func listed(t testing.TB, dir string) (names []string) {
+	t.Helper()
 	x, err := bm25.Open(dir, bm25.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer x.Close()
-	var got []string
 	for s, err := range x.Sources() {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if s.Passages > 0 {
-			got = append(got, s.Name)
+			names = append(names, s.Name)
 		}
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the index has %q, want %q", got, want)
-	}
+	return names
 }
 
 // finds returns the sources of the passages with these words, best first.
@@ -257,10 +262,18 @@ func TestNotReadable(t *testing.T) {
 	made(t, dir, o, notes)
 	holds(t, dir, "notes/a.md", "notes/c.jsonl")
 	write(t, notes, "c.jsonl", `{"broken":`)
-	report := updated(t, dir, o, [6]int{0, 0, 0, 0, 1, 1})
+	report := updated(t, dir, o, [6]int{0, 1, 0, 0, 0, 1})
 	if report.Read.BadFiles+report.Read.BadRecords != 2 {
 		t.Errorf("%+v", report.Read)
 	}
+	holds(t, dir, "notes/a.md")
+	write(t, notes, "c.jsonl", `{"text":"gamma again"}`)
+	updated(t, dir, o, [6]int{1, 0, 0, 0, 0, 1})
+	write(t, notes, "c.jsonl", "")
+	if err := os.Symlink("nowhere", filepath.Join(notes, "c.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	updated(t, dir, o, [6]int{0, 0, 0, 0, 1, 1})
 	holds(t, dir, "notes/a.md", "notes/c.jsonl")
 	away := notes + ".away"
 	if err := os.Rename(notes, away); err != nil {

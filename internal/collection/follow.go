@@ -88,8 +88,12 @@ func (u *update) files(r *root, sub string, o corpus.Options) error {
 	case info.IsDir() && u.isIndex(at):
 		return fmt.Errorf("%s is an index, not documents", at)
 	}
-	if u.o.entered != nil && info.IsDir() {
-		u.o.entered(at)
+	if u.o.entered != nil {
+		if info.IsDir() {
+			u.o.entered(at)
+		} else {
+			u.o.entered(filepath.Dir(at))
+		}
 	}
 	base := join(r.Name, sub)
 	for f, err := range corpus.Files(at, o.Folder) {
@@ -146,8 +150,10 @@ func (u *update) file(r *root, f folder.File, o corpus.Options, named bool) erro
 			return err
 		}
 	}
+	readable := true
 	if s.Digest == 0 && f.Info.Mode().IsRegular() {
-		s.Digest, _ = digest(f.Path) // a file that cannot be read is reported by its reader
+		s.Digest, err = digest(f.Path)
+		readable = err == nil
 	}
 	failed, any := false, false
 	docs := u.report.Read.Watch(func(yield func(corpus.Document, error) bool) {
@@ -177,13 +183,18 @@ func (u *update) file(r *root, f folder.File, o corpus.Options, named bool) erro
 			}
 		}
 	}
-	if !any && failed {
-		if known {
-			u.did(Kept, f.Name, "")
+	switch {
+	case !any && failed && !known:
+		return nil // tried again the next time
+	case !any && failed && !readable:
+		u.did(Kept, f.Name, "")
+		return nil
+	case !any && failed:
+		// What it held before it does not hold any more.
+		if err := u.w.Remove(f.Name); err != nil {
+			return err
 		}
-		return nil // read again the next time
-	}
-	if !any {
+	case !any:
 		if err := u.w.Begin(s); err != nil {
 			return err
 		}
