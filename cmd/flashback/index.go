@@ -78,9 +78,17 @@ files, folders and globs out of it, each as typed when they were indexed or as
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVarP(&f.dir, "output", "o", "", "the index's directory")
 	fl.BoolVar(&f.add, "add", false, "add to the index instead of replacing it")
 	fl.StringArrayVar(&f.del, "delete", nil, "delete what the index has of this `FILE`, folder or glob, or the passage with this id (repeatable)")
+	f.register(cmd)
+	cmd.AddCommand(newIndexVerifyCmd())
+	return cmd
+}
+
+// register gives the command the flags of making an index.
+func (f *indexFlags) register(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVarP(&f.dir, "output", "o", "", "the index's directory")
 	fl.StringVar(&f.chunk, "chunk", "tokens:128", "size of a passage: tokens:N, words:N or none")
 	fl.IntVar(&f.overlap, "overlap", -1, "tokens or words repeated at the next passage's start (default 16 of tokens, 0 of words)")
 	fl.StringVar(&f.model, "model", "smollm2-135m", "the model whose tokens are counted")
@@ -92,41 +100,48 @@ files, folders and globs out of it, each as typed when they were indexed or as
 	fl.IntVar(&f.build.Workers, "threads", 0, "processors to use (default all)")
 	fl.BoolVar(&f.json, "json", false, "print what was done as one JSON object")
 	f.read.add(cmd)
-	cmd.AddCommand(newIndexVerifyCmd())
-	return cmd
 }
 
-// run builds the index or adds to it.
-func (f *indexFlags) run(cmd *cobra.Command, paths []string) error {
+// options returns what the flags say of reading and indexing. With add it is what
+// the index was made with, and what the flags do not say of reading is too.
+func (f *indexFlags) options(cmd *cobra.Command) (o collection.Options, err error) {
 	memory, err := humanize.ParseBytes(f.memory)
 	if err != nil || memory < 1<<20 || memory > 1<<50 {
-		return usagef("--memory %q is no size like 256MB", f.memory)
+		return o, usagef("--memory %q is no size like 256MB", f.memory)
 	}
 	f.build.Memory = int64(memory)
 	debug.SetMemoryLimit(f.build.Memory)
 	if _, err := analysis.New(f.build.Analyzer); err != nil {
-		return usageError{err}
+		return o, usageError{err}
 	}
-	chunker, err := f.chunker()
-	if err != nil {
-		return err
+	if o.Chunker, err = f.chunker(); err != nil {
+		return o, err
 	}
-	o, err := f.read.options()
+	if o.Read, err = f.read.options(); err != nil {
+		return o, err
+	}
+	o.Read.Stdin = cmd.InOrStdin()
+	o.Index, o.Strict, o.Kept = f.build, f.strict, f.add && !f.read.given(cmd)
+	return o, nil
+}
+
+// run builds the index or adds to it.
+func (f *indexFlags) run(cmd *cobra.Command, paths []string) error {
+	o, err := f.options(cmd)
 	if err != nil {
 		return err
 	}
 	if err := checkPaths(paths); err != nil {
 		return err
 	}
-	o.Stdin = cmd.InOrStdin()
-	bar := showReading(cmd, paths, &o)
+	bar := showReading(cmd, paths, &o.Read)
 	defer bar.Finish()
 	change := collection.Build
 	if f.add {
 		change = collection.Update
 	}
 	start := time.Now()
-	report, err := change(cmd.Context(), f.dir, paths, collection.Options{Read: o, Chunker: chunker, Index: f.build, Strict: f.strict})
+	report, err := change(cmd.Context(), f.dir, paths, o)
 	bar.Finish()
 	if cmd.Context().Err() != nil {
 		return fmt.Errorf("stopped; %s", asBefore(f.dir))

@@ -98,6 +98,7 @@ func newRoot() *cobra.Command {
 		newModelsCmd(),
 		newInspectCmd(),
 		newIndexCmd(),
+		newSyncCmd(),
 		newPrepareCmd(),
 		newSearchCmd(),
 		newListCmd(),

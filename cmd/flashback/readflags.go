@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/flashback-lm/flashback/internal/corpus"
 	"github.com/flashback-lm/flashback/internal/corpus/charset"
@@ -28,6 +29,16 @@ func (f *readFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.fields.Title, "title-field", corpus.DefaultFields.Title, "the field that holds its title")
 	fs.StringVar(&f.fields.ID, "id-field", corpus.DefaultFields.ID, "the field that holds its id")
 	fs.StringVar(&f.delimiter, "delimiter", "", "what stands between the columns of .csv and .tsv (default: found out for each file)")
+}
+
+// given reports whether the command was given one of the flags.
+func (f *readFlags) given(cmd *cobra.Command) bool {
+	var mine readFlags
+	named := &cobra.Command{}
+	mine.add(named)
+	any := false
+	named.Flags().VisitAll(func(flag *pflag.Flag) { any = any || cmd.Flags().Changed(flag.Name) })
+	return any
 }
 
 // options returns what the flags say, or a usage error.

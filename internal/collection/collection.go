@@ -39,9 +39,9 @@ type Options struct {
 
 // Change is what became of one source.
 type Change struct {
-	What ChangeKind
-	Name string
-	From string // its name before, of a renamed one
+	What ChangeKind `json:"what"`
+	Name string     `json:"source"`
+	From string     `json:"from,omitempty"` // its name before, of a renamed one
 }
 
 // ChangeKind is what can become of a source.
@@ -59,8 +59,8 @@ const (
 
 // Report is what an update did.
 type Report struct {
-	Index     bm25.Stats
-	Read      corpus.Report // of the files that were read
+	Index     bm25.Stats    `json:"passages"`
+	Read      corpus.Report `json:"read"` // of the files that were read
 	New       int           `json:"new"`
 	Changed   int           `json:"changed"`
 	Renamed   int           `json:"renamed"`
