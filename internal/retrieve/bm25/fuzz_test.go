@@ -24,8 +24,16 @@ func FuzzIndex(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for i, ext := range segmentFiles {
-		data, err := os.ReadFile(filepath.Join(good, m.Segments[0].Name+ext))
+	// Every file of a segment, and the list of sources.
+	name := func(m *manifest, file uint8) string {
+		i := int(file) % (len(segmentFiles) + 1)
+		if i == len(segmentFiles) {
+			return m.Sources
+		}
+		return m.Segments[0].Name + segmentFiles[i]
+	}
+	for i := range len(segmentFiles) + 1 {
+		data, err := os.ReadFile(filepath.Join(good, name(m, uint8(i))))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -43,8 +51,8 @@ func FuzzIndex(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ext := segmentFiles[int(file)%len(segmentFiles)]
-		w, err := createBlockFile(filepath.Join(dir, m.Segments[0].Name+ext))
+		path := filepath.Join(dir, name(m, file))
+		w, err := createBlockFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +61,11 @@ func FuzzIndex(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Segments[0].Files[ext] = sum
+		if filepath.Ext(path) == extSources {
+			m.SourcesSum = sum
+		} else {
+			m.Segments[0].Files[filepath.Ext(path)] = sum
+		}
 		if err := m.commit(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +79,14 @@ func FuzzIndex(f *testing.F) {
 			x.denseLimit = limit
 			x.Retrieve(context.Background(), retrieve.Query{Text: "red fox whale blue green", K: 2, ExcludeTitles: []string{"t"}})
 			x.Search(retrieve.Query{Text: "red fox whale blue green", K: 3}, nil)
+		}
+		for range x.Sources() {
+		}
+		if w, err := Append(context.Background(), dir, BuildOptions{}); err == nil {
+			w.Add(retrieve.Passage{ID: "c", Source: "f", Text: "red hen"})
+			w.Remove("g")
+			w.RemoveID("b")
+			w.Commit()
 		}
 	})
 }
