@@ -35,9 +35,12 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 		b := &m.Blocks[i]
 		b.NormEps, b.Attention = c.NormEps, attention
 		for _, t := range c.Block() {
-			if stored := w.Layers[i][t.Role]; t.Role.Projection() {
+			stored := w.Layers[i][t.Role]
+			switch {
+			case stored.Rows == 0: // optional, and absent
+			case t.Role.Projection():
 				l.matrix(&b.Matrices[t.Role], stored)
-			} else {
+			default:
 				l.vector(&b.Vectors[t.Role], stored)
 			}
 		}
