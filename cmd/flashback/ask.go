@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/stream"
 	"github.com/flashback-lm/flashback/internal/terminal"
 )
@@ -43,8 +44,13 @@ conversation it ends the answer only.`,
 		Example: `  flashback ask --index notes.index "Where do we keep the keys?"
   flashback ask --index notes.index
   echo "Where do we keep the keys?" | flashback ask --index notes.index --json
-  flashback ask --index notes.index --placement prepend --k 2 "Who wrote this?"`,
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, strings.Join(args, " ")) },
+  flashback ask --index notes.index --placement prepend -k 2 "Who wrote this?"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !f.request.retrieves() && len(args) > 0 && bm25.IsIndex(args[0]) {
+				f.request.index, args = args[0], args[1:] // as search takes it
+			}
+			return f.run(cmd, strings.Join(args, " "))
+		},
 	}
 	f.model.add(cmd)
 	f.request = newRequestFlags(cmd, flashback.AnswerDefaults())

@@ -48,7 +48,7 @@ slow, and computes in f32 as the oracle does unless --compute fast is asked for,
 leaves the oracle out. The exit code is 1 where they differ.`,
 		Example: `  flashback generate --prompt "The Go programming language is" --tokens 64
   flashback generate --index notes.index --prompt-file draft.txt --trace
-  echo "A mutex is" | flashback generate --index notes.index --prompt-file - --k 3 --json
+  echo "A mutex is" | flashback generate --index notes.index --prompt-file - -k 3 --json
   flashback generate --index notes.index --prompt "A mutex is" --placement append --echo 16 --verify`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },

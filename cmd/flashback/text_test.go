@@ -188,7 +188,7 @@ func TestAsk(t *testing.T) {
 	model, index := indexed(t)
 	var out bytes.Buffer
 	errs, err := executeWith(t.Context(), "Where do the keys of the north tower hang?\n", &out,
-		"ask", "--model", model, "--index", index, "--tokens", "24")
+		"ask", "--model", model, index, "--tokens", "24") // the index as search takes it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestAsk(t *testing.T) {
 
 	out.Reset()
 	if _, err := executeWith(t.Context(), "", &out, "ask", "--model", model, "--index", index, "--tokens", "24", "--json",
-		"Where", "do the keys of the north tower hang?"); err != nil {
+		"-k", "2", "Where", "do the keys of the north tower hang?"); err != nil {
 		t.Fatal(err)
 	}
 	var got tracedText
