@@ -194,8 +194,12 @@ func blank(r rune) rune {
 	return r
 }
 
-// maxColumns bounds the cells of a row, which a number says how often to repeat.
-const maxColumns = 1 << 14
+// A number says how often a cell is repeated. maxColumns bounds a row, and maxRepeats
+// a cell that is not empty.
+const (
+	maxColumns = 1 << 14
+	maxRepeats = 1 << 8
+)
 
 // table writes each row on a line.
 func (o *odf) table(x *reader, w *writer, name string) error {
@@ -209,10 +213,10 @@ func (o *odf) table(x *reader, w *writer, name string) error {
 	read = func(e xml.StartElement) error {
 		switch e.Name.Local {
 		case "table-row":
-			cells, err := o.row(x)
+			cells, frame, err := o.row(x)
 			if err == nil {
-				if len(cells) == 1 && !o.names {
-					w.paragraph(cells[0]) // a frame
+				if frame && len(cells) == 1 && !o.names {
+					w.paragraph(cells[0])
 					return w.room()
 				}
 				err = s.row(cells) // one of rows that are alike
@@ -228,21 +232,31 @@ func (o *odf) table(x *reader, w *writer, name string) error {
 	return err
 }
 
-func (o *odf) row(x *reader) ([]string, error) {
-	var cells []string
-	err := x.each(nil, func(e xml.StartElement) error {
+// row returns the cells of one up to the last that is not empty; frame tells that it
+// has but one.
+func (o *odf) row(x *reader) (cells []string, frame bool, err error) {
+	all := 0
+	empty := 0 // cells that the next one stands behind
+	err = x.each(nil, func(e xml.StartElement) error {
 		if e.Name.Local != "table-cell" && e.Name.Local != "covered-table-cell" {
 			return x.skip()
 		}
 		text, err := o.apart(x)
 		times := max(atoi(attr(e, "number-columns-repeated")), 1)
-		for i := range min(times, maxColumns-len(cells)) {
-			if i == 1 && len(text) > 100 {
-				text = "" // once says it
-			}
+		all = min(all+min(times, 2), 2)
+		if strings.TrimSpace(text) == "" {
+			empty = min(empty+min(times, maxColumns), maxColumns)
+			return err
+		}
+		if len(text) > 100 {
+			times = 1 // once says it
+		}
+		cells = append(cells, make([]string, min(empty, max(maxColumns-len(cells), 0)))...)
+		empty = 0
+		for range min(times, maxRepeats, max(maxColumns-len(cells), 1)) {
 			cells = append(cells, text)
 		}
 		return err
 	})
-	return cells, err
+	return cells, all == 1, err
 }
