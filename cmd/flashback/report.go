@@ -20,7 +20,11 @@ func printReport(w io.Writer, r *corpus.Report) {
 		if f.Line > 0 {
 			at = fmt.Sprintf("%s:%d", at, f.Line)
 		}
-		fmt.Fprintf(w, "flashback: not read: %s: %s", at, f.Reason)
+		what := "not read"
+		if f.Part {
+			what = "read in part"
+		}
+		fmt.Fprintf(w, "flashback: %s: %s: %s", what, at, f.Reason)
 		if len(f.Fields) > 0 {
 			fmt.Fprintf(w, "; there are %s", strings.Join(f.Fields, ", "))
 		}
@@ -36,6 +40,7 @@ func printReport(w io.Writer, r *corpus.Report) {
 		}
 	}
 	add(r.BadFiles, "file could not be read", "files could not be read")
+	add(r.PartFiles, "file was read in part", "files were read in part")
 	add(r.BadRecords, "record could not be read", "records could not be read")
 	add(r.Empty, "file holds no text", "files hold no text")
 	if len(parts) > 0 {

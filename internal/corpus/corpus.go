@@ -41,6 +41,7 @@ type Place struct {
 type FileError struct {
 	Source string   // the file
 	Line   int      // of the record, from 1; 0: the file as a whole
+	Part   bool     // of the file; what else it holds was read
 	Fields []string // that the record has, where it lacks the one that holds the text
 	Err    error
 }

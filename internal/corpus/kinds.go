@@ -107,7 +107,7 @@ func oneDocument(f func(f file) (Document, error)) parse {
 			doc, err = f(file{name: name, data: data, fields: fields})
 		}
 		if err != nil {
-			if !yield(Document{}, &FileError{Source: source, Err: reason(err)}) {
+			if !yield(Document{}, &FileError{Source: source, Part: doc.Text != "", Err: reason(err)}) {
 				return false
 			}
 			if doc.Text == "" {

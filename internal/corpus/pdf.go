@@ -8,8 +8,8 @@ import (
 	"github.com/flashback-lm/flashback/internal/corpus/pdf"
 )
 
-// parsePDF yields the text of a PDF with the place of each page, and an error for
-// each reason why pages of it hold none.
+// parsePDF yields the text of a PDF with the place of each page, and an error that
+// says what is lost of it.
 func parsePDF(r io.Reader, source, name string, _ Fields, yield func(Document, error) bool) bool {
 	data, err := readAll(r)
 	var file pdf.Document
@@ -22,10 +22,8 @@ func parsePDF(r io.Reader, source, name string, _ Fields, yield func(Document, e
 	if err != nil {
 		return yield(Document{}, &FileError{Source: source, Err: reason(err)})
 	}
-	for _, fault := range file.Faults {
-		if !yield(Document{}, &FileError{Source: source, Err: fault}) {
-			return false
-		}
+	if len(file.Faults) > 0 && !yield(Document{}, &FileError{Source: source, Part: len(file.Pages) > 0, Err: file.Faults}) {
+		return false
 	}
 	if len(file.Pages) == 0 {
 		return true

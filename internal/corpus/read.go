@@ -154,7 +154,10 @@ func Texts(docs iter.Seq2[Document, error]) iter.Seq2[Document, error] {
 
 // Harmless reports whether an error only says that a file holds no text.
 func Harmless(err error) bool {
-	return errors.Is(err, ErrNoText) || errors.Is(err, ErrUnknown) || errors.Is(err, pdf.ErrBlank)
+	if faults, ok := errors.AsType[pdf.Faults](err); ok {
+		return faults.OnlyBlank()
+	}
+	return errors.Is(err, ErrNoText) || errors.Is(err, ErrUnknown)
 }
 
 // counted tells how far a file is read.

@@ -15,8 +15,9 @@ type Report struct {
 	Unknown map[string]int `json:"unknown,omitempty"`
 	// Guessed counts files by what their text was taken to be written in.
 	Guessed map[string]int `json:"guessed_encodings,omitempty"`
-	// BadFiles and BadRecords count what could not be read, in whole or in part.
+	// BadFiles and BadRecords count what could not be read, PartFiles what could in part.
 	BadFiles   int `json:"bad_files"`
+	PartFiles  int `json:"part_files"`
 	BadRecords int `json:"bad_records"`
 	// Faults are the first MaxFaults of them; the bad records of a file are one.
 	Faults []Fault `json:"faults,omitempty"`
@@ -31,6 +32,7 @@ type Fault struct {
 	Source  string   `json:"source"`
 	Line    int      `json:"line,omitempty"` // of the first bad record
 	Records int      `json:"records,omitempty"`
+	Part    bool     `json:"part,omitempty"`   // the rest of the file was read
 	Fields  []string `json:"fields,omitempty"` // that one of them has, in place of the one for the text
 	Reason  string   `json:"reason"`
 }
@@ -95,11 +97,13 @@ func (r *Report) Add(err error) {
 			return
 		}
 		r.faulty = e.Source
+	case e.Part:
+		r.PartFiles++
 	default:
 		r.BadFiles++
 	}
 	if len(r.Faults) < MaxFaults {
-		r.Faults = append(r.Faults, Fault{Source: e.Source, Line: e.Line, Records: min(e.Line, 1), Fields: e.Fields, Reason: e.Err.Error()})
+		r.Faults = append(r.Faults, Fault{Source: e.Source, Line: e.Line, Records: min(e.Line, 1), Part: e.Part, Fields: e.Fields, Reason: e.Err.Error()})
 	}
 }
 

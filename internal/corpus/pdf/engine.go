@@ -1,6 +1,7 @@
 package pdf
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -45,6 +46,7 @@ func runtimeConfig() wazero.RuntimeConfig {
 
 func start(config wazero.RuntimeConfig) (pdfium.Pool, error) {
 	pool, err := webassembly.Init(webassembly.Config{
+		Context:       experimental.WithCompilationWorkers(context.Background(), runtime.GOMAXPROCS(0)),
 		MaxIdle:       1,
 		MaxTotal:      runtime.GOMAXPROCS(0),
 		RuntimeConfig: config,

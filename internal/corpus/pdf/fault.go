@@ -3,6 +3,7 @@ package pdf
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,7 +17,7 @@ type Fault struct {
 
 // What may be lost of a file that is read all the same.
 var (
-	ErrCut     = errors.New("cut short or damaged; what is there of it was read")
+	ErrCut     = errors.New("its end is lost or damaged, what else is there was read")
 	ErrDamaged = errors.New("damaged, cannot be read")
 	ErrTooHard = errors.New("takes more time or memory than one page may")
 	ErrGarbled = errors.New("has a font that does not say which letters it shows; run an OCR program first")
@@ -24,8 +25,22 @@ var (
 	ErrBlank   = errors.New("blank or damaged, holds no text") // most often blank
 )
 
-// Unwrap returns the reason.
-func (f Fault) Unwrap() error { return f.Err }
+// Faults is all that was lost of one file.
+type Faults []Fault
+
+// Error says what was lost, in one line.
+func (f Faults) Error() string {
+	all := make([]string, len(f))
+	for i, one := range f {
+		all[i] = one.Error()
+	}
+	return strings.Join(all, "; ")
+}
+
+// OnlyBlank reports whether nothing is amiss but pages that are most likely blank.
+func (f Faults) OnlyBlank() bool {
+	return !slices.ContainsFunc(f, func(one Fault) bool { return one.Err != ErrBlank })
+}
 
 // Error says which pages hold no text and why: "pages 3, 5-9: scanned, ...".
 func (f Fault) Error() string {
@@ -61,8 +76,8 @@ type faults map[error][]int
 
 func (f faults) add(reason error, page int) { f[reason] = append(f[reason], page) }
 
-func (f faults) list() []Fault {
-	var out []Fault
+func (f faults) list() Faults {
+	var out Faults
 	for _, reason := range []error{ErrDamaged, ErrTooHard, ErrGarbled, ErrScanned, ErrBlank} {
 		if pages := f[reason]; pages != nil {
 			out = append(out, Fault{Pages: pages, Err: reason})

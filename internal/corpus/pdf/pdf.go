@@ -17,9 +17,9 @@ import (
 
 // Document is what could be read of a file, and what could not.
 type Document struct {
-	Title  string  // empty where there is none, or only what a program filled in
-	Pages  []Page  // those that hold text, in order
-	Faults []Fault // what is lost of it
+	Title  string // empty where there is none, or only what a program filled in
+	Pages  []Page // those that hold text, in order
+	Faults Faults // what is lost of it
 }
 
 // Page is the text of one page.
