@@ -47,7 +47,7 @@ def pdfium():
 
 
 readers = {"ours": ours(), "pdftotext": poppler(), "pypdfium2": pdfium()}
-sums = {r: [0, 0, 0] for r in readers}
+sums = collections.defaultdict(lambda: {r: [0, 0, 0] for r in readers})
 print("%-24s" % "file" + "".join("%22s" % r for r in readers))
 for f in files:
     there = words(open(f[:-4] + ".words").read())
@@ -55,8 +55,10 @@ for f in files:
     for r, texts in readers.items():
         got = words(texts[f])
         hit = (there & got).total()
-        for i, n in enumerate((hit, there.total(), got.total())):
-            sums[r][i] += n
+        for group in (os.path.basename(f).split("-")[0], "all words"):
+            for i, n in enumerate((hit, there.total(), got.total())):
+                sums[group][r][i] += n
         cells += "%13.1f %% %5.1f %%" % (100 * hit / max(1, there.total()), 100 * hit / max(1, got.total()))
     print("%-24s" % os.path.basename(f)[:-4] + cells)
-print("%-24s" % "all words" + "".join("%13.2f %% %5.2f %%" % (100 * h / t, 100 * h / g) for h, t, g in sums.values()))
+for group, by in sums.items():
+    print("%-24s" % group + "".join("%13.2f %% %5.2f %%" % (100 * h / max(1, t), 100 * h / max(1, g)) for h, t, g in by.values()))

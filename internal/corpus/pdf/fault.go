@@ -19,8 +19,8 @@ type Fault struct {
 var (
 	ErrCut     = errors.New("its end is lost or damaged, what else is there was read")
 	ErrDamaged = errors.New("damaged, cannot be read")
-	ErrTooHard = errors.New("takes more time or memory than one page may")
-	ErrGarbled = errors.New("has a font that does not say which letters it shows; run an OCR program first")
+	ErrTooHard = errors.New("more time or memory than one page may take")
+	ErrGarbled = errors.New("a font does not say which letters it shows; run an OCR program first")
 	ErrScanned = errors.New("scanned, holds no text; run an OCR program first")
 	ErrBlank   = errors.New("blank or damaged, holds no text") // most often blank
 )
