@@ -35,10 +35,11 @@ func (c *Chat) Close() { c.sequence.Close() }
 // Ask asks a question and streams the answer; r.Prompt and r.Sink are ignored (all
 // prompts of a chat template begin with the same token). Passages are
 // looked up with the question, then with the question and the last tokens of the
-// answer. Prepended evidence stands in the user's message, before the question.
+// answer. Virtual evidence is read by the whole turn, question and answer so far,
+// unless r.Echo says otherwise. Prepended evidence stands in the user's message, before the question.
 func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		o, err := c.e.loop(r)
+		o, err := c.e.loop(r, true)
 		if err == nil {
 			err = c.sequence.SetAdapter(r.engine())
 		}
@@ -57,9 +58,9 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 		kept := common(prompt, c.sequence.Tokens())
 		c.sequence.Truncate(kept)
 		if o.Placement.Evidence == placement.AtZero {
-			o.Placement.At = at
+			o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.Encode("\n\n")
 		}
-		o.Sink = -1
+		o.Sink, o.Turn = -1, at
 		o.Query = ralm.Question(c.e.model.Tokenizer, question, o.QueryLen)
 		var trace Trace
 		for event, err := range ralm.New(c.sequence, c.e.model.Tokenizer, c.e.retriever).Generate(ctx, prompt[kept:], o) {

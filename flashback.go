@@ -141,7 +141,7 @@ func (e *Engine) Info() Info {
 // generation.
 func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		o, err := e.loop(r)
+		o, err := e.loop(r, false)
 		if err != nil {
 			yield(nil, err)
 			return

@@ -2,6 +2,7 @@ package flashback
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -24,7 +25,8 @@ type Request struct {
 	// (In-Context RALM) or "none". Without a retriever the default is "none".
 	Placement string
 	// Echo is how many of the last context tokens are encoded again in sight of the
-	// evidence: append repeats them behind it, nil: 0; virtual in place, nil: 1.
+	// evidence: append repeats them behind it, nil: 0; virtual in place, nil: 1, in a
+	// chat EchoTurn.
 	Echo *int
 
 	Passages   int // passages a retrieval; 0: 1
@@ -55,6 +57,9 @@ type Request struct {
 	// Verify, if not nil, recomputes every stride in two independent ways.
 	Verify *Verify
 }
+
+// EchoTurn is the echo of a chat's whole turn: the question and the answer so far.
+const EchoTurn = placement.Turn
 
 // Sampling says how a token is chosen; the zero value is greedy.
 type Sampling sample.Options
@@ -115,8 +120,10 @@ func AnswerDefaults() Request {
 
 // Resolve returns the request with all said that it leaves open: first by what the
 // adapter was trained for (the zero value: none is used), then by Defaults.
-// retriever tells whether there is one to look passages up in.
-func (r Request) Resolve(trained AdapterInfo, retriever bool) (Request, error) {
+// retriever tells whether there is one to look passages up in, chat whether a
+// question is to be answered: then virtual evidence is read by the whole turn, since
+// a question that was read without the passages is answered without them.
+func (r Request) Resolve(trained AdapterInfo, retriever, chat bool) (Request, error) {
 	d := Defaults()
 	switch {
 	case r.Placement != "":
@@ -131,10 +138,15 @@ func (r Request) Resolve(trained AdapterInfo, retriever bool) (Request, error) {
 	}
 	switch {
 	case r.Echo != nil:
-	case trained.Echo > 0 && r.Placement == trained.Placement:
-		r.Echo = &trained.Echo
+	case trained.Echo != 0 && r.Placement == trained.Placement:
+		r.Echo = new(int(trained.Echo))
+	case chat && p.EchoInPlace:
+		r.Echo = new(EchoTurn)
 	default:
 		r.Echo = &p.Echo
+	}
+	if *r.Echo == EchoTurn && !chat {
+		return r, errors.New("an echo of the turn is a chat's: a text has no turns, give a number of tokens")
 	}
 	if _, err := p.WithEcho(*r.Echo); err != nil {
 		return r, err
@@ -150,12 +162,12 @@ func (r Request) Resolve(trained AdapterInfo, retriever bool) (Request, error) {
 
 // loop returns the loop's options for a request on this engine, in the request's
 // order.
-func (e *Engine) loop(r Request) (o ralm.Options, err error) {
+func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 	var trained AdapterInfo
 	if r.Adapter != nil {
 		trained = r.Adapter.Info()
 	}
-	if r, err = r.Resolve(trained, e.retriever != nil); err != nil {
+	if r, err = r.Resolve(trained, e.retriever != nil, chat); err != nil {
 		return o, err
 	}
 	o = ralm.Options{

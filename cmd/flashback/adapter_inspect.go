@@ -35,7 +35,7 @@ func inspectAdapter(out io.Writer, dir string, asJSON bool) error {
 	if m := s.Info.Marks; m != nil {
 		row("marks", "%d %s, %d %s", m.Left, lora.LeftMark, m.Right, lora.RightMark)
 	}
-	row("placement", "%s, echo %d, %d passages", orUnknown(s.Info.Placement), s.Info.Echo, s.Info.Passages)
+	row("placement", "%s, echo %s, %d passages", orUnknown(s.Info.Placement), s.Info.Echo, s.Info.Passages)
 	row("activated", "%s", map[bool]string{true: "yes: from the evidence on", false: "no: applies to all tokens"}[s.Info.Activated])
 	for _, key := range slices.Sorted(maps.Keys(s.Info.Recipe)) {
 		row("recipe "+key, "%v", s.Info.Recipe[key])

@@ -53,7 +53,7 @@ conversation it ends the answer only.`,
 		},
 	}
 	f.model.add(cmd)
-	f.request = newRequestFlags(cmd, flashback.AnswerDefaults())
+	f.request = newRequestFlags(cmd, flashback.AnswerDefaults(), true)
 	fs := cmd.Flags()
 	fs.Lookup("sink").Hidden = true // all chats begin with the same token
 	fs.StringVar(&f.system, "system", askSystem, "the system `MESSAGE`; empty: the model's own")

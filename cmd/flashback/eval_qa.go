@@ -25,6 +25,7 @@ type evalQAFlags struct {
 	system              string
 	rows, adapters      []string
 	limit, tokens       int
+	passageLen          int
 }
 
 func newEvalQACmd() *cobra.Command {
@@ -59,6 +60,7 @@ earlier run with the same settings stopped.`,
 	fs.StringArrayVar(&f.adapters, "adapter", nil, "an adapter that rows may name, `NAME=DIR` (repeatable)")
 	fs.IntVar(&f.limit, "limit", 200, "questions to ask; 0: all")
 	fs.IntVar(&f.tokens, "tokens", 32, "tokens of an answer at most")
+	fs.IntVar(&f.passageLen, "passage-len", flashback.Defaults().PassageLen, "tokens at which a passage is cut")
 	fs.StringVar(&f.system, "system", qaSystem, "the system `MESSAGE`; empty: the model's own")
 	fs.StringVarP(&f.output, "out", "o", "", "keep the answers in this `FILE`.jsonl, and go on from what it has")
 	return cmd
@@ -137,7 +139,8 @@ func (f *evalQAFlags) ask(ctx context.Context, engine *flashback.Engine, a *flas
 	chat := engine.NewChat(f.system)
 	defer chat.Close()
 	r := flashback.Request{Adapter: a, Placement: row.Placement.Name, Passages: row.K, Stride: f.tokens, MaxTokens: f.tokens, Stop: []string{"\n"}}
-	if row.Placement.Evidence == placement.AfterText {
+	r.PassageLen = f.passageLen
+	if row.Placement.Evidence == placement.AfterText || row.Placement.EchoInPlace {
 		r.Echo = &row.Placement.Echo
 	}
 	var trace flashback.Trace

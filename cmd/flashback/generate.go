@@ -54,7 +54,7 @@ leaves the oracle out. The exit code is 1 where they differ.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.model.add(cmd)
-	f.request = newRequestFlags(cmd, flashback.Defaults())
+	f.request = newRequestFlags(cmd, flashback.Defaults(), false)
 	fs := cmd.Flags()
 	fs.StringVar(&f.request.Prompt, "prompt", "", "the `TEXT` to continue")
 	fs.StringVar(&f.promptFile, "prompt-file", "", "a `FILE` with the text to continue, - for standard input; a line break at its end is left out")

@@ -81,7 +81,7 @@ func (f *mergeFlags) run(out io.Writer) error {
 	}
 	fmt.Fprintf(out, "wrote %s\n", f.output)
 	if info := a.Info; info.Placement != "" {
-		fmt.Fprintf(out, "trained for --placement %s --echo %d --k %d\n", info.Placement, info.Echo, cmp.Or(info.Passages, 1))
+		fmt.Fprintf(out, "trained for --placement %s --echo %s --k %d\n", info.Placement, info.Echo, cmp.Or(info.Passages, 1))
 	}
 	if marks := a.Info.Marks; marks != nil {
 		fmt.Fprintf(out, "with passages between %s (%d) and %s (%d)\n", lora.LeftMark, marks.Left, lora.RightMark, marks.Right)

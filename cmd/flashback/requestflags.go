@@ -18,19 +18,26 @@ type requestFlags struct {
 	index, retriever string // at most one is given
 	adapter          adapterFlag
 	flashback.Request
-	echo, sink int
+	chat bool // it answers a question
+	echo string
+	sink int
 }
 
-// newRequestFlags gives the command the flags, with these defaults.
-func newRequestFlags(cmd *cobra.Command, defaults flashback.Request) *requestFlags {
-	f := &requestFlags{Request: defaults}
+// newRequestFlags gives the command the flags, with these defaults; chat says whether
+// it answers questions.
+func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) *requestFlags {
+	f := &requestFlags{Request: defaults, chat: chat}
 	f.MixFactor = new(*defaults.MixFactor)
 	f.adapter.add(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")
 	fs.StringVar(&f.Placement, "placement", "", "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
-	fs.IntVar(&f.echo, "echo", 0, "context tokens that append (default 0) or virtual (default 1) encodes again in sight of the passages")
+	what := "context tokens that append (default 0) or virtual (default 1) encodes again in sight of the passages"
+	if chat {
+		what = "tokens that append (default 0) or virtual (default turn: question and answer so far) encodes again in sight of the passages"
+	}
+	fs.StringVar(&f.echo, "echo", "", what)
 	fs.IntVarP(&f.Passages, "k", "k", defaults.Passages, "passages a retrieval")
 	fs.IntVar(&f.Stride, "stride", defaults.Stride, "tokens from one retrieval to the next")
 	fs.IntVar(&f.QueryLen, "query-len", defaults.QueryLen, "last tokens of the text that make a query")
@@ -80,9 +87,13 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 		return r, usagef("--mix-factor %v: must not be negative", *r.MixFactor)
 	}
 	if cmd.Flags().Changed("echo") {
-		r.Echo = &f.echo
+		echo, err := placement.ParseEcho(f.echo)
+		if err != nil {
+			return r, usagef("--%v", err)
+		}
+		r.Echo = new(int(echo))
 	}
-	r, err := r.Resolve(f.adapter.info, f.retrieves())
+	r, err := r.Resolve(f.adapter.info, f.retrieves(), f.chat)
 	if err != nil {
 		return r, usageError{err}
 	}

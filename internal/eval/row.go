@@ -21,7 +21,7 @@ type Row struct {
 }
 
 // ParseRow reads a placement and its options, such as "none", "virtual:k=2",
-// "append:echo=16" or "virtual:k=2:sink=0". A row that names no sink gets the one
+// "append:echo=16", "virtual:echo=turn" or "virtual:k=2:sink=0". A row that names no sink gets the one
 // given.
 func ParseRow(s string, sink int32) (Row, error) {
 	bad := func(format string, args ...any) (Row, error) {
@@ -54,9 +54,15 @@ func ParseRow(s string, sink int32) (Row, error) {
 			r.Adapter = value
 			continue
 		}
+		if key == "echo" && value == placement.Echo(placement.Turn).String() {
+			if r.Placement, err = p.WithEcho(placement.Turn); err != nil {
+				return bad("%v", err)
+			}
+			continue
+		}
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 || n > math.MaxInt32 {
-			return bad("%q is none of echo=N, k=N, sink=ID, random, adapter=NAME", option)
+			return bad("%q is none of echo=N, echo=turn, k=N, sink=ID, random, adapter=NAME", option)
 		}
 		switch key {
 		case "echo":
@@ -71,7 +77,7 @@ func ParseRow(s string, sink int32) (Row, error) {
 		case "sink":
 			r.Sink = int32(n)
 		default:
-			return bad("%q is none of echo=N, k=N, sink=ID, random, adapter=NAME", option)
+			return bad("%q is none of echo=N, echo=turn, k=N, sink=ID, random, adapter=NAME", option)
 		}
 	}
 	return r, nil
@@ -109,7 +115,7 @@ func (r Row) Branches() int {
 func (r Row) String() string {
 	name := r.Placement.Name
 	if own, err := placement.Parse(name); err == nil && r.Placement.Echo != own.Echo {
-		name += fmt.Sprintf(":echo=%d", r.Placement.Echo)
+		name += fmt.Sprintf(":echo=%s", placement.Echo(r.Placement.Echo))
 	}
 	if r.K > 1 {
 		name += fmt.Sprintf(":k=%d", r.K)

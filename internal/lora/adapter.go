@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
@@ -52,9 +53,9 @@ type Info struct {
 	// Vocabulary is the number of rows of the base's embedding.
 	Vocabulary int `json:"vocabulary,omitempty"`
 	// Placement, Echo and Passages are those of training, and a run's defaults.
-	Placement string `json:"placement,omitempty"`
-	Echo      int    `json:"echo,omitempty"`
-	Passages  int    `json:"passages,omitempty"`
+	Placement string         `json:"placement,omitempty"`
+	Echo      placement.Echo `json:"echo,omitempty"`
+	Passages  int            `json:"passages,omitempty"`
 	// Marks stand around each passage; nil: none.
 	Marks *Marks `json:"marks,omitempty"`
 	// Activated adapters apply from the evidence on, to it and to what follows, so

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
 )
 
 // The files of an adapter.
@@ -309,8 +310,8 @@ func (a *Adapter) complete(c *peftConfig) error {
 // checkInfo checks what flashback.json says against the weights.
 func (a *Adapter) checkInfo() error {
 	info := &a.Info
-	if info.Echo < 0 || info.Echo > 1<<20 || info.Passages < 0 || info.Passages > 1<<10 {
-		return fmt.Errorf("an echo of %d and %d passages make no sense", info.Echo, info.Passages)
+	if info.Echo < placement.Turn || info.Echo > 1<<20 || info.Passages < 0 || info.Passages > 1<<10 {
+		return fmt.Errorf("an echo of %s and %d passages make no sense", info.Echo, info.Passages)
 	}
 	if m := info.Marks; m != nil {
 		for _, id := range []int32{m.Left, m.Right} {

@@ -79,17 +79,17 @@ func Parse(name string) (Placement, error) {
 	return Placement{}, fmt.Errorf("unknown placement %q: use one of %s", name, strings.Join(names, ", "))
 }
 
-// WithEcho returns the placement with another echo length. Append takes any,
-// virtual at least its last context token; the others have no evidence to echo
+// WithEcho returns the placement with another echo: a length, or Turn. Append takes
+// any, virtual at least its last context token; the others have no evidence to echo
 // behind.
 func (p Placement) WithEcho(echo int) (Placement, error) {
 	switch {
-	case echo < 0:
+	case echo < 0 && echo != Turn:
 		return p, fmt.Errorf("echo %d: must not be negative", echo)
-	case p.EchoInPlace && echo < 1:
+	case p.EchoInPlace && echo == 0:
 		return p, fmt.Errorf("echo %d: placement %s repeats at least the last context token", echo, p.Name)
 	case p.Evidence != AfterText && !p.EchoInPlace && echo != p.Echo:
-		return p, fmt.Errorf("echo %d: placement %s takes none, append and virtual do", echo, p.Name)
+		return p, fmt.Errorf("echo %s: placement %s takes none, append and virtual do", Echo(echo), p.Name)
 	}
 	p.Echo = echo
 	return p, nil

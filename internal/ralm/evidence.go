@@ -27,8 +27,14 @@ func (c *tokenised) place(t Tokenizer, found []retrieve.Passage, o *Options) ([]
 		if m := o.Marks; m != nil {
 			tokens = append(append([]int32{m.Left}, tokens...), m.Right)
 		}
+		if o.Joined {
+			tokens = append(tokens[:len(tokens):len(tokens)], o.Separator...)
+		}
 		placed = append(placed, Placed{Passage: p, Tokens: len(tokens)})
 		evidence = append(evidence, lm.Evidence{Tokens: tokens})
+	}
+	if o.Joined && len(evidence) > 0 {
+		return placed, join(evidence)
 	}
 	for i, w := range weights(placed, o.MixFactor) {
 		evidence[i].Weight = w
@@ -37,6 +43,15 @@ func (c *tokenised) place(t Tokenizer, found []retrieve.Passage, o *Options) ([]
 		}
 	}
 	return placed, evidence
+}
+
+// join makes one piece of evidence of all.
+func join(evidence []lm.Evidence) []lm.Evidence {
+	var all []int32
+	for _, e := range evidence {
+		all = append(all, e.Tokens...)
+	}
+	return []lm.Evidence{{Tokens: all, Weight: 1}}
 }
 
 // weights are the branches' shares in the mixture: softmax(factor · score / best

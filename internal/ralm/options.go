@@ -19,6 +19,11 @@ type Options struct {
 	// Marks bound each passage; nil: none. They mean something only to a model
 	// that was trained with them.
 	Marks *Marks
+	// Joined passages are one piece of evidence, in order, with Separator behind each:
+	// a prompt that they were pasted into, where each reads those before it. Otherwise
+	// passages stand side by side or have a branch each, as the placement says.
+	Joined    bool
+	Separator []int32
 	// MixFactor f weighs the branches of several passages by
 	// softmax(f · score / best score).
 	MixFactor float64
@@ -26,6 +31,9 @@ type Options struct {
 	Sink int32
 	// ExcludeIDs and ExcludeTitles name passages never to be shown.
 	ExcludeIDs, ExcludeTitles []string
+	// Turn is the token of the text at which the turn begins that an echo of
+	// placement.Turn repeats.
+	Turn int
 	// Query makes the query of each stride; nil is the paper's, the last QueryLen
 	// tokens of the text.
 	Query Query

@@ -144,6 +144,9 @@ func (r *run) begin(prompt []int32) error {
 	if at := r.o.Placement.At; at < 0 || at > 0 && at >= r.prompt {
 		return fmt.Errorf("evidence cannot stand at token %d of a prompt of %d", at, r.prompt)
 	}
+	if turn := r.o.Turn; turn < 0 || turn >= r.prompt {
+		return fmt.Errorf("a turn cannot begin at token %d of a prompt of %d", turn, r.prompt)
+	}
 	r.stops = sample.NewStops(r.o.Stop...)
 	return nil
 }
@@ -160,6 +163,7 @@ func (r *run) strides(ctx context.Context) error {
 		if len(evidence) == 0 {
 			p = placement.None
 		}
+		p = p.ForTurn(len(r.text), r.o.Turn)
 		st.Placement = p.Name
 		n := min(r.o.Stride, r.left())
 		if p.Positions(len(r.text), lm.Lengths(evidence), n) > r.sequence.MaxContext() {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
@@ -57,7 +58,7 @@ func Describe(a *lora.Adapter, m *model.Model, base string, r Recipe) error {
 	}
 	a.Tokenizer = m.Tokenizer
 	a.Info.Base, a.Info.Vocabulary = base, m.Config.Vocab
-	a.Info.Placement, a.Info.Echo, a.Info.Passages = r.Placement, r.Echo, r.K
+	a.Info.Placement, a.Info.Echo, a.Info.Passages = r.Placement, placement.Echo(r.Echo), r.K
 	a.Info.Activated, a.Info.Recipe = r.Activated, recipe
 	return nil
 }
