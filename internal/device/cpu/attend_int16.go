@@ -42,15 +42,12 @@ func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span,
 	scores := grow(&s.scores, rows*stripTokens)
 	var keys, values [stripTokens/blockTokens + 1]paired
 	pages := span.Pages()[first/blockTokens:]
-	clear(c.by[:firstBlock*blockTokens])
 	for b := firstBlock; b < blocks; b++ {
 		keys[b], values[b] = t.kv.pairedBlock(pages[b], t.layer, head)
-		copy(c.by[b*blockTokens:], values[b].scales)
 	}
-	if first+n < to {
-		_, values[blocks] = t.kv.pairedBlock(pages[blocks], t.layer, head)
+	if first+n < to { // read next, behind this strip
+		values[blocks], _ = t.kv.pairedBlock(pages[blocks], t.layer, head)
 	}
-	clear(c.by[n:])
 	keys[blocks] = values[firstBlock]
 	for b := firstBlock; b < blocks; b++ {
 		i, end := seen.from(b*blockTokens)*group, seen.to(last(b))*group
@@ -67,6 +64,11 @@ func (t *attendTask) stripInt16(s *attendScratch, st *state, span *kvcache.Span,
 	}
 	t.hideFront(scores, &seen, begin, end)
 
+	clear(c.by[:firstBlock*blockTokens])
+	for b := firstBlock; b < blocks; b++ {
+		copy(c.by[b*blockTokens:], values[b].scales) // which came with the keys
+	}
+	clear(c.by[n:])
 	p, scales := grow(&c.p, rows*stripTokens), grow(&c.pScales, blocks*rows)
 	weigh := func(token, count, see int) {
 		at := token * group

@@ -11,8 +11,8 @@ import (
 // across, so that scores are sums of their rows as outputs are sums of the values'
 // rows: neither folds the lanes of a vector. Codes of Q8 lie likewise; their scales lie
 // across for both, [HeadDim/32, PageTokens]. I16 has codes as its products read them
-// (kernel.KeyInt16, kernel.ValueInt16), and behind either the bits of their scales,
-// [PageTokens], which a read of the codes so brings to the cache.
+// (kernel.KeyInt16, kernel.ValueInt16), and behind those of the keys the bits of both
+// scales, [PageTokens] each, which a read of the keys so brings to the cache.
 type KV struct {
 	shape kvcache.Shape
 	pages []page
@@ -100,16 +100,18 @@ func (kv *KV) codedBlock(page int32, layer, head int) (k, v coded) {
 	return k, v
 }
 
-// pairedBlock is block in I16.
+// pairedBlock is block in I16. Both scales stand between the codes of the keys and of
+// the values: they are needed before the values are.
 func (kv *KV) pairedBlock(page int32, layer, head int) (k, v paired) {
 	keys, values := pair(kv.pages[page].pairs, kv.shape, layer, head, kv.shape.HeadDim+scaleCodes)
-	return part(keys), part(values)
+	const scales = kvcache.PageTokens * scaleCodes
+	codes := len(keys) - scales
+	return paired{keys[:codes:codes], floats(keys[codes:])}, paired{values[scales:], floats(values[:scales])}
 }
 
-// part parts codes and scales.
-func part(block []int16) paired {
-	codes := len(block) - kvcache.PageTokens*scaleCodes
-	return paired{block[:codes:codes], unsafe.Slice((*float32)(unsafe.Pointer(&block[codes])), kvcache.PageTokens)}
+// floats returns the scales of PageTokens tokens.
+func floats(codes []int16) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(codes))), kvcache.PageTokens)
 }
 
 // pair cuts what a layer's and head's keys and values have out of a page, width

@@ -2,9 +2,9 @@
 
 #include "textflag.h"
 
-// func matMulInt8NibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8NibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·matMulInt8NibblesAMX(SB), $5632-56
+TEXT ·matMulInt8NibblesAMX(SB), $5632-72
 	LEAQ      tileConfig<>+0(SB), AX
 	BYTE      $0xc4
 	BYTE      $0xe2
@@ -387,9 +387,9 @@ DATA c0f0f0f0f<>+56(SB)/4, $0x0f0f0f0f
 DATA c0f0f0f0f<>+60(SB)/4, $0x0f0f0f0f
 GLOBL c0f0f0f0f<>(SB), RODATA|NOPTR, $64
 
-// func matMulInt8OffsetNibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F
-TEXT ·matMulInt8OffsetNibblesAMX(SB), $5632-56
+TEXT ·matMulInt8OffsetNibblesAMX(SB), $5632-72
 	LEAQ      tileConfig<>+0(SB), AX
 	BYTE      $0xc4
 	BYTE      $0xe2
@@ -721,9 +721,9 @@ end7:
 	VZEROUPPER
 	RET
 
-// func matMulInt8WideAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8WideAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·matMulInt8WideAMX(SB), $5632-56
+TEXT ·matMulInt8WideAMX(SB), $5632-72
 	LEAQ   tileConfig<>+0(SB), AX
 	BYTE   $0xc4
 	BYTE   $0xe2

@@ -5,17 +5,17 @@ package kernel
 // matMulInt8NibblesAMX is MatMulInt8 for 16 rows and whole groups.
 //
 //go:noescape
-func matMulInt8NibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8NibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibblesAMX is MatMulInt8 for 16 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8WideAMX is MatMulInt8 for 16 rows and whole groups.
 //
 //go:noescape
-func matMulInt8WideAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8WideAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulBF16AMX is MatMulBF16 for steps times 32 terms.
 //

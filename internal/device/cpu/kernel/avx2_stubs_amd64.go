@@ -200,62 +200,62 @@ func outputsInt83AVX2(acc *float32, lda int, p *float32, ldp int, codes *int8, s
 // matMulInt8Nibbles1AVX2 is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles2AVX2 is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles3AVX2 is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles4AVX2 is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles1AVX2 is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles2AVX2 is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles3AVX2 is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles4AVX2 is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide1AVX2 is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide2AVX2 is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide3AVX2 is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide4AVX2 is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // quantizeAVX2 is Quantize for n blocks.
 //

@@ -5,8 +5,9 @@ package kernel
 import "unsafe"
 
 // matMulInt8Tile multiplies a fixed number of rows of activations with whole
-// groups of weights.
-type matMulInt8Tile func(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// groups of weights. Some fetch meanwhile what stands ahead bytes behind w, step bytes
+// for each block of half a group.
+type matMulInt8Tile func(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups, ahead, step int)
 
 // int8Tiles are those of one coding: for 1, 2 … rows, and perhaps a tall one for
 // tallRows.
@@ -39,10 +40,14 @@ func tiledMatMulInt8(tiles [3]int8Tiles) func(out []float32, ldo int, q *Quantiz
 			out := out[:(rows-1)*ldo+n]
 			codes, blocks := q.rows(firstRow, rows)
 			data := w.groups(from, whole)
-			for i := 0; i < rows; {
+			// The next weights are as many again, most likely. Each tile fetches its share
+			// of them, so that memory is at work all the time and not just beside the first.
+			share := len(data) * min(rows, len(tiles[w.coding].low)) / rows
+			step := share / (2 * (whole - from) * (w.Cols / blockColumns))
+			for i, ahead := 0, len(data); i < rows; ahead += share {
 				tile, m := tiles[w.coding].tallest(rows - i)
 				tile(&out[i*ldo], ldo, unsafe.SliceData(codes[i*w.Cols:]), pointer(blocks[i*(w.Cols/blockColumns):]),
-					w.Cols, unsafe.SliceData(data), whole-from)
+					w.Cols, unsafe.SliceData(data), whole-from, ahead, step)
 				i += m
 			}
 		}

@@ -10329,8 +10329,8 @@ done4:
 end2:
 	RET
 
-// func matMulInt8Nibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Nibbles1NEON(SB), NOSPLIT, $0-56
+// func matMulInt8Nibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Nibbles1NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    w+40(FP), R1
 	MOVD    groups+48(FP), R2
@@ -10602,8 +10602,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8Nibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Nibbles2NEON(SB), NOSPLIT, $0-56
+// func matMulInt8Nibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Nibbles2NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R2
 	ADD     R2<<2, R0, R1
@@ -11070,8 +11070,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8Nibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Nibbles3NEON(SB), NOSPLIT, $0-56
+// func matMulInt8Nibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Nibbles3NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R3
 	ADD     R3<<2, R0, R1
@@ -11777,8 +11777,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8Nibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Nibbles4NEON(SB), NOSPLIT, $0-56
+// func matMulInt8Nibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Nibbles4NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R4
 	ADD     R4<<2, R0, R1
@@ -12693,8 +12693,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8OffsetNibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8OffsetNibbles1NEON(SB), NOSPLIT, $0-56
+// func matMulInt8OffsetNibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8OffsetNibbles1NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    w+40(FP), R1
 	MOVD    groups+48(FP), R2
@@ -12979,8 +12979,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8OffsetNibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8OffsetNibbles2NEON(SB), NOSPLIT, $0-56
+// func matMulInt8OffsetNibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8OffsetNibbles2NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R2
 	ADD     R2<<2, R0, R1
@@ -13467,8 +13467,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8OffsetNibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8OffsetNibbles3NEON(SB), NOSPLIT, $0-56
+// func matMulInt8OffsetNibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8OffsetNibbles3NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R3
 	ADD     R3<<2, R0, R1
@@ -14198,8 +14198,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8OffsetNibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8OffsetNibbles4NEON(SB), NOSPLIT, $0-56
+// func matMulInt8OffsetNibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8OffsetNibbles4NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R4
 	ADD     R4<<2, R0, R1
@@ -15144,8 +15144,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8Wide1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Wide1NEON(SB), NOSPLIT, $0-56
+// func matMulInt8Wide1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Wide1NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    w+40(FP), R1
 	MOVD    groups+48(FP), R2
@@ -15426,8 +15426,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8Wide2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Wide2NEON(SB), NOSPLIT, $0-56
+// func matMulInt8Wide2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Wide2NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R2
 	ADD     R2<<2, R0, R1
@@ -15896,8 +15896,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8Wide3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Wide3NEON(SB), NOSPLIT, $0-56
+// func matMulInt8Wide3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Wide3NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R3
 	ADD     R3<<2, R0, R1
@@ -16593,8 +16593,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8Wide4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Wide4NEON(SB), NOSPLIT, $0-56
+// func matMulInt8Wide4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Wide4NEON(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R4
 	ADD     R4<<2, R0, R1

@@ -175,62 +175,62 @@ func quantizeNEON(q *int8, blocks *byte, x *float32, n int)
 // matMulInt8Nibbles1NEON is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles2NEON is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles3NEON is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles4NEON is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles1NEON is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles2NEON is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles3NEON is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles4NEON is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide1NEON is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide2NEON is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide3NEON is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide4NEON is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // peakNEON runs steps of 24 independent FMA: the peak that the others are measured by.
 //

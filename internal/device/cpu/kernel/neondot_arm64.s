@@ -3,8 +3,8 @@
 #include "textflag.h"
 #include "neon_arm64.h"
 
-// func matMulInt8Nibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Nibbles1NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8Nibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Nibbles1NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    w+40(FP), R1
 	MOVD    groups+48(FP), R2
@@ -148,8 +148,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8Nibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Nibbles2NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8Nibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Nibbles2NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R2
 	ADD     R2<<2, R0, R1
@@ -360,8 +360,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8Nibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Nibbles3NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8Nibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Nibbles3NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R3
 	ADD     R3<<2, R0, R1
@@ -683,8 +683,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8Nibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Nibbles4NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8Nibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Nibbles4NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R4
 	ADD     R4<<2, R0, R1
@@ -1087,8 +1087,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8OffsetNibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8OffsetNibbles1NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8OffsetNibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8OffsetNibbles1NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    w+40(FP), R1
 	MOVD    groups+48(FP), R2
@@ -1245,8 +1245,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8OffsetNibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8OffsetNibbles2NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8OffsetNibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8OffsetNibbles2NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R2
 	ADD     R2<<2, R0, R1
@@ -1477,8 +1477,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8OffsetNibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8OffsetNibbles3NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8OffsetNibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8OffsetNibbles3NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R3
 	ADD     R3<<2, R0, R1
@@ -1824,8 +1824,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8OffsetNibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8OffsetNibbles4NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8OffsetNibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8OffsetNibbles4NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R4
 	ADD     R4<<2, R0, R1
@@ -2258,8 +2258,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8Wide1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Wide1NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8Wide1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Wide1NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    w+40(FP), R1
 	MOVD    groups+48(FP), R2
@@ -2412,8 +2412,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8Wide2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Wide2NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8Wide2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Wide2NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R2
 	ADD     R2<<2, R0, R1
@@ -2626,8 +2626,8 @@ end4:
 end2:
 	RET
 
-// func matMulInt8Wide3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Wide3NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8Wide3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Wide3NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R3
 	ADD     R3<<2, R0, R1
@@ -2939,8 +2939,8 @@ end6:
 end2:
 	RET
 
-// func matMulInt8Wide4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
-TEXT ·matMulInt8Wide4NEONDot(SB), NOSPLIT, $0-56
+// func matMulInt8Wide4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+TEXT ·matMulInt8Wide4NEONDot(SB), NOSPLIT, $0-72
 	MOVD    out+0(FP), R0
 	MOVD    ldo+8(FP), R4
 	ADD     R4<<2, R0, R1

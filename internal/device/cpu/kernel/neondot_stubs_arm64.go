@@ -5,59 +5,59 @@ package kernel
 // matMulInt8Nibbles1NEONDot is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles2NEONDot is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles3NEONDot is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles4NEONDot is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles1NEONDot is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles2NEONDot is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles3NEONDot is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles4NEONDot is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide1NEONDot is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide2NEONDot is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide3NEONDot is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide4NEONDot is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)

@@ -2,9 +2,9 @@
 
 #include "textflag.h"
 
-// func matMulInt8Nibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Nibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
-TEXT ·matMulInt8Nibbles1VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Nibbles1VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -100,9 +100,9 @@ DATA c0f0f0f0f<>+56(SB)/4, $0x0f0f0f0f
 DATA c0f0f0f0f<>+60(SB)/4, $0x0f0f0f0f
 GLOBL c0f0f0f0f<>(SB), RODATA|NOPTR, $64
 
-// func matMulInt8Nibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Nibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Nibbles2VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Nibbles2VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -194,9 +194,9 @@ end6:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Nibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Nibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Nibbles3VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Nibbles3VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -307,9 +307,9 @@ end10:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Nibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Nibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Nibbles4VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Nibbles4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -441,9 +441,9 @@ end14:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Nibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Nibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Nibbles5VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Nibbles5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -598,9 +598,9 @@ end18:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Nibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Nibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Nibbles6VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Nibbles6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -774,9 +774,9 @@ end22:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Nibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Nibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Nibbles7VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Nibbles7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -969,9 +969,9 @@ end26:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Nibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Nibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Nibbles8VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Nibbles8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -1183,9 +1183,9 @@ end30:
 	VZEROUPPER
 	RET
 
-// func matMulInt8OffsetNibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
-TEXT ·matMulInt8OffsetNibbles1VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8OffsetNibbles1VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -1263,9 +1263,9 @@ end34:
 	VZEROUPPER
 	RET
 
-// func matMulInt8OffsetNibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8OffsetNibbles2VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8OffsetNibbles2VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -1356,9 +1356,9 @@ end38:
 	VZEROUPPER
 	RET
 
-// func matMulInt8OffsetNibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8OffsetNibbles3VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8OffsetNibbles3VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -1467,9 +1467,9 @@ end42:
 	VZEROUPPER
 	RET
 
-// func matMulInt8OffsetNibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8OffsetNibbles4VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8OffsetNibbles4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -1598,9 +1598,9 @@ end46:
 	VZEROUPPER
 	RET
 
-// func matMulInt8OffsetNibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8OffsetNibbles5VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8OffsetNibbles5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -1751,9 +1751,9 @@ end50:
 	VZEROUPPER
 	RET
 
-// func matMulInt8OffsetNibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8OffsetNibbles6VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8OffsetNibbles6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -1922,9 +1922,9 @@ end54:
 	VZEROUPPER
 	RET
 
-// func matMulInt8OffsetNibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8OffsetNibbles7VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8OffsetNibbles7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -2111,9 +2111,9 @@ end58:
 	VZEROUPPER
 	RET
 
-// func matMulInt8OffsetNibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8OffsetNibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8OffsetNibbles8VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8OffsetNibbles8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
 	MOVQ      w+40(FP), CX
@@ -2318,9 +2318,9 @@ end62:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Wide1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Wide1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
-TEXT ·matMulInt8Wide1VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Wide1VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
 	MOVQ   groups+48(FP), DX
@@ -2393,9 +2393,9 @@ end66:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Wide2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Wide2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Wide2VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Wide2VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
 	MOVQ   groups+48(FP), DX
@@ -2478,9 +2478,9 @@ end70:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Wide3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Wide3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Wide3VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Wide3VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
 	MOVQ   groups+48(FP), DX
@@ -2582,9 +2582,9 @@ end74:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Wide4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Wide4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Wide4VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Wide4VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
 	MOVQ   groups+48(FP), DX
@@ -2707,9 +2707,9 @@ end78:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Wide5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Wide5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Wide5VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Wide5VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
 	MOVQ   groups+48(FP), DX
@@ -2855,9 +2855,9 @@ end82:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Wide6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Wide6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Wide6VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Wide6VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
 	MOVQ   groups+48(FP), DX
@@ -3022,9 +3022,9 @@ end86:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Wide7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Wide7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Wide7VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Wide7VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
 	MOVQ   groups+48(FP), DX
@@ -3208,9 +3208,9 @@ end90:
 	VZEROUPPER
 	RET
 
-// func matMulInt8Wide8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+// func matMulInt8Wide8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
-TEXT ·matMulInt8Wide8VNNI(SB), NOSPLIT, $0-56
+TEXT ·matMulInt8Wide8VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
 	MOVQ   groups+48(FP), DX
@@ -3538,6 +3538,8 @@ end104:
 	ADDQ         $0x00000040, BX
 	PREFETCHT0   (SI)
 	PREFETCHT0   64(SI)
+	PREFETCHT0   128(SI)
+	PREFETCHT0   192(SI)
 	VZEROUPPER
 	RET
 
@@ -3682,6 +3684,8 @@ end116:
 end112:
 	PREFETCHT0 (SI)
 	PREFETCHT0 64(SI)
+	PREFETCHT0 128(SI)
+	PREFETCHT0 192(SI)
 	VZEROUPPER
 	RET
 
@@ -3848,6 +3852,8 @@ end124:
 	ADDQ         $0x00000040, DI
 	PREFETCHT0   (R8)
 	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   192(R8)
 	VZEROUPPER
 	RET
 
@@ -4030,6 +4036,8 @@ end136:
 end132:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
 	VZEROUPPER
 	RET
 
@@ -4234,6 +4242,8 @@ end144:
 	ADDQ         $0x00000040, DI
 	PREFETCHT0   (R8)
 	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   192(R8)
 	VZEROUPPER
 	RET
 
@@ -4454,6 +4464,8 @@ end156:
 end152:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
 	VZEROUPPER
 	RET
 
@@ -4705,6 +4717,8 @@ end164:
 	ADDQ         $0x00000040, DI
 	PREFETCHT0   (R8)
 	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   192(R8)
 	VZEROUPPER
 	RET
 
@@ -4971,6 +4985,8 @@ end176:
 end172:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
 	VZEROUPPER
 	RET
 
@@ -5260,6 +5276,8 @@ end184:
 	ADDQ         $0x00000040, DI
 	PREFETCHT0   (R8)
 	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   192(R8)
 	VZEROUPPER
 	RET
 
@@ -5564,6 +5582,8 @@ end196:
 end192:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
 	VZEROUPPER
 	RET
 
@@ -5891,6 +5911,8 @@ end204:
 	ADDQ         $0x00000040, DI
 	PREFETCHT0   (R8)
 	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   192(R8)
 	VZEROUPPER
 	RET
 
@@ -6233,5 +6255,7 @@ end216:
 end212:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
 	VZEROUPPER
 	RET

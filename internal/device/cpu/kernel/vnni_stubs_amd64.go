@@ -5,122 +5,122 @@ package kernel
 // matMulInt8Nibbles1VNNI is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles2VNNI is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles3VNNI is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles4VNNI is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles5VNNI is MatMulInt8 for 5 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles6VNNI is MatMulInt8 for 6 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles7VNNI is MatMulInt8 for 7 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Nibbles8VNNI is MatMulInt8 for 8 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Nibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Nibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles1VNNI is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles2VNNI is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles3VNNI is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles4VNNI is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles5VNNI is MatMulInt8 for 5 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles6VNNI is MatMulInt8 for 6 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles7VNNI is MatMulInt8 for 7 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8OffsetNibbles8VNNI is MatMulInt8 for 8 rows and whole groups.
 //
 //go:noescape
-func matMulInt8OffsetNibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8OffsetNibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide1VNNI is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide2VNNI is MatMulInt8 for 2 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide3VNNI is MatMulInt8 for 3 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide4VNNI is MatMulInt8 for 4 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide5VNNI is MatMulInt8 for 5 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide6VNNI is MatMulInt8 for 6 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide7VNNI is MatMulInt8 for 7 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // matMulInt8Wide8VNNI is MatMulInt8 for 8 rows and whole groups.
 //
 //go:noescape
-func matMulInt8Wide8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)
+func matMulInt8Wide8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
 // scoresInt161VNNI is ScoresInt16 for m = 1.
 //

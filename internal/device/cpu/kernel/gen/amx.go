@@ -109,7 +109,7 @@ const tileRows = 16
 // way by then. The tiles are configured and released inside, so that Go's
 // scheduler never sees them in use.
 func matMulInt8AMX(c coding) {
-	TEXT("matMulInt8"+c.name+"AMX", 0, "func(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)")
+	TEXT("matMulInt8"+c.name+"AMX", 0, "func(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups, ahead, step int)")
 	Pragma("noescape")
 	Doc("matMulInt8" + c.name + "AMX is MatMulInt8 for 16 rows and whole groups.")
 	// Aligned memory for the products of two blocks and, behind them, for as many

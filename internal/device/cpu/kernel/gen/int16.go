@@ -158,9 +158,10 @@ func (s int16Products) outputs(m int, narrow int16Products) {
 	finish()
 }
 
-// fetchScales prefetches what stands behind codes: the scales of their block.
+// fetchScales prefetches what stands behind the codes of keys: their scales and those of
+// the values.
 func fetchScales(next reg.GPVirtual) {
-	for at := 0; at < 4*blockKeys; at += 64 {
+	for at := 0; at < 2*4*blockKeys; at += 64 {
 		PREFETCHT0(Mem{Base: next, Disp: at})
 	}
 }

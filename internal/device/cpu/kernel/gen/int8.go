@@ -59,7 +59,7 @@ type int8Tile struct {
 // group, or of its first half and then of its second.
 func int8Product(isa string, c coding, m int, halves bool, vectors func() []reg.VecVirtual, constants func(), block func(*int8Tile)) {
 	function(fmt.Sprintf("matMulInt8%s%d%s", c.name, m, isa),
-		"out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)",
+		"out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups, ahead, step int)",
 		fmt.Sprintf("is MatMulInt8 for %d rows and whole groups.", m))
 	constants()
 	out, codes, steps := param("out"), param("w"), param("groups")
@@ -76,6 +76,11 @@ func int8Product(isa string, c coding, m int, halves bool, vectors func() []reg.
 		LEAQ(scales, base)
 		scales = Mem{Base: base}
 		ADDQ(steps, steps)
+	}
+	var ahead, step reg.GPVirtual
+	if halves {
+		ahead, step = param("ahead"), param("step")
+		ADDQ(codes, ahead)
 	}
 	loop(steps, func() {
 		q.base, blocks.base = param("q"), param("blocks")
@@ -100,6 +105,12 @@ func int8Product(isa string, c coding, m int, halves bool, vectors func() []reg.
 				for line := 0; line < c.bytes(); line += 64 {
 					PREFETCHT0(Mem{Base: codes, Disp: line + prefetch})
 				}
+			}
+			if halves {
+				// Few rows wait for memory, too: see tiledMatMulInt8.
+				PREFETCHT0(Mem{Base: ahead})
+				PREFETCHT0(Mem{Base: ahead, Disp: 64})
+				ADDQ(step, ahead)
 			}
 			block(t)
 			t.q.right(blockColumns)

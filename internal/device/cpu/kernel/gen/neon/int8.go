@@ -67,7 +67,7 @@ func int8Products(isa string, dot dot) {
 // for more the registers suffice for one half of a group and then the other.
 func int8Product(isa string, c coding, m int, dot dot) {
 	function(fmt.Sprintf("matMulInt8%s%d%s", c.name, m, isa),
-		"(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int)",
+		"(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)",
 		fmt.Sprintf("is MatMulInt8 for %d rows and whole groups.", m), 0)
 	width := 4 // vectors of columns
 	if m > 2 {
