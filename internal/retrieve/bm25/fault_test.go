@@ -215,6 +215,11 @@ func TestKill(t *testing.T) {
 				if err := crashChild(step, dir); err != nil && !errors.Is(err, ErrEmpty) {
 					t.Fatalf("the next change fails: %v", err)
 				}
+				if step == "add" { // what was added twice counts twice until then
+					if err := Compact(context.Background(), dir); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if got, err := answers(dir, queries); err != nil || !slices.Equal(got, after) {
 					t.Fatalf("the next change does not bring the new index: %v", err)
 				}
