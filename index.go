@@ -9,6 +9,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+	"github.com/flashback-lm/flashback/internal/retrieve/bm25/analysis"
 )
 
 // Document is one text to be indexed.
@@ -25,6 +26,10 @@ func ReadDocuments(path string) iter.Seq2[Document, error] {
 type IndexOptions struct {
 	// Model is whose tokens passages are measured in; "" is DefaultModel.
 	Model string
+	// Paper makes the paper's index, for its measurements: English as Lucene analyses
+	// it, and titles before the first passage of a document only. Else any language is
+	// found however it is spelt, and every passage knows its title and headings.
+	Paper bool
 	// Skipped hears of each document that could not be read or has no text; the
 	// others are indexed. If it is nil, the first that could not be read ends the build.
 	Skipped func(error)
@@ -48,19 +53,22 @@ func BuildIndex(ctx context.Context, dir string, docs iter.Seq2[Document, error]
 	if err != nil {
 		return 0, err
 	}
-	chunking := corpus.Chunking{Unit: corpus.Tokens, Size: 128, Overlap: 16}
+	build := bm25.BuildOptions{Analyzer: analysis.Folding, BreadcrumbWeight: bm25.DefaultBreadcrumbWeight}
+	if o.Paper {
+		build = bm25.BuildOptions{Analyzer: analysis.English, IndexTitle: true}
+	}
+	chunking := corpus.Chunking{Unit: corpus.Tokens, Size: 128, Overlap: 16, Breadcrumb: !o.Paper}
 	chunker, err := corpus.NewChunker(chunking, tokenizer)
 	if err != nil {
 		return 0, err
 	}
-	stats, err := bm25.Build(ctx, dir, corpus.Passages(o.readable(docs), chunker), bm25.BuildOptions{
-		IndexTitle: true, Chunking: chunking.String(), Overlap: chunking.Overlap, Tokenizer: tokenizer.Digest(),
-		Progress: func(s bm25.Stats) {
-			if o.Progress != nil {
-				o.Progress(s.Passages, s.Bytes)
-			}
-		},
-	})
+	build.Chunking, build.Overlap, build.Tokenizer = chunking.String(), chunking.Overlap, tokenizer.Digest()
+	build.Progress = func(s bm25.Stats) {
+		if o.Progress != nil {
+			o.Progress(s.Passages, s.Bytes)
+		}
+	}
+	stats, err := bm25.Build(ctx, dir, corpus.Passages(o.readable(docs), chunker), build)
 	return stats.Passages, err
 }
 

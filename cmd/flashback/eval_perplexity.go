@@ -204,6 +204,7 @@ func (f *evalPerplexityFlags) openIndex(cmd *cobra.Command) (*bm25.Index, error)
 		if err != nil {
 			return nil, err
 		}
+		documents.Paper = true
 		log := cmd.ErrOrStderr()
 		if dir, err = keptIndex(cmd.Context(), documents, f.model.model, false, log, log); err != nil {
 			return nil, err

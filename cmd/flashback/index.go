@@ -93,7 +93,8 @@ func (f *indexFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&f.overlap, "overlap", -1, "tokens or words repeated at the next passage's start (default 16 of tokens, 0 of words)")
 	fl.StringVar(&f.model, "model", "smollm2-135m", "the model whose tokens are counted")
 	fl.BoolVar(&f.strict, "strict", false, "stop at the first file that cannot be read")
-	fl.StringVar(&f.build.Analyzer, "analyzer", analysis.English, "english, folding (any language, accents and identifiers folded) or unicode")
+	fl.StringVar(&f.build.Analyzer, "analyzer", "", "folding: any language, however it is spelt; english: as the paper's; or unicode (default folding, english with --chunk none)")
+	fl.IntVar(&f.build.BreadcrumbWeight, "heading-weight", -1, "how many times the words of title and headings count; 0: the title once, headings not (default 2, 0 with english)")
 	fl.BoolVar(&f.build.IndexTitle, "title", true, "find a passage by its document's title too")
 	fl.BoolVar(&f.build.ExactLengths, "exact-lengths", false, "score by exact lengths instead of Lucene's one-byte ones")
 	fl.StringVar(&f.memory, "memory", "256MB", "about how much memory the build may take")
@@ -111,8 +112,8 @@ func (f *indexFlags) options(cmd *cobra.Command) (o collection.Options, err erro
 	}
 	f.build.Memory = int64(memory)
 	debug.SetMemoryLimit(f.build.Memory)
-	if _, err := analysis.New(f.build.Analyzer); err != nil {
-		return o, usageError{err}
+	if err := f.setDefaults(); err != nil {
+		return o, err
 	}
 	if o.Chunker, err = f.chunker(); err != nil {
 		return o, err
@@ -220,6 +221,29 @@ func (o *indexOutcome) print(out io.Writer) {
 	fmt.Fprintln(out)
 }
 
+// setDefaults chooses the analyser and the weight of headings where no flag does.
+func (f *indexFlags) setDefaults() error {
+	if f.build.Analyzer == "" {
+		f.build.Analyzer = analysis.Folding
+		if f.chunk == string(corpus.Whole) {
+			f.build.Analyzer = analysis.English
+		}
+	}
+	if _, err := analysis.New(f.build.Analyzer); err != nil {
+		return usageError{err}
+	}
+	switch weight := &f.build.BreadcrumbWeight; {
+	case *weight > 100:
+		return usagef("--heading-weight %d: at most 100", *weight)
+	case *weight >= 0:
+	case f.build.Analyzer == analysis.English:
+		*weight = 0
+	default:
+		*weight = bm25.DefaultBreadcrumbWeight
+	}
+	return nil
+}
+
 // chunker reads the flags about passages, or when adding takes what the index
 // was made with, and loads the tokenizer if it is needed.
 func (f *indexFlags) chunker() (*corpus.Chunker, error) {
@@ -233,7 +257,7 @@ func (f *indexFlags) chunker() (*corpus.Chunker, error) {
 		if info.Chunking != "" {
 			f.chunk, f.overlap = info.Chunking, info.Overlap
 		}
-		f.build.Tokenizer = info.Tokenizer
+		f.build.Tokenizer, f.build.BreadcrumbWeight = info.Tokenizer, info.BreadcrumbWeight
 	}
 	if f.overlap < 0 {
 		f.overlap = 0
@@ -245,6 +269,7 @@ func (f *indexFlags) chunker() (*corpus.Chunker, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	chunking.Breadcrumb = f.build.BreadcrumbWeight > 0
 	f.build.Chunking, f.build.Overlap = chunking.String(), chunking.Overlap
 	if chunking.Unit != corpus.Tokens {
 		return corpus.NewChunker(chunking, nil)

@@ -33,6 +33,9 @@ type Chunking struct {
 	Unit    Unit
 	Size    int // words or tokens a passage
 	Overlap int // how many of them, at most, are repeated at the next passage's start
+	// Breadcrumb says that the model reads title and headings before each passage, so
+	// that Tokens leaves room for them; else it reads the title before the first.
+	Breadcrumb bool
 }
 
 // ParseChunking reads "none", "words:100" or "tokens:128".
@@ -79,6 +82,7 @@ func NewChunker(c Chunking, enc Encoder) (*Chunker, error) {
 func (c *Chunker) Split(doc Document) iter.Seq[retrieve.Passage] {
 	return func(yield func(retrieve.Passage) bool) {
 		first := true
+		outline := newOutline(doc)
 		emit := func(start, end int) bool {
 			start, end = trim(doc.Text, start, end)
 			if start == end {
@@ -92,13 +96,14 @@ func (c *Chunker) Split(doc Document) iter.Seq[retrieve.Passage] {
 				p.ID = doc.ID + "#" + strconv.Itoa(start)
 			}
 			first = false
+			outline.place(&p)
 			return yield(p)
 		}
 		switch c.Unit {
 		case Words:
 			c.splitWords(doc.Text, emit)
 		case Tokens:
-			c.splitTokens(doc, emit)
+			c.splitTokens(doc, outline, emit)
 		default:
 			emit(0, len(doc.Text))
 		}
@@ -209,12 +214,12 @@ type piece struct {
 
 // splitTokens fills passages with whole pieces. A heading opens a new passage
 // once the present one is half full, and never ends one; the pieces that fit in
-// Overlap are repeated. The first passage leaves room for the title, which the
-// model reads with it.
-func (c *Chunker) splitTokens(doc Document, emit func(start, end int) bool) {
-	room := c.Size
-	if doc.Title != "" {
-		room = max(c.Size/2, c.Size-len(c.enc.Encode(doc.Title+"\n")))
+// Overlap are repeated. Passages leave room for what the model reads before them,
+// up to half.
+func (c *Chunker) splitTokens(doc Document, o *outline, emit func(start, end int) bool) {
+	limit, first := c.room(doc.Title), true
+	if c.Breadcrumb {
+		limit = c.leastRoom(o)
 	}
 	var run []piece
 	total, fresh := 0, 0 // tokens in run; pieces of it that no passage has shown
@@ -237,16 +242,30 @@ func (c *Chunker) splitTokens(doc Document, emit func(start, end int) bool) {
 		for _, p := range run {
 			total += p.tokens
 		}
-		room = c.Size
+		first = false
 		return true
 	}
-	for p := range c.pieces(doc.Text, room) {
-		if fresh > 0 && (total+p.tokens > room || p.heading && total > room/2) {
+	room := func(p piece) int { // of the passage that p is for
+		switch {
+		case !c.Breadcrumb && first:
+			return limit
+		case !c.Breadcrumb:
+			return c.Size
+		case len(run) > 0:
+			return c.roomAt(o, run[0].start)
+		}
+		return c.roomAt(o, p.start)
+	}
+	opens := func(p piece) bool { // a heading, seen or not, stands before p
+		return p.heading || c.Breadcrumb && o.begins(skipBlanks(doc.Text, p.start))
+	}
+	for p := range c.pieces(doc.Text, limit) {
+		if fresh > 0 && (total+p.tokens > room(p) || opens(p) && total > room(p)/2) {
 			if !flush() {
 				return
 			}
 		}
-		for len(run) > 0 && total+p.tokens > room {
+		for len(run) > 0 && total+p.tokens > room(p) {
 			if fresh == len(run) { // a heading that no longer fits before its sentence
 				if !flush() {
 					return
@@ -263,6 +282,35 @@ func (c *Chunker) splitTokens(doc Document, emit func(start, end int) bool) {
 	if fresh > 0 {
 		emit(run[0].start, run[len(run)-1].end)
 	}
+}
+
+// room returns the tokens that are left for a passage behind head.
+func (c *Chunker) room(head string) int {
+	if head == "" {
+		return c.Size
+	}
+	return max(c.Size/2, c.Size-len(c.enc.Encode(head+"\n")))
+}
+
+// roomAt returns the room for a passage that begins with the piece at an offset.
+func (c *Chunker) roomAt(o *outline, offset int) int {
+	return c.stretchRoom(o, o.at(skipBlanks(o.text, offset)))
+}
+
+func (c *Chunker) stretchRoom(o *outline, s *stretch) int {
+	if s.room == 0 {
+		s.room = c.room(retrieve.Breadcrumb(o.title, s.heading))
+	}
+	return s.room
+}
+
+// leastRoom returns the room that a passage has anywhere in the document.
+func (c *Chunker) leastRoom(o *outline) int {
+	least := c.Size
+	for i := range o.stretches {
+		least = min(least, c.stretchRoom(o, &o.stretches[i]))
+	}
+	return least
 }
 
 // pieces yields sentences and headings, none of more than limit tokens.

@@ -31,7 +31,7 @@ type Document struct {
 // Place says where the text from an offset on stands in its file.
 type Place struct {
 	Offset   int      // in Text, in bytes
-	Headings []string // that it stands under, outermost first; nil: none
+	Headings []string // that it stands under, outermost first; nil: those of the lines of '#' in Text
 	Page     int      // from 1; 0: the format has no pages
 	Line     int      // of the file, from 1; 0: the format has no lines
 }

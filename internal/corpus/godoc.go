@@ -35,6 +35,9 @@ func GoDoc(goroot string) iter.Seq2[Document, error] {
 			if !d.IsDir() || dir == src {
 				return nil
 			}
+			if strings.HasPrefix(d.Name(), "_") || strings.HasPrefix(d.Name(), ".") {
+				return fs.SkipDir // as the go command does
+			}
 			switch d.Name() {
 			case "internal", "vendor", "testdata", "cmd", "builtin":
 				return fs.SkipDir
@@ -84,6 +87,8 @@ type goDocs struct {
 	dir   string
 	yield func(Document, error) bool
 	text  strings.Builder
+	// places name each function and method as a heading of its own.
+	places []Place
 }
 
 func (g *goDocs) all() bool {
@@ -113,8 +118,9 @@ func (g *goDocs) all() bool {
 
 // emit yields what was written as one document, unless it is empty.
 func (g *goDocs) emit(symbol string, pos token.Pos) bool {
-	text := strings.TrimSpace(g.text.String())
+	text, places := strings.TrimSpace(g.text.String()), g.places
 	g.text.Reset()
+	g.places = nil
 	if text == "" {
 		return true
 	}
@@ -123,7 +129,7 @@ func (g *goDocs) emit(symbol string, pos token.Pos) bool {
 		source = path.Join(g.dir, filepath.Base(g.fset.Position(pos).Filename))
 	}
 	title := g.pkg.ImportPath + symbol
-	return g.yield(Document{ID: title, Title: title, Text: text, Source: source}, nil)
+	return g.yield(Document{ID: title, Title: title, Text: text, Source: source, Places: places}, nil)
 }
 
 func (g *goDocs) prose(comment string) {
@@ -149,6 +155,9 @@ func (g *goDocs) values(groups ...[]*doc.Value) {
 
 func (g *goDocs) funcs(fs ...*doc.Func) {
 	for _, f := range fs {
+		if g.text.Len() > 0 {
+			g.places = append(g.places, Place{Offset: g.text.Len(), Headings: []string{f.Name}})
+		}
 		f.Decl.Doc, f.Decl.Body = nil, nil
 		g.decl(f.Decl)
 		g.prose(f.Doc)

@@ -19,9 +19,7 @@ func parseMarkdown(f file) (Document, error) {
 		text = body
 	}
 	doc.Text = withoutData(markdownText(text))
-	if first > 1 {
-		doc.Places = []Place{{Line: first}}
-	}
+	doc.Places = []Place{{Line: first}}
 	return doc, err
 }
 

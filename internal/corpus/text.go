@@ -9,6 +9,7 @@ var ErrBinary = charset.ErrBinary
 func parsePlain(f file) (Document, error) {
 	doc, err := f.text()
 	doc.Title = f.name
+	doc.Places = []Place{{Headings: []string{}, Line: 1}} // its lines of '#' may be comments
 	return doc, err
 }
 

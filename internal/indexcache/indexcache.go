@@ -24,9 +24,10 @@ import (
 
 // Documents are a set of documents.
 type Documents struct {
-	Name string // for people
-	root string
-	docs iter.Seq2[flashback.Document, error]
+	Name  string // for people
+	Paper bool   // their index is the paper's (flashback.IndexOptions)
+	root  string
+	docs  iter.Seq2[flashback.Document, error]
 	// state writes what changes when the documents do.
 	state func(h hash.Hash) error
 }
@@ -43,7 +44,7 @@ func Of(path string) (*Documents, error) {
 	}, nil
 }
 
-// Go returns the documentation of the standard documents of the Go tree at root.
+// Go returns the documentation of the standard library of the Go tree at root.
 func Go(root string) (*Documents, error) {
 	version, err := os.ReadFile(filepath.Join(root, "VERSION"))
 	if err != nil {
@@ -51,7 +52,7 @@ func Go(root string) (*Documents, error) {
 	}
 	release, _, _ := strings.Cut(string(version), "\n")
 	return &Documents{
-		Name: "the documentation of Go's standard documents, " + release,
+		Name: "the documentation of Go's standard library, " + release,
 		root: root, docs: corpus.GoDoc(root),
 		state: func(h hash.Hash) error { _, err := h.Write(version); return err },
 	}, nil
@@ -106,6 +107,7 @@ func (l *Documents) Index(ctx context.Context, again bool, o flashback.IndexOpti
 		defer index.Close()
 		return Index{Dir: dir, Passages: index.Info().Passages}, nil
 	}
+	o.Paper = l.Paper
 	passages, err := flashback.BuildIndex(ctx, dir, l.docs, o)
 	if err != nil {
 		return Index{}, err
@@ -125,7 +127,7 @@ func (l *Documents) place(modelName string) (place, dir string, err error) {
 		return "", "", err
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n", tokenizer.Digest())
+	fmt.Fprintf(h, "%s\npaper: %v\n", tokenizer.Digest(), l.Paper)
 	if err := l.state(h); err != nil {
 		return "", "", fmt.Errorf("cannot read the documents: %w", err)
 	}

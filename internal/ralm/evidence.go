@@ -90,13 +90,9 @@ type evidenceText struct {
 // maxTokenised bounds the passages kept: 4 MB of 512-token ones.
 const maxTokenised = 2048
 
-// get returns the tokens of a passage, tokenised alone and cut: the title and a
-// newline before its document's first chunk, then the text.
+// get returns the tokens of a passage's evidence, tokenised alone and cut.
 func (c *tokenised) get(t Tokenizer, p retrieve.Passage, length int) []int32 {
-	text := p.Text
-	if p.First && p.Title != "" {
-		text = p.Title + "\n" + text
-	}
+	text := p.Evidence()
 	key := evidenceText{text, length}
 	if tokens, ok := (*c)[key]; ok {
 		return tokens

@@ -2,7 +2,10 @@
 // own below; the loop sees only this interface.
 package retrieve
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Passage is a stored piece of a document that can be shown to the model.
 type Passage struct {
@@ -18,6 +21,36 @@ type Passage struct {
 	Heading string `json:"heading,omitempty"` // headings that it stands under, outermost first: "Model Beta > Power"
 	Page    int    `json:"page,omitempty"`    // page from 1; 0: not known
 	Line    int    `json:"line,omitempty"`    // line of the file from 1; 0: not known
+
+	// Breadcrumb says that the model reads title and heading before Text; else it reads
+	// the title before a document's first chunk only, as in the paper.
+	Breadcrumb bool `json:"breadcrumb,omitempty"`
+}
+
+// Evidence returns what the model reads of the passage.
+func (p *Passage) Evidence() string {
+	switch {
+	case p.Breadcrumb && (p.Title != "" || p.Heading != ""):
+		return Breadcrumb(p.Title, p.Heading) + "\n" + p.Text
+	case !p.Breadcrumb && p.First && p.Title != "":
+		return p.Title + "\n" + p.Text
+	}
+	return p.Text
+}
+
+// Breadcrumb joins a title and headings, outermost first, leaving out empty ones.
+func Breadcrumb(names ...string) string {
+	var b strings.Builder
+	for _, name := range names {
+		if name == "" {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(" > ")
+		}
+		b.WriteString(name)
+	}
+	return b.String()
 }
 
 // Query asks for the k best passages.

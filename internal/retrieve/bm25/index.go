@@ -136,16 +136,19 @@ type Info struct {
 	Analyzer     string `json:"analyzer"`
 	ExactLengths bool   `json:"exact_lengths"`
 	IndexTitle   bool   `json:"index_title"`
-	Chunking     string `json:"chunking"`
-	Overlap      int    `json:"overlap"`
-	Tokenizer    string `json:"tokenizer"` // digest of the tokenizer that cut the passages, or empty
+	// BreadcrumbWeight is how many times the terms of titles and headings count; 0: the
+	// paper's passages.
+	BreadcrumbWeight int    `json:"breadcrumb_weight"`
+	Chunking         string `json:"chunking"`
+	Overlap          int    `json:"overlap"`
+	Tokenizer        string `json:"tokenizer"` // digest of the tokenizer that cut the passages, or empty
 }
 
 // Info describes the index.
 func (x *Index) Info() Info {
 	m := x.manifest
 	info := Info{Sources: x.sources.n, Segments: len(x.segments), Analyzer: m.Analyzer, ExactLengths: m.ExactLengths, IndexTitle: m.IndexTitle,
-		Chunking: m.Chunking, Overlap: m.Overlap, Tokenizer: m.Tokenizer}
+		BreadcrumbWeight: m.BreadcrumbWeight, Chunking: m.Chunking, Overlap: m.Overlap, Tokenizer: m.Tokenizer}
 	for _, s := range x.segments {
 		info.Passages += int(s.docs - s.info.DeletedCount)
 		info.Deleted += int(s.info.DeletedCount)
@@ -212,6 +215,7 @@ func (x *Index) Passage(doc uint32) (retrieve.Passage, error) {
 		return retrieve.Passage{}, err
 	}
 	p, err := x.segments[i].stored.passage(doc - x.bases[i])
+	p.Breadcrumb = x.manifest.BreadcrumbWeight > 0
 	if err == nil {
 		x.cache.put(doc, p)
 	}

@@ -13,7 +13,8 @@ import (
 type inverter struct {
 	analyzer *analysis.Analyzer
 	exact    bool
-	title    bool // titles are indexed with the text
+	title    bool   // titles are indexed with the text
+	crumb    uint32 // how many times terms of title and heading count, if not 0
 
 	surface surfaceTable      // token → term, or stopWord, or group and manyTerms
 	groups  [][]uint32        // terms of the tokens that have several
@@ -47,7 +48,7 @@ func newInverter(opt *BuildOptions, size int64) (*inverter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &inverter{analyzer: a, exact: opt.ExactLengths, title: opt.IndexTitle,
+	return &inverter{analyzer: a, exact: opt.ExactLengths, title: opt.IndexTitle, crumb: uint32(opt.BreadcrumbWeight),
 		surface: newSurfaceTable(), ids: map[string]uint32{},
 		stream: make([]occurrence, 0, size/bytesPerTerm)}, nil
 }
@@ -56,17 +57,24 @@ func newInverter(opt *BuildOptions, size int64) (*inverter, error) {
 func (v *inverter) add(p *retrieve.Passage) {
 	start := len(v.stream)
 	length := uint32(0)
-	if v.title {
-		length += v.count(p.Title, start)
+	switch {
+	case v.crumb > 0:
+		// BM25F in its simple form: frequencies of the fields are added by weight, and
+		// so are their lengths, before BM25 bends them.
+		length += v.count(p.Title, start, v.crumb)
+		length += v.count(p.Heading, start, v.crumb)
+	case v.title:
+		length += v.count(p.Title, start, 1)
 	}
-	length += v.count(p.Text, start)
+	length += v.count(p.Text, start, 1)
 	v.bounds = append(v.bounds, len(v.stream))
 	v.lengths = append(v.lengths, length)
 	v.total += uint64(length)
 }
 
-// count adds the terms of a text to the passage whose occurrences begin at start.
-func (v *inverter) count(text string, start int) (length uint32) {
+// count adds the terms of a text, each weight times, to the passage whose occurrences
+// begin at start.
+func (v *inverter) count(text string, start int, weight uint32) (length uint32) {
 	v.analyzer.Reset(text)
 	for {
 		from, to, ok := v.analyzer.Token()
@@ -78,25 +86,26 @@ func (v *inverter) count(text string, start int) (length uint32) {
 		case term == stopWord:
 		case term&manyTerms != 0:
 			group := v.groups[term&^manyTerms]
-			length += uint32(len(group))
+			length += weight * uint32(len(group))
 			for _, term := range group {
-				v.use(term, start)
+				v.use(term, start, weight)
 			}
 		default:
-			length++
-			v.use(term, start)
+			length += weight
+			v.use(term, start, weight)
 		}
 	}
 }
 
-// use adds one occurrence of a term to the passage whose occurrences begin at start.
-func (v *inverter) use(term uint32, start int) {
+// use adds weight occurrences of a term to the passage whose occurrences begin at
+// start.
+func (v *inverter) use(term uint32, start int, weight uint32) {
 	use := &v.uses[term]
 	if at := int(use.last); at > start {
-		v.stream[at-1].tf++
+		v.stream[at-1].tf += weight
 		return
 	}
-	v.stream = append(v.stream, occurrence{term, 1})
+	v.stream = append(v.stream, occurrence{term, weight})
 	use.last = uint32(len(v.stream))
 	use.passages++
 }

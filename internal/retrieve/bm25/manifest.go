@@ -25,18 +25,20 @@ const (
 // manifest names all that belongs to an index. It is replaced by rename, so a
 // reader sees the index before or after a change.
 type manifest struct {
-	Format       int           `json:"format"`
-	Generation   uint64        `json:"generation"` // counts the changes; new files carry it in their names
-	Analyzer     string        `json:"analyzer"`
-	ExactLengths bool          `json:"exact_lengths,omitempty"`
-	IndexTitle   bool          `json:"index_title,omitempty"`
-	Chunking     string        `json:"chunking,omitempty"`
-	Overlap      int           `json:"overlap,omitempty"`
-	Tokenizer    string        `json:"tokenizer,omitempty"` // digest of the one that passages were cut with
-	Segments     []segmentInfo `json:"segments"`
-	Sources      string        `json:"sources"` // the file that lists them (sources.go)
-	SourcesSum   fileSum       `json:"sources_sum"`
-	Roots        []Root        `json:"roots,omitempty"`
+	Format       int    `json:"format"`
+	Generation   uint64 `json:"generation"` // counts the changes; new files carry it in their names
+	Analyzer     string `json:"analyzer"`
+	ExactLengths bool   `json:"exact_lengths,omitempty"`
+	IndexTitle   bool   `json:"index_title,omitempty"`
+	// BreadcrumbWeight is 0 for the paper's passages.
+	BreadcrumbWeight int           `json:"breadcrumb_weight,omitempty"`
+	Chunking         string        `json:"chunking,omitempty"`
+	Overlap          int           `json:"overlap,omitempty"`
+	Tokenizer        string        `json:"tokenizer,omitempty"` // digest of the one that passages were cut with
+	Segments         []segmentInfo `json:"segments"`
+	Sources          string        `json:"sources"` // the file that lists them (sources.go)
+	SourcesSum       fileSum       `json:"sources_sum"`
+	Roots            []Root        `json:"roots,omitempty"`
 
 	digest []byte // SHA-256 of the file that it was read from
 }

@@ -23,9 +23,13 @@ import (
 type BuildOptions struct {
 	Analyzer     string // analysis.English if empty
 	ExactLengths bool   // score by exact lengths rather than Lucene's one byte
-	IndexTitle   bool   // a passage is found by its title too
-	Memory       int64  // bytes that the build may take, about; DefaultMemory if 0
-	Workers      int    // all processors if 0
+	IndexTitle   bool   // a passage is found by its title too, as by its text
+	// BreadcrumbWeight, if not 0, is how many times the terms of a passage's title and
+	// headings count; passages are then shown to the model with them. IndexTitle says
+	// no more then.
+	BreadcrumbWeight int
+	Memory           int64 // bytes that the build may take, about; DefaultMemory if 0
+	Workers          int   // all processors if 0
 	// What the passages were cut with, kept for those who read the index.
 	Chunking  string
 	Overlap   int
@@ -33,6 +37,9 @@ type BuildOptions struct {
 	// Progress, if not nil, hears of every batch that was taken up.
 	Progress func(Stats)
 }
+
+// DefaultBreadcrumbWeight is the weight that was best in docs/retrieval.md.
+const DefaultBreadcrumbWeight = 2
 
 // DefaultMemory is what a build takes if it is not told.
 const DefaultMemory = 256 << 20
@@ -118,7 +125,7 @@ func Create(ctx context.Context, dir string, opt BuildOptions) (*Writer, error) 
 	opt.setDefaults()
 	w := &Writer{ctx: ctx, dir: dir, opt: opt, unlock: unlock, fresh: true, old: &sourceTable{}, m: &manifest{
 		Format: formatVersion, Analyzer: opt.Analyzer, ExactLengths: opt.ExactLengths, IndexTitle: opt.IndexTitle,
-		Chunking: opt.Chunking, Overlap: opt.Overlap, Tokenizer: opt.Tokenizer,
+		BreadcrumbWeight: opt.BreadcrumbWeight, Chunking: opt.Chunking, Overlap: opt.Overlap, Tokenizer: opt.Tokenizer,
 	}}
 	if old, err := readManifest(dir); err == nil {
 		w.before = old
@@ -155,6 +162,7 @@ func Append(ctx context.Context, dir string, opt BuildOptions) (*Writer, error) 
 	}
 	removeGarbage(dir, w.m)
 	opt.Analyzer, opt.ExactLengths, opt.IndexTitle = w.m.Analyzer, w.m.ExactLengths, w.m.IndexTitle
+	opt.BreadcrumbWeight = w.m.BreadcrumbWeight
 	opt.setDefaults()
 	w.opt = opt
 	w.start()
