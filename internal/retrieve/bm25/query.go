@@ -83,8 +83,17 @@ func (s *searcher) search(q retrieve.Query, dst []Hit) ([]Hit, SearchStats, erro
 	return dst, s.stats, nil
 }
 
-// readTerms analyses the query and looks its terms up in every segment.
+// readTerms analyses the query and looks its terms up in every segment. Incidental
+// terms count only where the index has no others of the query.
 func (s *searcher) readTerms(text string) error {
+	if err := s.readSomeTerms(text, false); err != nil || len(s.words) > 0 {
+		return err
+	}
+	return s.readSomeTerms(text, true)
+}
+
+// readSomeTerms is readTerms with or without incidental terms.
+func (s *searcher) readSomeTerms(text string, incidental bool) error {
 	s.words, s.lists = s.words[:0], s.lists[:0]
 	clear(s.byHash)
 	for s.readers == nil || len(s.readers) < len(s.index.segments) {
@@ -99,6 +108,9 @@ func (s *searcher) readTerms(text string) error {
 		term, ok := s.analyzer.Next()
 		if !ok {
 			return nil
+		}
+		if !incidental && s.analyzer.Incidental(term) {
+			continue
 		}
 		hash := xxhash.Sum64(term)
 		if i, ok := s.byHash[hash]; ok {

@@ -102,6 +102,8 @@ func TestFoldingMark(t *testing.T) {
 		{"office", "an oﬃce", "an [oﬃce]"},
 		{"development", "the develop-\nment of", "the [develop-\nment] of"},
 		{"mail", "an e-mail", "an e-[mail]"},
+		{"how do I swim", "how I swim", "how I [swim]"},
+		{"how?", "how I swim", "[how] I swim"},
 		{"열쇠", "열쇠는", "[열쇠]는"},
 	} {
 		if got, err := Mark(Folding, c[0], c[1], "[", "]"); got != c[2] || err != nil {

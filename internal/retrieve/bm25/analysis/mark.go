@@ -30,10 +30,17 @@ func Find(analyzer, query, text string) ([]Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted := map[string]bool{}
+	wanted, asking := map[string]bool{}, map[string]bool{}
 	a.Reset(query)
 	for term, ok := a.Next(); ok; term, ok = a.Next() {
-		wanted[string(term)] = true
+		if a.Incidental(term) {
+			asking[string(term)] = true
+		} else {
+			wanted[string(term)] = true
+		}
+	}
+	if len(wanted) == 0 {
+		wanted = asking
 	}
 	var hits []Place
 	a.Reset(text)
