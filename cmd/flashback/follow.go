@@ -87,7 +87,7 @@ func printSources(w io.Writer, sources []flashback.Passage) {
 // sourceLine names a passage: title, file, score.
 func sourceLine(p flashback.Passage) string {
 	name := cmp.Or(p.Title, p.ID)
-	if p.Source != "" && p.Source != name {
+	if p.Source != "" && p.Source != name && !strings.HasSuffix(p.Source, "/"+name) {
 		name += " (" + p.Source + ")"
 	}
 	return fmt.Sprintf("%s, score %.2f", terminal.Line(name), p.Score)

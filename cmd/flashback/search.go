@@ -104,6 +104,7 @@ func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.T
 	for _, t := range topics {
 		q := f.query
 		q.Text = t.Query
+		q.ExcludeIDs, q.ExcludeSources = fullNames(index, q.ExcludeIDs), fullNames(index, q.ExcludeSources)
 		hits, stats, err := index.Search(q, nil)
 		if err != nil {
 			return err

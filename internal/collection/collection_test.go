@@ -132,6 +132,9 @@ func TestUpdate(t *testing.T) {
 	write(t, notes, "a.md", "alpha", "sub/b.md", "beta", "c.txt", "gamma", "empty.md", " ", "picture.png", "\x00\x01")
 	made(t, dir, o, notes)
 	holds(t, dir, "notes/a.md", "notes/c.txt", "notes/sub/b.md")
+	if got := finds(t, dir, "notes"); got != nil {
+		t.Errorf("the folder's name is found in %q", got)
+	}
 	updated(t, dir, o, [6]int{0, 0, 0, 0, 0, 5})
 	write(t, notes, "a.md", "alphabet", "sub/b.md", "", "sub/deep/new.md", "delta", "empty.md", "full")
 	if err := os.Rename(filepath.Join(notes, "c.txt"), filepath.Join(notes, "renamed.txt")); err != nil {

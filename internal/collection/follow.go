@@ -155,6 +155,10 @@ func (u *update) file(r *root, f folder.File, o corpus.Options, named bool) erro
 		s.Digest, err = digest(f.Path)
 		readable = err == nil
 	}
+	title := path.Base(f.Name)
+	if sub, _ := within(r.Name, f.Name); sub != "" {
+		title = sub
+	}
 	failed, any := false, false
 	docs := u.report.Read.Watch(func(yield func(corpus.Document, error) bool) {
 		for doc, err := range corpus.ReadFile(u.ctx, f, o) {
@@ -170,6 +174,9 @@ func (u *update) file(r *root, f folder.File, o corpus.Options, named bool) erro
 	for doc, err := range docs {
 		if err != nil {
 			return err
+		}
+		if doc.Title == f.Name {
+			doc.Title = title // the root's name would be searched in all of its files
 		}
 		if !any {
 			any = true
