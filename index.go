@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/flashback-lm/flashback/internal/corpus"
+	"github.com/flashback-lm/flashback/internal/folder"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
@@ -17,9 +18,10 @@ type Document = corpus.Document
 
 // ReadDocuments yields the documents of a file or of a folder with all below it:
 // text, Markdown, HTML, PDF, DOCX and records in JSON lines or CSV. A file that
-// cannot be read, or has nothing to be read, is an error, and the rest follows.
+// cannot be read, or has nothing to be read, is an error, and the rest follows; an
+// index among them is left out.
 func ReadDocuments(path string) iter.Seq2[Document, error] {
-	return corpus.Read(context.Background(), path, corpus.Options{})
+	return corpus.Read(context.Background(), path, corpus.Options{Folder: folder.Options{Skip: bm25.IsIndex}})
 }
 
 // IndexOptions say how an index is built; the zero value is a good default.
