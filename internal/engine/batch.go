@@ -42,6 +42,11 @@ type batch struct {
 // that prefills get of one in which others decode.
 const pieceTokens = kvcache.PageTokens
 
+// sharedRows is up to how many rows of a chunk that several sequences share may be
+// drafts: few rows wait for memory, and one more costs little; many compute, and a draft
+// that comes to nothing costs as much as a token of somebody else.
+const sharedRows = 8
+
 func newBatch(w *workspace) *batch {
 	b := &batch{work: w, back: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	b.timer.Stop()
@@ -221,6 +226,9 @@ func (b *batch) fill() (prefills bool) {
 	decodes := len(b.chosen)
 	room -= b.share(room)
 	prefills = len(b.chosen) > decodes
+	if len(b.chosen) > 1 {
+		room = min(room, max(0, sharedRows-(b.work.batch-room)))
+	}
 	for _, f := range b.chosen[:decodes] {
 		drafts := min(f.drafts, room/len(f.segments))
 		f.rows += drafts
