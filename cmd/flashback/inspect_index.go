@@ -65,7 +65,11 @@ func (in *indexInspection) print(out io.Writer) error {
 	row("size", "%s", humanize.Bytes(uint64(in.Size)))
 	row("analyzer", "%s", in.Analyzer)
 	row("cut by", "%s, %d repeated", in.Chunking, in.Overlap)
-	row("titles", "%s", map[bool]string{true: "found by, too", false: "not found by"}[in.IndexTitle])
+	if in.BreadcrumbWeight > 0 {
+		row("headings", "with titles, of weight %d", in.BreadcrumbWeight)
+	} else {
+		row("titles", "%s", map[bool]string{true: "found by, too", false: "not found by"}[in.IndexTitle])
+	}
 	row("lengths", "%s", map[bool]string{true: "exact", false: "Lucene's, in one byte"}[in.ExactLengths])
 	if in.Tokenizer != "" {
 		row("tokenizer", "%s", in.Tokenizer)
