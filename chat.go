@@ -3,7 +3,9 @@ package flashback
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/placement"
@@ -17,6 +19,7 @@ type Chat struct {
 	e        *Engine
 	sequence *engine.Sequence
 	messages []tokenizer.Message
+	left     int // turns left out by the last question
 }
 
 // NewChat starts a conversation; system is the system message, "" for the model's
@@ -32,10 +35,16 @@ func (e *Engine) NewChat(system string) *Chat {
 // Close gives the conversation's memory back.
 func (c *Chat) Close() { c.sequence.Close() }
 
+// LeftOut returns how many turns, the oldest, the last question took out of the
+// conversation, which had become too long for the model.
+func (c *Chat) LeftOut() int { return c.left }
+
 // Ask asks a question and streams the answer; r.Prompt and r.Sink are ignored (all
 // prompts of a chat template begin with the same token). Passages are
 // looked up with the question, then with the question and the last tokens of the
-// answer. Virtual evidence is read by the whole turn, question and answer so far,
+// answer; a question that refers back, with those that it refers to. Where the
+// conversation with its passages and the answer would be longer than the model reads,
+// the oldest turns are taken out of it: LeftOut tells how many. Virtual evidence is read by the whole turn, question and answer so far,
 // unless r.Echo says otherwise. Prepended evidence stands in the user's message, before the question.
 func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
@@ -47,7 +56,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 			yield(nil, err)
 			return
 		}
-		prompt, at, err := c.prompt(question)
+		prompt, at, err := c.fit(question, &o)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -61,7 +70,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 			o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.Encode("\n\n")
 		}
 		o.Sink, o.Turn = -1, at
-		o.Query = ralm.Question(c.e.model.Tokenizer, question, o.QueryLen)
+		o.Query = ralm.Question(c.e.model.Tokenizer, ralm.InConversation(append(c.questions(), question)), o.QueryLen)
 		var trace Trace
 		for event, err := range ralm.New(c.sequence, c.e.model.Tokenizer, c.e.retriever).Generate(ctx, prompt[kept:], o) {
 			if err != nil {
@@ -77,6 +86,41 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 			tokenizer.Message{Role: "user", Content: question},
 			tokenizer.Message{Role: "assistant", Content: trace.Text()})
 	}
+}
+
+// questions returns what the conversation has asked.
+func (c *Chat) questions() []string {
+	var asked []string
+	for _, m := range c.messages {
+		if m.Role == "user" {
+			asked = append(asked, m.Content)
+		}
+	}
+	return asked
+}
+
+// fit is prompt, without the oldest turns where passages and answer would find no
+// room. The error is ErrTooLong where the question alone leaves none.
+func (c *Chat) fit(question string, o *ralm.Options) (prompt []int32, at int, err error) {
+	limit := c.sequence.MaxContext()
+	if o.Placement.Evidence != placement.Nowhere {
+		const around = 4 // marks or separators
+		limit -= o.K * (o.PassageLen + around)
+	}
+	for c.left = 0; ; c.left++ {
+		if prompt, at, err = c.prompt(question); err != nil || len(prompt)+o.MaxTokens <= limit {
+			return prompt, at, err
+		}
+		oldest := slices.IndexFunc(c.messages, func(m tokenizer.Message) bool { return m.Role == "user" })
+		if oldest < 0 {
+			break
+		}
+		c.messages = slices.Delete(c.messages, oldest, min(oldest+2, len(c.messages)))
+	}
+	if room := limit - min(o.Stride, o.MaxTokens); len(prompt) > room {
+		return nil, 0, fmt.Errorf("%w: the question takes %d tokens and %d are left for it beside the passages: shorten it", ErrTooLong, len(prompt), max(0, room))
+	}
+	return prompt, at, nil
 }
 
 // prompt renders the conversation with the question, up to where the answer

@@ -129,6 +129,9 @@ type asker struct {
 func (a *asker) answer(ctx context.Context, question string) error {
 	shown := follower{out: a.out}
 	stopped := shown.follow(a.chat.Ask(ctx, question, a.request))
+	if n := a.chat.LeftOut(); n > 0 {
+		fmt.Fprintf(a.log, "\n\nThe conversation is full: its oldest turns (%d) were left out. /new starts over.\n", n)
+	}
 	if shown.Finish == nil {
 		return stopped
 	}
