@@ -37,6 +37,8 @@ the question and the last tokens of the answer.
 
 Without a question on a terminal it is a conversation, whose KV cache is kept from
 turn to turn; /sources shows the passages behind the last answer, /help the rest.
+A question that refers back ("And the windscreen?") is looked up with those that it
+goes on from. Where it would get longer than the model reads, its oldest turns go.
 Elsewhere the question is read from standard input.
 
 Ctrl-C ends the answer and prints what was done, with exit code 130; in a
