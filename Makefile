@@ -18,7 +18,7 @@ build: ## Build the binary into ./flashback
 	$(GO) build -o flashback ./cmd/flashback
 
 test: ## Run the tests; those that need the model say how to get it and skip without it
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 check: format cross lint generated ## Everything that must hold besides the tests
 
@@ -43,7 +43,7 @@ generated: generate
 		git --no-pager diff --stat -- internal/device/cpu/kernel; echo "the assembly is not what its generator writes: run 'make generate' and commit"; exit 1; fi
 
 race: ## Run the race detector where goroutines meet; needs a C compiler
-	CGO_ENABLED=1 $(GO) test -race -short $(RACED)
+	CGO_ENABLED=1 $(GO) test -timeout 30m -race -short $(RACED)
 
 model: ## Pull the default model
 	$(GO) run ./cmd/flashback pull smollm2-135m
