@@ -44,8 +44,9 @@ func (c *Chat) LeftOut() int { return c.left }
 // looked up with the question, then with the question and the last tokens of the
 // answer; a question that refers back, with those that it refers to. Where the
 // conversation with its passages and the answer would be longer than the model reads,
-// the oldest turns are taken out of it: LeftOut tells how many. Virtual evidence is read by the whole turn, question and answer so far,
-// unless r.Echo says otherwise. Prepended evidence stands in the user's message, before the question.
+// the oldest turns are taken out of it: LeftOut tells how many. Virtual evidence is
+// read by the whole turn, question and answer so far, unless r.Echo says otherwise.
+// Prepended evidence stands in the user's message, before the question.
 func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		o, err := c.e.loop(r, true)
@@ -107,6 +108,7 @@ func (c *Chat) fit(question string, o *ralm.Options) (prompt []int32, at int, er
 		const around = 4 // marks or separators
 		limit -= o.K * (o.PassageLen + around)
 	}
+	whole := c.messages
 	for c.left = 0; ; c.left++ {
 		if prompt, at, err = c.prompt(question); err != nil || len(prompt)+o.MaxTokens <= limit {
 			return prompt, at, err
@@ -115,9 +117,10 @@ func (c *Chat) fit(question string, o *ralm.Options) (prompt []int32, at int, er
 		if oldest < 0 {
 			break
 		}
-		c.messages = slices.Delete(c.messages, oldest, min(oldest+2, len(c.messages)))
+		c.messages = slices.Concat(c.messages[:oldest], c.messages[oldest+2:])
 	}
 	if room := limit - min(o.Stride, o.MaxTokens); len(prompt) > room {
+		c.messages, c.left = whole, 0 // what cannot be asked costs nothing
 		return nil, 0, fmt.Errorf("%w: the question takes %d tokens and %d are left for it beside the passages: shorten it", ErrTooLong, len(prompt), max(0, room))
 	}
 	return prompt, at, nil

@@ -40,4 +40,7 @@ func TestChatFits(t *testing.T) {
 	if _, _, err := c.fit(strings.Repeat("word ", 9000), &o); !errors.Is(err, ErrTooLong) {
 		t.Errorf("a question longer than the model reads: %v, want ErrTooLong", err)
 	}
+	if c.LeftOut() != 0 || len(c.messages) != 5 {
+		t.Errorf("what could not be asked took %d turns out of the conversation, %d messages stay", c.LeftOut(), len(c.messages))
+	}
 }
