@@ -10,7 +10,6 @@ import (
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/eval"
-	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/progress"
 )
 
@@ -112,12 +111,17 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 	for name, a := range adapters {
 		digests[name] = a.Digest()
 	}
+	passageLen := f.passageLen
+	if passageLen == flashback.Defaults().PassageLen {
+		passageLen = 0
+	}
 	answers, err := eval.OpenAnswers(f.output, struct {
 		Model, Compute, Data, Index, System string
 		Tokens                              int
 		Adapters                            map[string]string `json:",omitempty"` // digests by name
 		KV                                  string            `json:",omitempty"` // where not as the compute says
-	}{filepath.Base(engine.Info().Model), engine.Info().Compute, filepath.Base(f.data), filepath.Base(f.index), f.system, f.tokens, digests, f.model.kv})
+		PassageLen                          int               `json:",omitempty"` // where not the default
+	}{filepath.Base(engine.Info().Model), engine.Info().Compute, filepath.Base(f.data), filepath.Base(f.index), f.system, f.tokens, digests, f.model.kv, passageLen})
 	if err != nil {
 		return err
 	}
@@ -138,10 +142,9 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 func (f *evalQAFlags) ask(ctx context.Context, engine *flashback.Engine, a *flashback.Adapter, row eval.Row, question string) (string, []string, error) {
 	chat := engine.NewChat(f.system)
 	defer chat.Close()
-	r := flashback.Request{Adapter: a, Placement: row.Placement.Name, Passages: row.K, Stride: f.tokens, MaxTokens: f.tokens, Stop: []string{"\n"}}
-	r.PassageLen = f.passageLen
-	if row.Placement.Evidence == placement.AfterText || row.Placement.EchoInPlace {
-		r.Echo = &row.Placement.Echo
+	r := flashback.Request{
+		Adapter: a, Placement: row.Placement.Name, Echo: &row.Placement.Echo, Passages: row.K, PassageLen: f.passageLen,
+		Stride: f.tokens, MaxTokens: f.tokens, Stop: []string{"\n"},
 	}
 	var trace flashback.Trace
 	for event, err := range chat.Ask(ctx, question, r) {

@@ -17,18 +17,6 @@ func ExactMatch(answer string, right []string) bool {
 	return false
 }
 
-// Contains reports whether an answer has one of the right ones in it, word for word,
-// compared as ExactMatch does.
-func Contains(answer string, right []string) bool {
-	got := " " + normalise(answer) + " "
-	for _, r := range gold(right) {
-		if r = normalise(r); r != "" && strings.Contains(got, " "+r+" ") {
-			return true
-		}
-	}
-	return false
-}
-
 // F1 returns the harmonic mean of precision and recall of an answer's words against
 // the right answer that gives the most, as SQuAD's script does.
 func F1(answer string, right []string) float64 {
