@@ -18,12 +18,20 @@ const (
 	F32
 	F16
 	BF16
-	Q4_0  // 32 weights: f16 d, 16 bytes of nibbles; w = d·(q-8)
-	Q4_1  // 32 weights: f16 d, f16 m, 16 bytes of nibbles; w = d·q + m
-	Q8_0  // 32 weights: f16 d, 32 int8; w = d·q
-	Q4_K  // 256 weights: f16 d, f16 dmin, 12 bytes of 6-bit scales and mins, 128 bytes of nibbles
-	Q6_K  // 256 weights: 128 bytes low nibbles, 64 bytes high pairs, 16 int8 scales, f16 d
-	Types // how many there are
+	Q4_0   // 32 weights: f16 d, 16 bytes of nibbles; w = d·(q-8)
+	Q4_1   // 32 weights: f16 d, f16 m, 16 bytes of nibbles; w = d·q + m
+	Q8_0   // 32 weights: f16 d, 32 int8; w = d·q
+	Q4_K   // 256 weights: f16 d, f16 dmin, 12 bytes of 6-bit scales and mins, 128 bytes of nibbles
+	Q6_K   // 256 weights: 128 bytes low nibbles, 64 bytes high pairs, 16 int8 scales, f16 d
+	Q5_0   // 32 weights: f16 d, 32 fifth bits, 16 bytes of nibbles; w = d·(q-16)
+	Q5_1   // 32 weights: f16 d, f16 m, 32 fifth bits, 16 bytes of nibbles; w = d·q + m
+	Q2_K   // 256 weights: 16 bytes of 4-bit scales and mins, 64 bytes of pairs, f16 d, f16 dmin
+	Q3_K   // 256 weights: 32 bytes of third bits, 64 bytes of pairs, 12 bytes of 6-bit scales, f16 d
+	Q5_K   // 256 weights: as Q4_K, with 32 bytes of fifth bits in front of the nibbles
+	IQ4_NL // 32 weights: f16 d, 16 bytes of nibbles that number 16 values
+	IQ4_XS // 256 weights: f16 d, 6 bytes of 6-bit scales, 128 bytes of nibbles as in IQ4_NL
+	MXFP4  // 32 weights: an exponent, 16 bytes of nibbles that are numbers of 4 bits
+	Types  // how many there are
 )
 
 type geometry struct {
@@ -42,6 +50,14 @@ var geometries = [Types]geometry{
 	Q8_0:    {"Q8_0", 32, 34},
 	Q4_K:    {"Q4_K", 256, 144},
 	Q6_K:    {"Q6_K", 256, 210},
+	Q5_0:    {"Q5_0", 32, 22},
+	Q5_1:    {"Q5_1", 32, 24},
+	Q2_K:    {"Q2_K", 256, 84},
+	Q3_K:    {"Q3_K", 256, 110},
+	Q5_K:    {"Q5_K", 256, 176},
+	IQ4_NL:  {"IQ4_NL", 32, 18},
+	IQ4_XS:  {"IQ4_XS", 256, 136},
+	MXFP4:   {"MXFP4", 32, 17},
 }
 
 // String returns ggml's name of the type.

@@ -14,7 +14,11 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
 # Offsets of the half-precision fields of a block, which must be numbers.
-HALVES = {"F32": [], "F16": [0], "BF16": [], "Q4_0": [0], "Q4_1": [0, 2], "Q8_0": [0], "Q4_K": [0, 2], "Q6_K": [208]}
+HALVES = {
+    "F32": [], "F16": [0], "BF16": [], "Q4_0": [0], "Q4_1": [0, 2], "Q8_0": [0], "Q4_K": [0, 2], "Q6_K": [208],
+    "Q5_0": [0], "Q5_1": [0, 2], "Q2_K": [80, 82], "Q3_K": [108], "Q5_K": [0, 2],
+    "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [],
+}
 WEIGHTS = 512
 
 rng = np.random.default_rng(4)
@@ -26,6 +30,8 @@ for name, halves in HALVES.items():
     if name in ("F32", "BF16"):
         top = {"F32": 3, "BF16": 1}[name]
         blocks[:, top] = (blocks[:, top] & 0x80) | 0x3E  # exponents near 0
+    if name == "MXFP4":
+        blocks[:, 0] = np.arange(len(blocks)) * 16  # exponents of the whole range, subnormal scales too
     for at in halves:
         values = (rng.standard_normal(len(blocks)) * 0.1).astype(np.float16)
         values[0] = np.float16(6e-8)  # subnormal

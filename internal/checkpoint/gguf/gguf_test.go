@@ -21,7 +21,8 @@ func small() *Writer {
 	for _, key := range slices.Sorted(maps.Keys(everyValue)) {
 		w.Set(key, everyValue[key])
 	}
-	for i, typ := range []tensor.Type{tensor.F32, tensor.F16, tensor.BF16, tensor.Q4_0, tensor.Q4_1, tensor.Q8_0, tensor.Q4_K, tensor.Q6_K} {
+	for typ := tensor.Invalid + 1; typ < tensor.Types; typ++ {
+		i := int(typ)
 		m := tensor.Matrix{Name: "w." + typ.String(), Type: typ, Rows: 1 + i%3, Cols: typ.BlockWeights() * (1 + i%2)}
 		m.Data = make([]byte, m.Rows*m.RowBytes())
 		for j := range m.Data {
@@ -188,7 +189,7 @@ var hostile = map[string]struct {
 	"zero":          {raw(1, 0, "t", uint32(2), [2]uint64{2, 0}, uint32(0), uint64(0), [64]byte{}), "dimensions [2 0]"},
 	"product":       {raw(1, 0, "t", uint32(2), [2]uint64{1<<31 - 1, 1<<31 - 1}, uint32(0), uint64(0), [64]byte{}), "end beyond the file"},
 	"dimension":     {raw(1, 0, "t", uint32(2), [2]uint64{1 << 33, 1 << 33}, uint32(0), uint64(0), [64]byte{}), "not all from 1 to 2^31-1"},
-	"Q5_K":          {raw(1, 0, "t", uint32(1), uint64(256), uint32(13), uint64(0), [64]byte{}), `tensor "t" is stored as Q5_K`},
+	"IQ2_S":         {raw(1, 0, "t", uint32(1), uint64(256), uint32(22), uint64(0), [64]byte{}), `tensor "t" is stored as IQ2_S`},
 	"type 99":       {raw(1, 0, "t", uint32(1), uint64(256), uint32(99), uint64(0), [64]byte{}), "type 99 is not known"},
 	"block":         {raw(1, 0, "t", uint32(1), uint64(48), uint32(2), uint64(0), [64]byte{}), "not whole blocks of Q4_0 (32)"},
 	"offset":        {raw(1, 0, "t", uint32(1), uint64(8), uint32(0), uint64(1<<63), [64]byte{}), "at offset 9223372036854775808 of the data end beyond"},

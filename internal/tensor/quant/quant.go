@@ -18,14 +18,22 @@ import (
 // conversions forbid the compiler to fuse them), as dequantize_row_* of ggml-quants.c
 // rounds them.
 var decoders = [tensor.Types]func(dst []float32, block []byte){
-	tensor.F32:  decodeF32,
-	tensor.F16:  decodeF16,
-	tensor.BF16: decodeBF16,
-	tensor.Q4_0: decodeQ4_0,
-	tensor.Q4_1: decodeQ4_1,
-	tensor.Q8_0: decodeQ8_0,
-	tensor.Q4_K: decodeQ4_K,
-	tensor.Q6_K: decodeQ6_K,
+	tensor.F32:    decodeF32,
+	tensor.F16:    decodeF16,
+	tensor.BF16:   decodeBF16,
+	tensor.Q4_0:   decodeQ4_0,
+	tensor.Q4_1:   decodeQ4_1,
+	tensor.Q8_0:   decodeQ8_0,
+	tensor.Q4_K:   decodeQ4_K,
+	tensor.Q6_K:   decodeQ6_K,
+	tensor.Q5_0:   decodeQ5_0,
+	tensor.Q5_1:   decodeQ5_1,
+	tensor.Q2_K:   decodeQ2_K,
+	tensor.Q3_K:   decodeQ3_K,
+	tensor.Q5_K:   decodeQ5_K,
+	tensor.IQ4_NL: decodeIQ4_NL,
+	tensor.IQ4_XS: decodeIQ4_XS,
+	tensor.MXFP4:  decodeMXFP4,
 }
 
 // Dequantize expands len(dst) weights, whole blocks, from src, which may be longer.

@@ -54,7 +54,7 @@ func TestRepack(t *testing.T) {
 				}
 				var tolerance float64
 				switch m.Type {
-				case tensor.Q4_0, tensor.Q4_1, tensor.Q8_0:
+				case tensor.Q4_0, tensor.Q4_1, tensor.Q8_0, tensor.Q5_0, tensor.IQ4_NL:
 				case tensor.Q4_K: // scale · 15 and minimum to 11 bits each
 					step := math.Abs(float64(tensor.FromHalf(blk.scale)))
 					tolerance = 0x1p-11*(15*step+math.Abs(float64(tensor.FromHalf(blk.offset)))) + 16*0x1p-25

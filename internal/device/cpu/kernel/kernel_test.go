@@ -321,13 +321,20 @@ func stored(rng *rand.Rand, g *guard, t tensor.Type, weights int) []byte {
 			binary.LittleEndian.PutUint32(b[at:], bits(float32(rng.NormFloat64())))
 		case tensor.BF16:
 			number(at)
-		case tensor.F16, tensor.Q4_0, tensor.Q8_0:
+		case tensor.F16, tensor.Q4_0, tensor.Q8_0, tensor.Q5_0, tensor.IQ4_NL, tensor.IQ4_XS:
 			number(at)
-		case tensor.Q4_1, tensor.Q4_K:
+		case tensor.Q4_1, tensor.Q4_K, tensor.Q5_1, tensor.Q5_K:
 			number(at)
 			number(at + 2)
 		case tensor.Q6_K:
 			number(at + 208)
+		case tensor.Q3_K:
+			number(at + 108)
+		case tensor.Q2_K:
+			number(at + 80)
+			number(at + 82)
+		case tensor.MXFP4:
+			b[at] = 112 + b[at]&31 // 2^-16 … 2^15, which f16 has
 		}
 	}
 	return b

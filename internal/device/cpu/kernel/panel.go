@@ -43,7 +43,7 @@ type coding uint8
 const (
 	nibbles       coding = iota // 4 bits around 8: Q4_0
 	offsetNibbles               // 4 bits and an offset: Q4_1, Q4_K
-	wide                        // 8 bits around 128: Q8_0 and all that is rounded to it
+	wide                        // 8 bits around 128: Q8_0, Q5_0, IQ4_NL and all that is rounded to it
 )
 
 // Bytes of a block of a group.
@@ -73,9 +73,9 @@ func (p *Panel) groups(from, to int) []byte {
 	return p.data[from*n : to*n]
 }
 
-// Repack lays a matrix out as a Panel. Q4_0, Q4_1 and Q8_0 keep their values; the
-// scales and offsets of Q4_K are rounded to f16; Q6_K, F16, BF16 and F32 are
-// rounded to 8 bits in blocks of 32. An error says which rows have no such
+// Repack lays a matrix out as a Panel. Q4_0, Q4_1, Q5_0, Q8_0 and IQ4_NL keep their
+// values, those of 5 bits and of IQ4_NL in codes of 8; the scales and offsets of Q4_K are
+// rounded to f16; all other types are rounded to 8 bits in blocks of 32. An error says which rows have no such
 // blocks or what is out of range.
 func Repack(m tensor.Matrix) (*Panel, error) {
 	if m.Cols == 0 || m.Cols%blockColumns != 0 {
@@ -92,6 +92,8 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 		p.coding, encode = offsetNibbles, encodeQ4_K
 	case tensor.Q8_0:
 		encode = encodeQ8_0
+	case tensor.Q5_0, tensor.IQ4_NL:
+		encode = encodeScaled
 	}
 	blocks := m.Cols / blockColumns
 	p.data = make([]byte, p.Groups()*blocks*p.coding.blockBytes())
@@ -191,6 +193,23 @@ func encodeQ8_0(_ tensor.Type, dst []rowBlock, src []byte) {
 		dst[i].scale = binary.LittleEndian.Uint16(s)
 		for j, v := range s[2:34] {
 			dst[i].codes[j] = v ^ 0x80 // from two's complement to around 128
+		}
+	}
+}
+
+// encodeScaled keeps weights that are a scale, which stands in front of a block of 32, by a
+// whole number of 8 bits: what the block holds with a scale of 1.
+func encodeScaled(t tensor.Type, dst []rowBlock, src []byte) {
+	const one = 0x3c00
+	var block [34]byte // of the longest of these types
+	var numbers [blockColumns]float32
+	for i := range dst {
+		s := block[:copy(block[:], src[t.RowBytes(i*blockColumns):][:t.BlockBytes()])]
+		dst[i].scale = binary.LittleEndian.Uint16(s)
+		binary.LittleEndian.PutUint16(s, one)
+		quant.Dequantize(t, numbers[:], s)
+		for j, v := range numbers {
+			dst[i].codes[j] = byte(128 + int(v))
 		}
 	}
 }
