@@ -54,6 +54,8 @@ type Options struct {
 	// beginnings too; 0: enough for two full contexts of up to 8192 tokens. Texts that
 	// find no room wait for others to end; ErrFull says that this was in vain.
 	KVBudget int64
+	// Warn, if not nil, is told what of the model's file is wrong and was left out.
+	Warn func(string)
 }
 
 // What errors of a generation may be.
@@ -90,6 +92,11 @@ func Open(o Options) (*Engine, error) {
 	e := &Engine{retriever: o.Retriever}
 	if e.model, err = model.Load(found.Path); err != nil {
 		return nil, err
+	}
+	if o.Warn != nil {
+		for _, w := range e.model.Warnings {
+			o.Warn(w)
+		}
 	}
 	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget}); err != nil {
 		e.Close()

@@ -23,10 +23,12 @@ type modelFlags struct {
 	compute  string
 	kv       string
 	kvBudget byteSize
+	warn     func(string) // prints what of the model's file was left out
 }
 
 // add gives the command the flags.
 func (f *modelFlags) add(cmd *cobra.Command) {
+	f.warn = func(w string) { fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w) }
 	fs := cmd.Flags()
 	fs.StringVar(&f.model, "model", flashback.DefaultModel, "a `MODEL` that pull brought, hf:owner/name[@rev][:file], or a .gguf file")
 	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
@@ -54,7 +56,7 @@ func (f *modelFlags) check() error {
 
 // options returns what flashback.Open takes, without an index.
 func (f *modelFlags) options() flashback.Options {
-	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KV: f.kv, KVBudget: int64(f.kvBudget)}
+	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KV: f.kv, KVBudget: int64(f.kvBudget), Warn: f.warn}
 }
 
 // engineOptions returns what engine.New takes.
@@ -68,7 +70,14 @@ func (f *modelFlags) load() (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return model.Load(found.Path)
+	m, err := model.Load(found.Path)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range m.Warnings {
+		f.warn(w)
+	}
+	return m, nil
 }
 
 // byteSize is a flag for a number of bytes: 1048576, 512MB, 2GiB.

@@ -172,6 +172,9 @@ func (f *trainFlags) run(cmd *cobra.Command, path string) error {
 		return err
 	}
 	defer m.Close()
+	for _, w := range m.Warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
+	}
 	base := m.Digest()
 	trainee, err := train.NewModel(&m.Weights, f.threads, f.kernels)
 	if err != nil {

@@ -38,13 +38,16 @@ func llamaConfig(r *reader, key func(string) string) (Config, error) {
 	var c Config
 	c.Layers = r.count(key("block_count"), 1<<10, 0)
 	c.Hidden = r.count(key("embedding_length"), 1<<17, 0)
-	c.Heads = r.count(key("attention.head_count"), 1<<12, 0)
-	c.KVHeads = r.count(key("attention.head_count_kv"), 1<<12, c.Heads)
-	c.FF = r.count(key("feed_forward_length"), 1<<20, 0)
+	c.Heads = r.uniform(key("attention.head_count"), 1<<12, 0, c.Layers)
+	c.KVHeads = r.uniform(key("attention.head_count_kv"), 1<<12, c.Heads, c.Layers)
+	c.FF = r.uniform(key("feed_forward_length"), 1<<20, 0, c.Layers)
 	c.Context = r.count(key("context_length"), 1<<24, 0)
 	c.NormEps = float32(r.float(key("attention.layer_norm_rms_epsilon"), 0))
 	c.RopeBase = r.float(key("rope.freq_base"), 10000)
-	scaling := r.string(key("rope.scaling.type"), false)
+	factor, err := linearScaling(r, key)
+	if err != nil {
+		return c, err
+	}
 	if r.err != nil {
 		return c, nil // which the reader says
 	}
@@ -57,14 +60,17 @@ func llamaConfig(r *reader, key func(string) string) (Config, error) {
 		return c, fmt.Errorf("%s is %v: it must be positive", key("rope.freq_base"), c.RopeBase)
 	case !(c.NormEps >= 0 && c.NormEps < 1):
 		return c, fmt.Errorf("%s is %v: it must be between 0 and 1", key("attention.layer_norm_rms_epsilon"), c.NormEps)
-	case scaling != "" && scaling != "none":
-		return c, fmt.Errorf("rotary scaling %q is not supported", scaling)
 	}
 	c.HeadDim = r.count(key("attention.key_length"), 1<<12, c.Hidden/c.Heads)
 	rotated := r.count(key("rope.dimension_count"), 1<<12, c.HeadDim)
 	value := r.count(key("attention.value_length"), 1<<12, c.HeadDim)
 	if r.err == nil && (c.HeadDim%2 != 0 || rotated != c.HeadDim || value != c.HeadDim) {
 		return c, fmt.Errorf("heads of width %d with %d rotated and values of width %d are not supported: the three must be equal and even", c.HeadDim, rotated, value)
+	}
+	for i := range c.HeadDim / 2 {
+		if factor != 1 {
+			c.divideFrequency(i, float32(factor))
+		}
 	}
 	return c, nil
 }

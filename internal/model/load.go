@@ -33,7 +33,9 @@ func bind(f *gguf.File) (*Model, error) {
 	// The vocabulary is as large as its embedding: not all files say it elsewhere.
 	c.Vocab = r.tensor(embeddingName, 0, c.Hidden).Rows
 	if r.has(factorsName) {
-		c.RopeFactors = r.factors(factorsName, c.HeadDim/2)
+		for i, factor := range r.factors(factorsName, c.HeadDim/2) {
+			c.divideFrequency(i, factor)
+		}
 	}
 	m := &Model{Weights: Weights{Config: c, Layers: make([]Tensors, c.Layers)}}
 	listed := map[string]bool{}
@@ -59,6 +61,9 @@ func bind(f *gguf.File) (*Model, error) {
 	}
 	if m.Tokenizer, err = bindTokenizer(f); err != nil {
 		return nil, err
+	}
+	for _, w := range m.Tokenizer.Warnings() {
+		m.Warnings = append(m.Warnings, f.Path()+": "+w)
 	}
 	if n := m.Tokenizer.Size(); n > c.Vocab {
 		return nil, fmt.Errorf("%s: the tokenizer has %d tokens and the embedding %d rows", f.Path(), n, c.Vocab)

@@ -1,7 +1,10 @@
 package model_test
 
 import (
+	"encoding/binary"
+	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,5 +161,116 @@ func TestLoadKnowsHarmlessTensors(t *testing.T) {
 	defer m.Close()
 	if f := m.Config.RopeFactors; len(f) != 8 || f[7] != 2 {
 		t.Errorf("factors %v", f)
+	}
+}
+
+// TestRopeScaling: whatever the form that a file gives a factor in, the frequencies are
+// divided by what llama.cpp divides them by; what is not computed is named.
+func TestRopeScaling(t *testing.T) {
+	type keys map[string]any
+	for name, c := range map[string]struct {
+		keys    keys
+		factors float32 // rope_freqs.weight: all this; 0: none
+		want    float32 // all factors; 0: an error
+		message string
+	}{
+		"a type":              {keys{"scaling.type": "linear", "scaling.factor": float32(4)}, 0, 4, ""},
+		"factor 1":            {keys{"scaling.type": "linear", "scaling.factor": float32(1)}, 0, 1, ""},
+		"a bare factor":       {keys{"scaling.factor": float32(4)}, 0, 4, ""},
+		"scale_linear":        {keys{"scale_linear": float32(2)}, 0, 2, ""},
+		"scale_linear, typed": {keys{"scale_linear": float32(2), "scaling.type": "linear"}, 0, 2, ""},
+		"both names":          {keys{"scaling.factor": float32(4), "scale_linear": float32(2)}, 0, 4, ""},
+		"a whole number":      {keys{"scaling.factor": uint32(4)}, 0, 4, ""},
+		"none":                {keys{"scaling.type": "none", "scaling.factor": float32(4)}, 0, 1, ""},
+		"none, scale_linear":  {keys{"scaling.type": "none", "scale_linear": float32(4)}, 0, 1, ""},
+		"0 is none":           {keys{"scaling.factor": float32(0)}, 0, 1, ""},
+		"yarn of 1":           {keys{"scaling.type": "yarn", "scaling.factor": float32(1)}, 0, 1, ""},
+		"with factors":        {keys{"scaling.factor": float32(4)}, 2, 8, ""},
+		"none with factors":   {keys{"scaling.type": "none", "scaling.factor": float32(4)}, 2, 2, ""},
+		"yarn":                {keys{"scaling.type": "yarn", "scaling.factor": float32(4)}, 0, 0, `"yarn"`},
+		"unknown":             {keys{"scaling.type": "su", "scaling.factor": float32(1)}, 0, 0, `"su"`},
+		"empty":               {keys{"scaling.type": "", "scaling.factor": float32(2)}, 0, 0, "rope.scaling.type"},
+		"negative":            {keys{"scale_linear": float32(-2)}, 0, 0, "llama.rope.scale_linear is -2"},
+		"not a number":        {keys{"scaling.factor": float32(math.NaN())}, 0, 0, "llama.rope.scaling.factor is NaN"},
+		"attention":           {keys{"scaling.factor": float32(2), "scaling.attn_factor": float32(1.5)}, 0, 0, "attn_factor"},
+	} {
+		m, err := rewrite(t, func(out *gguf.Writer) {
+			for key, v := range c.keys {
+				out.Set("llama.rope."+key, v)
+			}
+			if c.factors > 0 {
+				f := vector("rope_freqs.weight", 8)
+				for i := range 8 {
+					binary.LittleEndian.PutUint32(f.Data[4*i:], math.Float32bits(c.factors))
+				}
+				out.Add(f)
+			}
+		}, "")
+		if c.want == 0 {
+			if err == nil || !strings.Contains(err.Error(), c.message) {
+				t.Errorf("%s: error %v, want one with %s", name, err, c.message)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := m.Config.RopeFactors
+		if got == nil {
+			got = slices.Repeat([]float32{1}, 8)
+		}
+		if !slices.Equal(got, slices.Repeat([]float32{c.want}, 8)) {
+			t.Errorf("%s: divided by %v, want %v", name, got, c.want)
+		}
+		m.Close()
+	}
+}
+
+// TestCountsOfLayers: counts may be lists of equal numbers, one a layer.
+func TestCountsOfLayers(t *testing.T) {
+	const heads, kv, ff = "llama.attention.head_count", "llama.attention.head_count_kv", "llama.feed_forward_length"
+	m, err := rewrite(t, func(out *gguf.Writer) {
+		out.Set(heads, []uint32{4, 4})
+		out.Set(kv, []int32{2, 2})
+		out.Set(ff, []uint64{96, 96})
+	}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if c := m.Config; c.Heads != 4 || c.KVHeads != 2 || c.FF != 96 {
+		t.Errorf("%+v", c)
+	}
+	for want, v := range map[string]any{
+		"layers of different shapes": []int32{2, 4},
+		"3 numbers for 2 layers":     []int32{2, 2, 2},
+		"0 numbers for 2 layers":     []int32{},
+		"is 0 in layer 1":            []int32{2, 0},
+		"an integer":                 []float32{2, 2},
+	} {
+		m, err := rewrite(t, func(out *gguf.Writer) { out.Set(kv, v) }, "")
+		if err == nil {
+			m.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), kv) {
+			t.Errorf("%v: error %v, want one with %q", v, err, want)
+		}
+	}
+}
+
+// TestSpecialIDs: ids that the vocabulary lacks are left out with a warning, -1 without.
+func TestSpecialIDs(t *testing.T) {
+	m, err := rewrite(t, func(out *gguf.Writer) {
+		out.Set("tokenizer.ggml.bos_token_id", uint32(300))
+		out.Set("tokenizer.ggml.padding_token_id", int32(-1))
+		out.Set("tokenizer.ggml.unknown_token_id", uint64(1)<<40)
+	}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if m.Tokenizer.BOS() != -1 || len(m.Warnings) != 2 || !strings.Contains(m.Warnings[0], "changed.gguf: tokenizer: the bos token id 300") {
+		t.Errorf("BOS %d, warnings %q", m.Tokenizer.BOS(), m.Warnings)
 	}
 }

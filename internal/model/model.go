@@ -45,7 +45,9 @@ type Model struct {
 	Weights
 	Tokenizer *tokenizer.Tokenizer
 	Path      string
-	close     func() error
+	// Warnings say what of the file is wrong and was left out.
+	Warnings []string
+	close    func() error
 }
 
 // Close releases the mapped file; nothing of the model may be used afterwards.

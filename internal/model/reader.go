@@ -56,6 +56,30 @@ func (r *reader) count(key string, limit uint64, fallback int) int {
 	return int(read(r, v, err))
 }
 
+// uniform reads a count that files give for all layers as one number, or as a list with
+// one for each, which must then be equal.
+func (r *reader) uniform(key string, limit uint64, fallback, layers int) int {
+	each, err := r.f.Ints(key)
+	if err != nil || r.err != nil {
+		return r.count(key, limit, fallback)
+	}
+	if len(each) != layers {
+		r.err = fmt.Errorf("%s: key %q has %d numbers for %d layers; the file is damaged", r.f.Path(), key, len(each), layers)
+		return 0
+	}
+	for i, n := range each {
+		switch {
+		case n < 1 || uint64(n) > limit:
+			r.err = fmt.Errorf("%s: key %q is %d in layer %d, not from 1 to %d; the file is damaged or not a language model", r.f.Path(), key, n, i, limit)
+			return 0
+		case n != each[0]:
+			r.err = fmt.Errorf("%s: key %q is %d in layer 0 and %d in layer %d: layers of different shapes are not supported", r.f.Path(), key, each[0], n, i)
+			return 0
+		}
+	}
+	return int(each[0])
+}
+
 // float reads a number; with a fallback above 0 the key may be absent.
 func (r *reader) float(key string, fallback float64) float64 {
 	if fallback > 0 && !r.f.Has(key) {
@@ -65,14 +89,18 @@ func (r *reader) float(key string, fallback float64) float64 {
 	return read(r, v, err)
 }
 
-// id reads a token id; -1 where the key is absent.
+// id reads a token id; -1 where the key is absent or says so. What 32 bits do not hold
+// becomes an id that no vocabulary has.
 func (r *reader) id(key string) int32 {
 	if !r.f.Has(key) {
 		return -1
 	}
-	v, err := r.f.Uint(key)
-	if err == nil && v > math.MaxInt32 {
-		err = fmt.Errorf("%s: key %q is %d, which is no token", r.f.Path(), key, v)
+	v, err := r.f.Float(key) // of any integer type
+	switch {
+	case v == -1 || v == math.MaxUint32: // -1, written as what it is not
+		return -1
+	case v < 0 || v > math.MaxInt32 || v != math.Trunc(v):
+		return math.MaxInt32
 	}
 	return int32(read(r, v, err))
 }

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -19,13 +20,18 @@ type pair struct{ left, right int32 }
 type merger struct {
 	bytes  [256]int32 // token of each single byte, -1 where the vocabulary has none
 	merges map[pair]merge
+	// Strings that merges name and the vocabulary lacks have ids from size on, so that what they merge to is reached. Where
+	// one is left when a piece is merged, it is cut into the tokens of its bytes.
+	size   int32
+	absent []string         // by id - size
 	whole  map[string]int32 // by stored name: a piece that is a token is taken without merging; nil when merges decide
 }
 
-// newMerger reads the merges against the tokens that text may become, by stored name. With wholeFirst a piece that is
-// itself a token needs no merges.
-func newMerger(merges []string, ids map[string]int32, wholeFirst bool) (merger, error) {
-	var m merger
+// newMerger reads the merges against the tokens that text may become, by stored name, of a vocabulary of that size. With
+// wholeFirst a piece that is itself a token needs no merges. It also returns how many merges it left out as malformed.
+// Of two equal ones the first counts.
+func newMerger(merges []string, ids map[string]int32, size int32, wholeFirst bool) (m merger, malformed int, err error) {
+	m.size = size
 	known := 0
 	for b, r := range byteRune {
 		m.bytes[b] = -1
@@ -35,35 +41,61 @@ func newMerger(merges []string, ids map[string]int32, wholeFirst bool) (merger, 
 		}
 	}
 	if known == 0 {
-		return m, fmt.Errorf("tokenizer: the vocabulary holds no single byte, so it is not that of a byte-level BPE")
+		return m, 0, fmt.Errorf("tokenizer: the vocabulary holds no single byte, so it is not that of a byte-level BPE")
 	}
 	if len(merges) > maxMerges {
-		return m, fmt.Errorf("tokenizer: %d merges; at most %d are supported", len(merges), maxMerges)
+		return m, 0, fmt.Errorf("tokenizer: %d merges; at most %d are supported", len(merges), maxMerges)
 	}
 	if wholeFirst {
 		m.whole = ids
 	}
+	lacking := map[string]int32{}
+	symbol := func(name string) int32 {
+		if id, ok := ids[name]; ok {
+			return id
+		}
+		id, ok := lacking[name]
+		if !ok {
+			id = size + int32(len(m.absent))
+			lacking[name] = id
+			m.absent = append(m.absent, name)
+		}
+		return id
+	}
 	m.merges = make(map[pair]merge, len(merges))
 	for rank, text := range merges {
-		wrong := func(reason string) (merger, error) {
-			return m, fmt.Errorf("tokenizer: merge %d, %q, %s", rank, clip(text), reason)
-		}
 		left, right, ok := strings.Cut(text, " ")
 		if !ok || left == "" || right == "" || strings.Contains(right, " ") {
-			return wrong("is not two tokens with a blank between them")
+			malformed++
+			continue
 		}
-		l, okLeft := ids[left]
-		r, okRight := ids[right]
-		id, okBoth := ids[left+right]
-		if !okLeft || !okRight || !okBoth {
-			return wrong("names or makes a token that the vocabulary lacks or that is no text")
+		p := pair{symbol(left), symbol(right)}
+		if _, twice := m.merges[p]; !twice {
+			m.merges[p] = merge{int32(rank), symbol(left + right)}
 		}
-		if _, twice := m.merges[pair{l, r}]; twice {
-			return wrong("is there twice")
-		}
-		m.merges[pair{l, r}] = merge{int32(rank), id}
 	}
-	return m, nil
+	for b, r := range byteRune { // a byte without a token may yet merge
+		if id, ok := lacking[string(r)]; ok {
+			m.bytes[b] = id
+		}
+	}
+	return m, malformed, nil
+}
+
+// appendCut appends merged ids, the absent ones cut into those of their bytes, as far as the vocabulary has these.
+func (m *merger) appendCut(ids, merged []int32) []int32 {
+	for _, id := range merged {
+		if id < m.size {
+			ids = append(ids, id)
+			continue
+		}
+		for _, b := range appendAlphabet(nil, m.absent[id-m.size]) {
+			if id := m.bytes[b]; id >= 0 && id < m.size {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
 }
 
 // appendIDs appends the tokens of one piece of text.
@@ -79,10 +111,15 @@ func (m *merger) appendIDs(ids []int32, piece string) []int32 {
 			ids = append(ids, id)
 		}
 	}
+	all := m.mergeLong
 	if len(ids)-start <= maxShort {
-		return ids[:start+m.mergeShort(ids[start:])]
+		all = m.mergeShort
 	}
-	return ids[:start+m.mergeLong(ids[start:])]
+	ids = ids[:start+all(ids[start:])]
+	if m.absent != nil {
+		return m.appendCut(ids[:start], slices.Clone(ids[start:]))
+	}
+	return ids
 }
 
 // maxShort is how many tokens are merged by scanning, which then beats a heap.

@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,6 +13,12 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 	c := &t.config
 	type object = map[string]any
 	vocab := make(map[string]int, len(c.Tokens))
+	names := slices.Clone(c.Tokens) // each once, as JSON needs
+	for id, token := range names {
+		if last, ok := t.ID(token); !ok || last != int32(id) {
+			names[id] = fmt.Sprintf("[UNNAMED_%d]", id)
+		}
+	}
 	special := []object{}
 	add := func(id int, token string, control bool) {
 		special = append(special, object{
@@ -19,7 +26,7 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 			"single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
 		})
 	}
-	for id, token := range c.Tokens {
+	for id, token := range names {
 		if !utf8.ValidString(token) {
 			return nil, fmt.Errorf("tokenizer: token %d is not valid UTF-8, which JSON needs", id)
 		}
@@ -34,10 +41,12 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 		}
 		add(len(c.Tokens)+i, token, true)
 	}
-	merges := make([][2]string, len(c.Merges))
-	for i, m := range c.Merges {
+	merges := make([][2]string, 0, len(c.Merges))
+	for _, m := range c.Merges {
 		left, right, _ := strings.Cut(m, " ")
-		merges[i] = [2]string{left, right}
+		if t.isWord(left) && t.isWord(right) && t.isWord(left+right) { // the others are refused there
+			merges = append(merges, [2]string{left, right})
+		}
 	}
 	var normalizer any
 	if t.pre.nfc {
@@ -66,7 +75,7 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 	config := object{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
 	for key, id := range map[string]int32{"bos_token": c.BOS, "eos_token": c.EOS, "unk_token": c.Unknown, "pad_token": c.Padding} {
 		if id >= 0 {
-			config[key] = c.Tokens[id]
+			config[key] = names[id]
 		}
 	}
 	if c.ChatTemplate != "" {
@@ -83,4 +92,10 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 		},
 		"tokenizer_config.json": config,
 	}, nil
+}
+
+// isWord tells whether text may become the token of that name.
+func (t *Tokenizer) isWord(name string) bool {
+	_, ok := t.words[name]
+	return ok
 }

@@ -51,20 +51,20 @@ type Config struct {
 // Limits on what New accepts. The largest vocabularies in use hold some 260 thousand tokens; the limits bound the time and
 // memory that a hostile file can cost.
 const (
-	maxTokens     = 1 << 21
-	maxMerges     = 1 << 21
-	maxTokenBytes = 1 << 16 // of one stored name
-	maxTextBytes  = 1 << 28 // of all stored names
+	maxTokens    = 1 << 21
+	maxMerges    = 1 << 21
+	maxTextBytes = 1 << 28 // of all stored names
 )
 
 // Tokenizer encodes and decodes text. It is safe for concurrent use.
 type Tokenizer struct {
-	config Config
-	words  map[string]int32 // the tokens that text may become, by stored name
-	marks  map[string]int32 // the tokens that text never becomes, control and unknown, by stored name
-	text   []byte           // the bytes of all tokens, one after the other
-	ends   []uint32         // where each token's bytes end in text
-	digest string
+	config   Config
+	warnings []string
+	words    map[string]int32 // the tokens that text may become, by stored name
+	marks    map[string]int32 // the tokens that text never becomes, control and unknown, by stored name
+	text     []byte           // the bytes of all tokens, one after the other
+	ends     []uint32         // where each token's bytes end in text
+	digest   string
 
 	pre     preTokenizer
 	merger  merger
@@ -76,7 +76,9 @@ type Tokenizer struct {
 }
 
 // New checks the configuration and builds a tokenizer from it. The error names the key and the entry that are wrong. A
-// chat template that cannot be used is no error here: Chat reports it.
+// chat template that cannot be used is no error here: Chat reports it. Tables that are odd but leave no doubt are taken
+// as llama.cpp takes them: an empty name names nothing, of two equal names the last one is found, an undefined type is
+// that of an unused token, and merges may name tokens that the vocabulary lacks. What is left out is in Warnings.
 func New(c Config) (*Tokenizer, error) {
 	if c.Model != "gpt2" {
 		return nil, fmt.Errorf("tokenizer: model %q is not supported: only byte-level BPE, \"gpt2\", is", clip(c.Model))
@@ -89,8 +91,12 @@ func New(c Config) (*Tokenizer, error) {
 	if err := t.loadTokens(); err != nil {
 		return nil, err
 	}
-	if t.merger, err = newMerger(c.Merges, t.words, pre.wholeFirst); err != nil {
+	malformed := 0
+	if t.merger, malformed, err = newMerger(c.Merges, t.words, int32(len(c.Tokens)), pre.wholeFirst); err != nil {
 		return nil, err
+	}
+	if malformed > 0 {
+		t.warn("%d merges (tokenizer.ggml.merges) are not two tokens with a blank between them and are left out", malformed)
 	}
 	t.digest = digest(c)
 	t.chat, t.chatErr = newChat(c.ChatTemplate, slices.Sorted(maps.Keys(t.marks)))
@@ -110,17 +116,15 @@ func (t *Tokenizer) loadTokens() error {
 	}
 	for _, id := range []struct {
 		name  string
-		value int32
-	}{{"bos", c.BOS}, {"eos", c.EOS}, {"unknown", c.Unknown}, {"padding", c.Padding}} {
-		if id.value < -1 || int(id.value) >= len(c.Tokens) {
-			return fmt.Errorf("tokenizer: %s token id %d is outside the vocabulary of %d tokens", id.name, id.value, len(c.Tokens))
+		value *int32
+	}{{"bos", &c.BOS}, {"eos", &c.EOS}, {"unknown", &c.Unknown}, {"padding", &c.Padding}} {
+		if *id.value < -1 || int(*id.value) >= len(c.Tokens) {
+			t.warn("the %s token id %d is outside the vocabulary of %d tokens: the model is taken to have none", id.name, *id.value, len(c.Tokens))
+			*id.value = -1
 		}
 	}
 	size := 0
-	for id, token := range c.Tokens {
-		if token == "" || len(token) > maxTokenBytes {
-			return fmt.Errorf("tokenizer: token %d is %d bytes long; 1 to %d are supported", id, len(token), maxTokenBytes)
-		}
+	for _, token := range c.Tokens {
 		if size += len(token); size > maxTextBytes {
 			return fmt.Errorf("tokenizer: the vocabulary is longer than %d bytes", maxTextBytes)
 		}
@@ -131,41 +135,54 @@ func (t *Tokenizer) loadTokens() error {
 	t.ends = make([]uint32, len(c.Tokens))
 	t.text = make([]byte, 0, size)
 	for id, token := range c.Tokens {
-		if first, ok := t.ID(token); ok {
-			return fmt.Errorf("tokenizer: tokens %d and %d are both %q", first, id, clip(token))
-		}
-		if t.IsControl(int32(id)) {
-			t.marks[token] = int32(id)
-		} else {
-			t.words[token] = int32(id)
-		}
-		switch kind := t.kind(int32(id)); kind {
-		case TypeNormal, TypeUnused, TypeByte:
-			t.text = appendAlphabet(t.text, token)
-		case TypeUnknown, TypeControl, TypeUserDefined:
-			if len(token) > maxSpecialBytes {
-				return fmt.Errorf("tokenizer: special token %d is %d bytes long; at most %d are supported", id, len(token), maxSpecialBytes)
-			}
-			t.text = append(t.text, token...)
-			t.special = t.special.with(token, int32(id))
-			if kind == TypeUserDefined {
-				t.user = t.user.with(token, int32(id))
-			}
-		default:
-			return fmt.Errorf("tokenizer: token %d, %q, has the unknown type %d", id, clip(token), kind)
-		}
+		t.addToken(int32(id), token)
 		t.ends[id] = uint32(len(t.text))
 	}
 	return nil
 }
 
-// kind gives the ggml type of a token in the vocabulary.
+// addToken fills the tables with one token; one without a name stands for no text and is found by none.
+func (t *Tokenizer) addToken(id int32, token string) {
+	if token == "" {
+		return
+	}
+	if t.IsControl(id) {
+		t.marks[token] = id
+	} else {
+		t.words[token] = id
+	}
+	kind := t.kind(id)
+	if kind == TypeNormal || kind == TypeUnused || kind == TypeByte {
+		t.text = appendAlphabet(t.text, token)
+		return
+	}
+	t.text = append(t.text, token...)
+	if len(token) > maxSpecialBytes {
+		return
+	}
+	t.special = t.special.with(token, id)
+	if kind == TypeUserDefined {
+		t.user = t.user.with(token, id)
+	}
+}
+
+// kind gives the ggml type of a token in the vocabulary; what is none of them stands for no use.
 func (t *Tokenizer) kind(id int32) int32 {
 	if t.config.Types == nil {
 		return TypeNormal
 	}
-	return t.config.Types[id]
+	if kind := t.config.Types[id]; kind >= TypeNormal && kind <= TypeByte {
+		return kind
+	}
+	return TypeUnused
 }
+
+func (t *Tokenizer) warn(format string, args ...any) {
+	t.warnings = append(t.warnings, "tokenizer: "+fmt.Sprintf(format, args...))
+}
+
+// Warnings says what of the configuration is wrong and was left out.
+func (t *Tokenizer) Warnings() []string { return slices.Clone(t.warnings) }
 
 // Encode gives the ids of text. Control tokens written in the text are plain text, so no document can smuggle one in;
 // user-defined ones, which are ordinary words of the vocabulary, are recognised. It never adds BOS.
@@ -233,12 +250,13 @@ func (t *Tokenizer) IsControl(id int32) bool {
 	return kind == TypeControl || kind == TypeUnknown
 }
 
-// ID gives the id of a token by its stored name: "<|im_end|>", or "Ġthe" for " the".
+// ID gives the id of a token by its stored name: "<|im_end|>", or "Ġthe" for " the". Of two with that name it is the last,
+// a control token before a word.
 func (t *Tokenizer) ID(token string) (int32, bool) {
-	if id, ok := t.words[token]; ok {
+	if id, ok := t.marks[token]; ok {
 		return id, true
 	}
-	id, ok := t.marks[token]
+	id, ok := t.words[token]
 	return id, ok
 }
 

@@ -100,23 +100,7 @@ func TestNewErrors(t *testing.T) {
 		{"no tokens", func(c *Config) { c.Tokens = nil }, "empty"},
 		{"too many tokens", func(c *Config) { c.Tokens = make([]string, maxTokens+1) }, "at most"},
 		{"types", func(c *Config) { c.Types = c.Types[1:] }, "token types"},
-		{"type", func(c *Config) { c.Types[5] = 77 }, "unknown type 77"},
-		{"twice", func(c *Config) { c.Tokens[9] = c.Tokens[8] }, "tokens 8 and 9"},
-		{"control twice", func(c *Config) { c.Tokens[9] = "<|im_end|>" }, "tokens 2 and 9"},
-		{"empty token", func(c *Config) { c.Tokens[9] = "" }, "token 9"},
-		{"long token", func(c *Config) { c.Tokens[9] = strings.Repeat("a", maxTokenBytes+1) }, "token 9"},
-		{"long special token", func(c *Config) { c.Tokens[0] = strings.Repeat("a", maxSpecialBytes+1) }, "special token 0"},
-		{"bos", func(c *Config) { c.BOS = int32(len(c.Tokens)) }, "bos"},
-		{"eos", func(c *Config) { c.EOS = -2 }, "eos"},
-		{"padding", func(c *Config) { c.Padding = 1 << 30 }, "padding"},
 		{"too many merges", func(c *Config) { c.Merges = make([]string, maxMerges+1) }, "at most"},
-		{"merge without blank", func(c *Config) { c.Merges[3] = "ab" }, "merge 3"},
-		{"merge with two blanks", func(c *Config) { c.Merges[3] = "a b c" }, "merge 3"},
-		{"empty merge", func(c *Config) { c.Merges[3] = " a" }, "merge 3"},
-		{"merge of absent token", func(c *Config) { c.Merges[3] = "xyz a" }, "merge 3"},
-		{"merge to absent token", func(c *Config) { c.Merges[3] = "x y" }, "merge 3"},
-		{"merge to control token", func(c *Config) { c.Tokens[0], c.Merges[3] = "xy", "x y" }, "merge 3"},
-		{"merge twice", func(c *Config) { c.Merges[3] = c.Merges[0] }, "merge 3"},
 		{"no bytes", func(c *Config) { c.Tokens, c.Types, c.Merges = []string{"ab", "cd", "ef"}, nil, nil }, "byte-level"},
 	} {
 		config := smallConfig("smollm")
@@ -124,6 +108,93 @@ func TestNewErrors(t *testing.T) {
 		if _, err := New(config); err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 300 {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestOddTables gives New what files in use hold, against what llama.cpp makes of it.
+func TestOddTables(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		text   string
+		want   []string // stored names of the ids
+	}{
+		{"undefined type", func(c *Config) { c.Types[4+'h'-'!'] = 0 }, "h", []string{"h"}},
+		{"unknown type", func(c *Config) { c.Types[4+'h'-'!'] = 77 }, "h", []string{"h"}},
+		{"empty name", func(c *Config) { c.Tokens = append(c.Tokens, ""); c.Types = append(c.Types, TypeNormal) }, "h", []string{"h"}},
+		{"empty control token", func(c *Config) { c.Tokens[3] = "" }, "h<", []string{"h", "<"}},
+		{"long name", func(c *Config) { c.Tokens[3] = strings.Repeat("ab", 1<<16) }, "ab", []string{"a", "b"}},
+		{"merge that is no pair", func(c *Config) { c.Merges[0], c.Merges[1], c.Merges[2] = "aa", " a", "h e a" }, "aahe", []string{"a", "a", "h", "e"}},
+		{"merge of absent tokens", func(c *Config) { c.Merges[3] = "xyz a" }, "xyza", []string{"x", "y", "z", "a"}},
+		{"merge to an absent token", func(c *Config) { c.Merges[3] = "x y" }, "x xy aa", []string{"x", "Ġ", "x", "y", "Ġ", "aa"}},
+		{"merge over an absent token", func(c *Config) {
+			c.Merges = append(c.Merges, "x y", "xy z")
+			c.Tokens, c.Types = append(c.Tokens, "xyz"), append(c.Types, TypeNormal)
+		}, "xyz xy", []string{"xyz", "Ġ", "x", "y"}},
+		{"merge of a byte that is absent", func(c *Config) {
+			c.Merges = append(c.Merges, "x y")
+			c.Tokens[slices.Index(c.Tokens, "x")] = "xy"
+		}, "xyx", []string{"xy"}},
+		{"merge to a control token", func(c *Config) { c.Tokens[0], c.Merges[3] = "xy", "x y" }, "xy", []string{"x", "y"}},
+		{"merge twice", func(c *Config) { c.Merges = append(c.Merges, "a a") }, "aaa", []string{"aaa"}},
+	} {
+		config := smallConfig("smollm")
+		c.change(&config)
+		tk, err := New(config)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		var got []string
+		for _, id := range tk.Encode(c.text) {
+			got = append(got, config.Tokens[id])
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q gives %q, want %q", c.name, c.text, got, c.want)
+		}
+		if wrong := c.name == "merge that is no pair"; wrong != (len(tk.Warnings()) == 1) {
+			t.Errorf("%s: warnings %q", c.name, tk.Warnings())
+		}
+	}
+}
+
+// TestEqualNames: the last of equal names is found, a control token before a word; all of them decode, and the files for
+// Hugging Face name each once.
+func TestEqualNames(t *testing.T) {
+	c := smallConfig("smollm")
+	twice := int32(len(c.Tokens))
+	c.Tokens, c.Types = append(c.Tokens, "Ġthe", "<|im_end|>", ""), append(c.Types, TypeNormal, TypeNormal, TypeNormal)
+	tk := mustNew(t, c)
+	if got := tk.Encode(" the"); !slices.Equal(got, []int32{twice}) {
+		t.Errorf(" the is %v, want %d", got, twice)
+	}
+	if id, _ := tk.ID("<|im_end|>"); id != 2 || !slices.Equal(tk.EncodeSpecial("<|im_end|>"), []int32{2}) {
+		t.Errorf("<|im_end|> is %d", id)
+	}
+	if first := int32(slices.Index(c.Tokens, "Ġthe")); tk.Decode([]int32{first, twice, twice + 1, twice + 2}) != " the the<|im_end|>" {
+		t.Errorf("decoded as %q", tk.Decode([]int32{first, twice, twice + 1, twice + 2}))
+	}
+	files, err := tk.HuggingFace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	vocab := files["tokenizer.json"].(map[string]any)["model"].(map[string]any)["vocab"].(map[string]int)
+	if len(vocab) != tk.Size() {
+		t.Errorf("%d names of %d tokens", len(vocab), tk.Size())
+	}
+}
+
+// TestIDsOutside: a special token that the vocabulary lacks is none, and a warning says so.
+func TestIDsOutside(t *testing.T) {
+	c := smallConfig("smollm")
+	c.BOS, c.EOS, c.Unknown, c.Padding = int32(len(c.Tokens)), -2, 1<<31-1, -1
+	tk := mustNew(t, c)
+	if tk.BOS() != -1 || tk.EOS() != -1 {
+		t.Errorf("BOS %d, EOS %d", tk.BOS(), tk.EOS())
+	}
+	got := strings.Join(tk.Warnings(), "; ")
+	if len(tk.Warnings()) != 3 || !strings.Contains(got, "bos token id 274 is outside") || !strings.Contains(got, "unknown") {
+		t.Errorf("warnings %q", got)
 	}
 }
 

@@ -1,7 +1,8 @@
 package tokenizer
 
-// maxSpecialBytes bounds a special token's length, and with it the time to look for one at any place of a text.
-const maxSpecialBytes = 256
+// maxSpecialBytes bounds the length of the special tokens that are looked for, and with it the time that this takes at any
+// place of a text. Longer ones decode, but no text is ever recognised as one.
+const maxSpecialBytes = 1 << 12
 
 // trie finds tokens in text. The nil trie holds none.
 type trie struct {
