@@ -161,11 +161,24 @@ func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] 
 		}
 		seq.LookAhead(r.LookAhead)
 		seq.SetSalt(r.Salt)
-		prompt := e.model.Tokenizer.Encode(r.Prompt)
+		prompt := e.prompt(r, o.Sink)
 		for event, err := range ralm.New(seq, e.model.Tokenizer, e.retriever).Generate(ctx, prompt, o) {
 			if !yield(event, err) {
 				return
 			}
 		}
 	}
+}
+
+// prompt returns the tokens of a request's prompt, without the sink, which may stand
+// first in what the user wrote out.
+func (e *Engine) prompt(r Request, sink int32) []int32 {
+	if !r.Special {
+		return e.model.Tokenizer.Encode(r.Prompt)
+	}
+	tokens := e.model.Tokenizer.EncodeSpecial(r.Prompt)
+	if len(tokens) > 0 && tokens[0] == sink {
+		return tokens[1:]
+	}
+	return tokens
 }

@@ -16,6 +16,9 @@ import (
 // is a default, which Resolve fills in.
 type Request struct {
 	Prompt string
+	// Special reads the control tokens that the prompt names, such as <|im_start|>;
+	// otherwise they are plain text.
+	Special bool
 	// Adapter changes the model for this request; nil: none. What it was trained for
 	// is then the default of Placement, Echo and Passages, and its marks stand around
 	// the passages.
@@ -36,7 +39,8 @@ type Request struct {
 	// MixFactor weighs several passages by softmax(factor · score / best score)
 	// where each has a branch (append, prepend); nil: 10.
 	MixFactor *float64
-	// Sink is a token id put first in the text; nil: none.
+	// Sink is a token id put first in the text; nil: the model's BOS where it wants
+	// one, and then no other is taken, or else none.
 	Sink *int32
 	// ExcludeIDs and ExcludeTitles name passages never to be shown.
 	ExcludeIDs, ExcludeTitles []string
@@ -51,7 +55,7 @@ type Request struct {
 
 	MaxTokens int      // tokens to write at most; 0: 128
 	Stop      []string // strings that end the text
-	IgnoreEOS bool     // write on behind the model's end-of-text token
+	IgnoreEOS bool     // write on behind the model's tokens that end a text or a turn
 	Sampling  Sampling // the zero value is greedy
 
 	// Verify, if not nil, recomputes every stride in two independent ways.
@@ -182,14 +186,21 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 	if err != nil {
 		return o, err
 	}
-	if r.Sink != nil {
+	lead := e.model.Tokenizer.Lead()
+	switch {
+	case len(lead) > 0 && r.Sink != nil:
+		return o, fmt.Errorf("this model's texts begin with its own token %d, %s, which is the sink: leave out the one that you name",
+			lead[0], e.model.Tokenizer.Bytes(lead[0]))
+	case len(lead) > 0:
+		o.Sink = lead[0]
+	case r.Sink != nil:
 		if *r.Sink < 0 || int(*r.Sink) >= e.engine.Config().Vocab {
 			return o, fmt.Errorf("sink %d is not one of the model's %d tokens", *r.Sink, e.engine.Config().Vocab)
 		}
 		o.Sink = *r.Sink
 	}
-	if eos := e.model.Tokenizer.EOS(); eos >= 0 && !r.IgnoreEOS {
-		o.StopTokens = []int32{eos}
+	if !r.IgnoreEOS {
+		o.StopTokens = e.model.Tokenizer.Ends()
 	}
 	if o.Sampler, err = r.Sampling.sampler(); err != nil {
 		return o, err

@@ -37,10 +37,10 @@ func newEvalPerplexityCmd() *cobra.Command {
 		Short: "Measure how much evidence helps a model to predict text",
 		Long: `Perplexity scores real text with evidence in every placement, by the paper's
 recipe. A window is the first 528 tokens of a document, one a document, shorter
-documents left out, no BOS. Targets are the 16 tokens behind p = 32, 48 … 512;
-the context is the window before p, the query its last 32 tokens, the evidence
-the best passages, each cut to 128 tokens. Passages of the window's own document
-(its id or title) are never shown.
+documents left out. Targets are the 16 tokens behind p = 32, 48 … 512; the context
+is the window before p, behind the model's BOS where it has one, the query the
+window's last 32 tokens before p, the evidence the best passages, each cut to 128
+tokens. Passages of the window's own document (its id or title) are never shown.
 
 A row is a placement and its options:
 
@@ -48,7 +48,7 @@ A row is a placement and its options:
   append:echo=16     repeat the last 16 context tokens behind the evidence
   virtual:echo=16    encode the last 16 context tokens again, with the evidence in sight
   virtual:k=2        two passages: side by side; append and prepend mix branches
-  virtual:sink=0     token 0 first in every text
+  virtual:sink=0     token 0 first in every text, for models without a BOS of their own
   append:random      passages drawn at random instead of the best
   virtual:adapter=A  with the adapter that --adapter A=DIR names, and its marks
 
@@ -77,7 +77,7 @@ earlier run with the same settings stopped. Ctrl-C prints what is complete.`,
 	fs.IntVar(&f.recipe.Context, "context", 512, "longest context, in tokens")
 	fs.IntVar(&f.recipe.Stride, "stride", 16, "target tokens a retrieval")
 	fs.IntVar(&f.recipe.Every, "every", 1, "score only every `N`th stride")
-	fs.IntVar(&f.sink, "sink", -1, "token `ID` put first in every text, for rows that name no other; -1: none")
+	fs.IntVar(&f.sink, "sink", -1, "token `ID` put first in every text, for rows that name no other and models without a BOS; -1: none")
 	fs.StringVarP(&f.output, "out", "o", "", "keep the scores in this `FILE`.jsonl, and go on from what it has")
 	fs.StringVar(&f.exported, "export", "", "write each scored stride to this `FILE`.jsonl, for tools/reference/placements_eval.py")
 	fs.StringVar(&f.graph, "plot", "", "draw the rows to this `FILE`.png (or .svg, .pdf)")
@@ -136,7 +136,11 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer m.Close()
+	lead := m.Tokenizer.Lead()
 	for _, r := range rows {
+		if len(lead) > 0 && r.Sink >= 0 {
+			return usagef("row %s: this model's texts begin with its own token %d, %s, which is the sink: leave out the one that you name", r, lead[0], m.Tokenizer.Bytes(lead[0]))
+		}
 		if need := f.recipe.Positions(r); need > m.Config.Context {
 			return usagef("row %s takes %d positions and the model has %d: shorten --context", r, need, m.Config.Context)
 		}
@@ -165,9 +169,9 @@ func (f *evalPerplexityFlags) run(cmd *cobra.Command) (err error) {
 			return s
 		},
 		Adapters:  adapters,
-		Tokenizer: m.Tokenizer, Rows: rows, Recipe: f.recipe,
+		Tokenizer: m.Tokenizer, Lead: lead, Rows: rows, Recipe: f.recipe,
 	}
-	settings := eval.Settings{Model: filepath.Base(m.Path), Compute: string(e.Compute()), KV: f.model.kv, Data: filepath.Base(f.data), Recipe: f.recipe}
+	settings := eval.Settings{Model: filepath.Base(m.Path), Compute: string(e.Compute()), KV: f.model.kv, Data: filepath.Base(f.data), Recipe: f.recipe, BOS: len(lead) > 0}
 	if f.index != "" || f.corpus != "" {
 		index, err := f.openIndex(cmd)
 		if err != nil {

@@ -38,6 +38,10 @@ tokens, and forgets them again; --placement says where they stand:
   prepend   in front of the text, which is computed again at every retrieval
   none      nowhere
 
+Control tokens such as <|im_start|> in a prompt are plain text; with --special they
+are what their names say. A model that wants its BOS first gets it once, and takes no
+--sink.
+
 The text goes to standard output while it is written, a line with what was
 computed to standard error. Ctrl-C ends the text there: the line is still printed,
 and the exit code is 130.
@@ -57,6 +61,7 @@ leaves the oracle out. The exit code is 1 where they differ.`,
 	f.request = newRequestFlags(cmd, flashback.Defaults(), false)
 	fs := cmd.Flags()
 	fs.StringVar(&f.request.Prompt, "prompt", "", "the `TEXT` to continue")
+	fs.BoolVar(&f.request.Special, "special", false, "read the control tokens that the prompt names, such as <|im_start|>; otherwise they are plain text")
 	fs.StringVar(&f.promptFile, "prompt-file", "", "a `FILE` with the text to continue, - for standard input; a line break at its end is left out")
 	fs.BoolVar(&f.trace, "trace", false, "show each stride's passages on standard error")
 	fs.BoolVar(&f.json, "json", false, "print the whole trace as one JSON object instead of the text")

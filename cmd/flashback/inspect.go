@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -62,14 +63,16 @@ type tensorFacts struct {
 }
 
 type tokenizerFacts struct {
-	Model        string `json:"model"`
-	Pre          string `json:"pre"`
-	Tokens       int    `json:"tokens"`
-	Merges       int    `json:"merges"`
-	Special      int    `json:"special"`
-	BOS          string `json:"bos"` // as text; empty: none
-	EOS          string `json:"eos"`
-	ChatTemplate bool   `json:"chat_template"`
+	Model        string   `json:"model"`
+	Pre          string   `json:"pre"`
+	Tokens       int      `json:"tokens"`
+	Merges       int      `json:"merges"`
+	Special      int      `json:"special"`
+	BOS          string   `json:"bos"` // as text; empty: none
+	EOS          string   `json:"eos"`
+	AddsBOS      bool     `json:"adds_bos"` // in front of every text
+	Ends         []string `json:"ends"`     // tokens that end a turn or a text
+	ChatTemplate bool     `json:"chat_template"`
 }
 
 type memoryFacts struct {
@@ -191,6 +194,10 @@ func readTokenizerFacts(m *model.Model, f *gguf.File) (tokenizerFacts, error) {
 		Tokens: t.Size(), BOS: text(t.BOS()), EOS: text(t.EOS()),
 		ChatTemplate: f.Has("tokenizer.chat_template"),
 	}
+	facts.AddsBOS = len(t.Lead()) > 0
+	for _, id := range t.Ends() {
+		facts.Ends = append(facts.Ends, text(id))
+	}
 	for id := range t.Size() {
 		if t.IsControl(int32(id)) {
 			facts.Special++
@@ -236,7 +243,8 @@ func (in inspection) print(out io.Writer, tensors bool) error {
 	row("model", "%s, pre-tokenizer %s", t.Model, t.Pre)
 	row("tokens", "%d, %d of them control tokens", t.Tokens, t.Special)
 	row("merges", "%d", t.Merges)
-	row("BOS, EOS", "%q, %q", t.BOS, t.EOS)
+	row("BOS", "%q%s", t.BOS, map[bool]string{true: ", in front of every text"}[t.AddsBOS])
+	row("ends of a turn", "%s", strings.Join(t.Ends, " "))
 	row("chat template", "%s", map[bool]string{true: "yes", false: "no"}[t.ChatTemplate])
 	fmt.Fprintf(w, "\nmemory at %d tokens\n", m.Context)
 	row("weights", "%s, mapped from the file", hub.FormatSize(m.Mapped))

@@ -147,7 +147,7 @@ func TestInspect(t *testing.T) {
 			FF: 1536, Context: 8192, Vocab: 49152, RopeBase: 1e5, NormEps: 1e-5, TiedHead: true,
 		},
 		Types:     []typeFacts{{"Q4_1", 210, 106168320, 66355200}, {"Q8_0", 1, 28311552, 30081024}, {"F32", 61, 35136, 140544}},
-		Tokenizer: tokenizerFacts{Model: "gpt2", Pre: "smollm", Tokens: 49152, Merges: 48900, Special: 17, BOS: "<|im_start|>", EOS: "<|im_end|>", ChatTemplate: true},
+		Tokenizer: tokenizerFacts{Model: "gpt2", Pre: "smollm", Tokens: 49152, Merges: 48900, Special: 17, BOS: "<|im_start|>", EOS: "<|im_end|>", Ends: []string{"<|endoftext|>", "<|im_end|>"}, ChatTemplate: true},
 		Memory:    memoryFacts{Context: 2048, Mapped: 98362432, KV: 30 * 2 * 3 * 64 * 4 * 2048, KVPerPos: 30 * 2 * 3 * 64 * 4},
 	}
 	a, _ := json.MarshalIndent(got, "", " ")

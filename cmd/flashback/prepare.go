@@ -47,8 +47,8 @@ func newPrepareCmd() *cobra.Command {
 		Long: `Prepare cuts documents into windows of --context and a stride of tokens and draws
 --branches strides of each. A stride is an example: the text before it is the
 context, its tokens are the target, and the best --k passages of the index for the
-context's last tokens are the evidence, tokenised and cut. Passages of the
-window's own document are never taken, so an index's own documents can be trained
+context's last tokens are the evidence, tokenised and cut. A window begins with the
+model's BOS where it has one. Passages of the window's own document are never taken, so an index's own documents can be trained
 on too. DOC is what 'flashback index' reads; several are read one after the other.
 
 Documents take turns in giving windows, in an order drawn by --seed, and the
@@ -143,7 +143,7 @@ func (f *prepareFlags) run(cmd *cobra.Command, docs []string) error {
 		total = plan.Windows()
 	}
 	p := trainset.Preparation{
-		Plan: plan, Tokenizer: tokenizer, Retriever: index, Threads: cmp.Or(f.threads, runtime.GOMAXPROCS(0)),
+		Plan: plan, Tokenizer: tokenizer, Retriever: index, Lead: tokenizer.Lead(), Threads: cmp.Or(f.threads, runtime.GOMAXPROCS(0)),
 		Header: trainset.Header{Tokenizer: tokenizer.Digest(), Vocab: tokenizer.Size(), Index: index.Digest()},
 	}
 	bar := progress.New(cmd.ErrOrStderr(), "preparing windows", int64(total), false)

@@ -191,7 +191,7 @@ func (f *trainFlags) run(cmd *cobra.Command, path string) error {
 	if err := train.Describe(adapter, m, base, recipe); err != nil {
 		return err
 	}
-	packing := train.Packing{Model: trainee, Tokenizer: m.Tokenizer.Digest(), Context: m.Config.Context, Recipe: recipe, Marks: (*ralm.Marks)(adapter.Info.Marks)}
+	packing := train.Packing{Model: trainee, Tokenizer: m.Tokenizer.Digest(), BOS: len(m.Tokenizer.Lead()) > 0, Context: m.Config.Context, Recipe: recipe, Marks: (*ralm.Marks)(adapter.Info.Marks)}
 	o := train.Options{
 		Dir: state, Config: train.Config{Recipe: recipe, Model: base, BF16: bf16}, Initial: &adapter.Weights,
 		SaveEvery: f.saveEvery, Restart: f.restart, CompareLog: f.compareLog,

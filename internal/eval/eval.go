@@ -35,6 +35,7 @@ type Evaluation struct {
 	Tokenizer   ralm.Tokenizer
 	Retriever   retrieve.Retriever // may be nil where all rows are none
 	Passages    *Passages          // of the index; may be nil where no row is random
+	Lead        []int32            // what the model reads in front of every text: its BOS, or nothing
 	Rows        []Row
 	Recipe      Recipe
 	// Adapters are those that rows name.
@@ -93,7 +94,7 @@ type Score struct {
 
 // StrideScore is one stride of a Score.
 type StrideScore struct {
-	Context  int       `json:"context"`            // tokens before the target, the sink not counted
+	Context  int       `json:"context"`            // tokens before the target, lead and sink not counted
 	Passages []string  `json:"passages,omitempty"` // ids, best first
 	LogProbs []float64 `json:"logprobs"`           // natural, one a target token
 	Words    int       `json:"words"`              // that begin in the target
@@ -116,10 +117,8 @@ func (e *Evaluation) score(ctx context.Context, w Window, rows []Row) ([]Score, 
 		s := e.NewSequence(r)
 		defer s.Close()
 		sequences[r.key()] = s
-		if r.Sink >= 0 {
-			if err := s.Append(r.Sink); err != nil {
-				return nil, err
-			}
+		if err := s.Append(e.before(r)...); err != nil {
+			return nil, err
 		}
 	}
 	scores := make([]Score, len(rows))
@@ -153,6 +152,15 @@ func (e *Evaluation) score(ctx context.Context, w Window, rows []Row) ([]Score, 
 		}
 	}
 	return scores, nil
+}
+
+// before returns what stands in front of a row's windows: in every context, in no
+// query, never a target.
+func (e *Evaluation) before(r Row) []int32 {
+	if r.Sink < 0 {
+		return e.Lead
+	}
+	return append(e.Lead[:len(e.Lead):len(e.Lead)], r.Sink)
 }
 
 // place returns the evidence of a row.

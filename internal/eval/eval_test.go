@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -20,7 +21,18 @@ var allRows = []string{"none", "prepend", "virtual", "virtual:k=3", "append", "a
 // log-probabilities go to -30, where two f32 computations differ by about 1e-4; any
 // wrong token, position or passage changes them by far more than 1e-3.
 func TestScoresAgreeWithTheOracle(t *testing.T) {
-	s := newSmall(t, allRows...)
+	for _, lead := range [][]int32{nil, {5}} {
+		t.Run(fmt.Sprint("lead ", lead), func(t *testing.T) { scoresAgreeWithTheOracle(t, lead) })
+	}
+}
+
+func scoresAgreeWithTheOracle(t *testing.T, lead []int32) {
+	rows := allRows
+	if lead != nil {
+		rows = allRows[:6] // the others name a sink
+	}
+	s := newSmall(t, rows...)
+	s.Lead = lead
 	log := NewLog()
 	s.run(t, log)
 	var out strings.Builder
@@ -42,7 +54,10 @@ func TestScoresAgreeWithTheOracle(t *testing.T) {
 			t.Fatalf("%s: exported as %s, echo %d, %d passages", c.Row, c.Placement, c.Echo, len(c.Evidence))
 		}
 		window := s.windows[c.Window].Tokens
-		plain := c.Context
+		if !slices.Equal(c.Context[:len(lead)], lead) {
+			t.Fatalf("%s: the context begins with %d", c.Row, c.Context[0])
+		}
+		plain := c.Context[len(lead):]
 		if row.Sink >= 0 {
 			if plain[0] != row.Sink {
 				t.Fatalf("%s: the context begins with %d", c.Row, plain[0])
@@ -68,7 +83,7 @@ func TestScoresAgreeWithTheOracle(t *testing.T) {
 		cases++
 		next = line
 	}
-	if want := len(s.windows) * len(allRows) * len(recipe.Contexts()); cases != want {
+	if want := len(s.windows) * len(rows) * len(recipe.Contexts()); cases != want {
 		t.Errorf("%d cases, want %d; the last is %s", cases, want, next)
 	}
 }
@@ -120,6 +135,7 @@ func TestWithoutHits(t *testing.T) {
 
 func TestQueriesAreTheLastTokens(t *testing.T) {
 	s := newSmall(t, "virtual", "append:k=4")
+	s.Lead = []int32{5}
 	s.run(t, NewLog())
 	i := 0
 	for _, w := range s.windows {

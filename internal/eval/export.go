@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"slices"
 )
 
 // Case is one scored stride as another implementation can score it:
@@ -13,7 +14,7 @@ type Case struct {
 	Window    int       `json:"window"`
 	Placement string    `json:"placement"`
 	Echo      int       `json:"echo"`
-	Context   []int32   `json:"context"` // the sink, where there is one, first
+	Context   []int32   `json:"context"` // lead and sink, where there are such, first
 	Evidence  [][]int32 `json:"evidence"`
 	Target    []int32   `json:"target"`
 	Ours      []float64 `json:"ours"` // the natural log-probabilities that we found
@@ -34,10 +35,7 @@ func (e *Evaluation) Export(ctx context.Context, w io.Writer, windows []Window, 
 					Row: r.String(), Window: window.Index, Placement: r.Placement.Name, Echo: r.Placement.Echo,
 					Evidence: [][]int32{}, Target: st.target, Ours: score.Strides[i].LogProbs,
 				}
-				if r.Sink >= 0 {
-					c.Context = []int32{r.Sink}
-				}
-				c.Context = append(c.Context, window.Tokens[:st.context]...)
+				c.Context = slices.Concat(e.before(r), window.Tokens[:st.context])
 				_, evidence := e.place(r, st)
 				for _, ev := range evidence {
 					c.Evidence = append(c.Evidence, ev.Tokens)

@@ -14,6 +14,7 @@ type Settings struct {
 	Data    string `json:"data"`
 	Index   string `json:"index"`
 	Recipe  Recipe `json:"recipe"`
+	BOS     bool   `json:"bos,omitempty"` // whether it stands in front of every window
 }
 
 // Log collects scores, in a file if it has one: a line with the settings, then a

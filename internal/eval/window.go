@@ -47,8 +47,8 @@ func (r Recipe) Window() int {
 	return r.Context - (r.Context-firstContext)%r.Stride + r.Stride
 }
 
-// Positions returns the most positions that a row takes: sink, context, passages,
-// echo and target.
+// Positions returns the most positions that a row takes: BOS or sink, context,
+// passages, echo and target.
 func (r Recipe) Positions(row Row) int {
 	passages := slices.Repeat([]int{ralm.Defaults().PassageLen}, row.K)
 	return row.Placement.Positions(1+r.Context, passages, r.Stride)
@@ -59,7 +59,7 @@ type Window struct {
 	Index    int     // from 0, in the order of the documents
 	Document string  // the document's id
 	Title    string  // the document's
-	Tokens   []int32 // [Recipe.Window] of its text, the title and a BOS not among them
+	Tokens   []int32 // [Recipe.Window] of its text, title and BOS not among them
 }
 
 // Windows cuts one window from every document that is long enough, in order, up to

@@ -70,6 +70,9 @@ func (m *Merger) jsonFiles(t tensor.Type) (map[string]any, error) {
 			config[key], generation[key] = id, id
 		}
 	}
+	if ends := m.base.Tokenizer.Ends(); len(ends) > 1 {
+		generation["eos_token_id"] = ends
+	}
 	if len(m.added) > 0 {
 		var marks []int
 		for i := range m.added {

@@ -33,8 +33,13 @@ func bindTokenizer(f *gguf.File) (*tokenizer.Tokenizer, error) {
 	if r.has("tokenizer.ggml.token_type") {
 		c.Types = r.int32s("tokenizer.ggml.token_type")
 	}
+	for _, key := range []string{"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"} {
+		c.Ends = append(c.Ends, r.id(key))
+	}
 	if r.err == nil && r.has("tokenizer.ggml.add_bos_token") {
-		c.AddBOS, r.err = f.Bool("tokenizer.ggml.add_bos_token")
+		var add bool
+		add, r.err = f.Bool("tokenizer.ggml.add_bos_token")
+		c.AddBOS = &add
 	}
 	if r.err != nil {
 		return nil, r.err

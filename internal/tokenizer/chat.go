@@ -18,7 +18,7 @@ type Message struct {
 
 var roles = []string{"system", "user", "assistant", "tool", "developer"}
 
-// Chat gives the ids of a conversation in the model's chat template, ending with the beginning of the assistant's turn when
+// Chat gives the ids of a conversation in the model's chat template, behind the Lead, ending with the beginning of the assistant's turn when
 // addGenerationPrompt is set. Special tokens that the template writes are recognised, those in contents are plain text. The
 // error says which role, or what in the template, is not supported, or what the template refused.
 func (t *Tokenizer) Chat(messages []Message, addGenerationPrompt bool) ([]int32, error) {
@@ -34,6 +34,22 @@ func (t *Tokenizer) Chat(messages []Message, addGenerationPrompt bool) ([]int32,
 		}
 		turns[i] = jinja.NewDict("role", m.Role, "content", cover.hide(m.Content))
 	}
+	text, err := t.render(turns, addGenerationPrompt)
+	if err != nil {
+		return nil, err
+	}
+	var ids []int32
+	t.special.cut(text,
+		func(text string) { ids = t.appendText(ids, cover.reveal(text)) },
+		func(id int32) { ids = append(ids, id) })
+	return t.WithLead(ids), nil
+}
+
+// render gives the text that the template makes of turns, each with a role and a content.
+func (t *Tokenizer) render(turns []any, addGenerationPrompt bool) (string, error) {
+	if t.chatErr != nil {
+		return "", t.chatErr
+	}
 	variables := map[string]any{"messages": turns, "add_generation_prompt": addGenerationPrompt, "tools": nil, "documents": nil}
 	for name, id := range map[string]int32{
 		"bos_token": t.config.BOS, "eos_token": t.config.EOS, "unk_token": t.config.Unknown, "pad_token": t.config.Padding,
@@ -44,13 +60,9 @@ func (t *Tokenizer) Chat(messages []Message, addGenerationPrompt bool) ([]int32,
 	}
 	text, err := t.chat.template.Render(variables)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: chat template (tokenizer.chat_template): %w", err)
+		return "", fmt.Errorf("tokenizer: chat template (tokenizer.chat_template): %w", err)
 	}
-	var ids []int32
-	t.special.cut(text,
-		func(text string) { ids = t.appendText(ids, cover.reveal(text)) },
-		func(id int32) { ids = append(ids, id) })
-	return ids, nil
+	return text, nil
 }
 
 // chat is what a conversation is written with.

@@ -72,7 +72,18 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 	case "qwen2":
 		pre = sequence(regex(`\p{N}`), false)
 	}
-	config := object{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
+	var post any
+	if lead := t.Lead(); len(lead) > 0 {
+		bos := c.Tokens[lead[0]]
+		sequence := func(name string, kind int) object { return object{"Sequence": object{"id": name, "type_id": kind}} }
+		first := func(kind int) object { return object{"SpecialToken": object{"id": bos, "type_id": kind}} }
+		post = object{
+			"type": "TemplateProcessing", "single": []object{first(0), sequence("A", 0)},
+			"pair":           []object{first(0), sequence("A", 0), first(1), sequence("B", 1)},
+			"special_tokens": object{bos: object{"id": bos, "ids": lead, "tokens": []string{bos}}},
+		}
+	}
+	config := object{"add_bos_token": post != nil, "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
 	for key, id := range map[string]int32{"bos_token": c.BOS, "eos_token": c.EOS, "unk_token": c.Unknown, "pad_token": c.Padding} {
 		if id >= 0 {
 			config[key] = names[id]
@@ -84,7 +95,7 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 	return map[string]any{
 		"tokenizer.json": object{
 			"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": special, "normalizer": normalizer,
-			"pre_tokenizer": pre, "post_processor": nil, "decoder": bytesOf(true),
+			"pre_tokenizer": pre, "post_processor": post, "decoder": bytesOf(true),
 			"model": object{
 				"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
 				"fuse_unk": false, "byte_fallback": false, "ignore_merges": t.pre.wholeFirst, "vocab": vocab, "merges": merges,

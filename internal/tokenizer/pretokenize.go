@@ -15,6 +15,7 @@ type preTokenizer struct {
 	pieces     func(text string) iter.Seq[string] // the pieces of text, in order; joined they are text
 	nfc        bool                               // whether text is first brought into Unicode's normal form C
 	wholeFirst bool                               // whether a piece that is itself a token is taken without merging
+	bos        bool                               // whether texts begin with BOS where the file does not say
 }
 
 // newPreTokenizer gives a pre-tokenizer by the name that GGUF files use. Each does what the model's own tokenizer.json says:
@@ -30,7 +31,7 @@ func newPreTokenizer(name string) (preTokenizer, error) {
 	case "smollm":
 		return preTokenizer{pieces: piecesSmolLM}, nil
 	case "llama-bpe":
-		return preTokenizer{pieces: piecesOf(nextLlama(3)), wholeFirst: true}, nil
+		return preTokenizer{pieces: piecesOf(nextLlama(3)), wholeFirst: true, bos: true}, nil
 	case "qwen2":
 		return preTokenizer{pieces: piecesOf(nextLlama(1)), nfc: true}, nil
 	}

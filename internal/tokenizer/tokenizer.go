@@ -21,6 +21,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // The ggml token types: what a GGUF says about each entry of its vocabulary (tokenizer.ggml.token_type).
@@ -44,8 +45,9 @@ type Config struct {
 
 	BOS, EOS, Unknown, Padding int32 // ids; -1 for none
 
-	AddBOS       bool   // whether the model expects BOS first; kept for the caller, Encode never adds it
-	ChatTemplate string // Jinja source; "" for a model without one
+	AddBOS       *bool   // whether texts begin with BOS; nil where the file does not say
+	Ends         []int32 // ids that end a turn, beside EOS and those of known names; ids that are none are ignored
+	ChatTemplate string  // Jinja source; "" for a model without one
 }
 
 // Limits on what New accepts. The largest vocabularies in use hold some 260 thousand tokens; the limits bound the time and
@@ -63,7 +65,7 @@ type Tokenizer struct {
 	words    map[string]int32 // the tokens that text may become, by stored name
 	marks    map[string]int32 // the tokens that text never becomes, control and unknown, by stored name
 	text     []byte           // the bytes of all tokens, one after the other
-	ends     []uint32         // where each token's bytes end in text
+	bounds   []uint32         // where each token's bytes end in text
 	digest   string
 
 	pre     preTokenizer
@@ -73,6 +75,7 @@ type Tokenizer struct {
 	special *trie // the same and control tokens: recognised by EncodeSpecial
 	chat    *chat
 	chatErr error // why the chat template cannot be used; nil when it can
+	ends    func() []int32
 }
 
 // New checks the configuration and builds a tokenizer from it. The error names the key and the entry that are wrong. A
@@ -87,6 +90,7 @@ func New(c Config) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Types = withControlEnds(c.Tokens, c.Types)
 	t := &Tokenizer{config: c, pre: pre, known: newPieceCache()}
 	if err := t.loadTokens(); err != nil {
 		return nil, err
@@ -100,6 +104,7 @@ func New(c Config) (*Tokenizer, error) {
 	}
 	t.digest = digest(c)
 	t.chat, t.chatErr = newChat(c.ChatTemplate, slices.Sorted(maps.Keys(t.marks)))
+	t.ends = sync.OnceValue(t.findEnds) // it renders the template, which few callers need
 	return t, nil
 }
 
@@ -132,11 +137,11 @@ func (t *Tokenizer) loadTokens() error {
 
 	t.words = make(map[string]int32, len(c.Tokens))
 	t.marks = make(map[string]int32)
-	t.ends = make([]uint32, len(c.Tokens))
+	t.bounds = make([]uint32, len(c.Tokens))
 	t.text = make([]byte, 0, size)
 	for id, token := range c.Tokens {
 		t.addToken(int32(id), token)
-		t.ends[id] = uint32(len(t.text))
+		t.bounds[id] = uint32(len(t.text))
 	}
 	return nil
 }
@@ -185,7 +190,7 @@ func (t *Tokenizer) warn(format string, args ...any) {
 func (t *Tokenizer) Warnings() []string { return slices.Clone(t.warnings) }
 
 // Encode gives the ids of text. Control tokens written in the text are plain text, so no document can smuggle one in;
-// user-defined ones, which are ordinary words of the vocabulary, are recognised. It never adds BOS.
+// user-defined ones, which are ordinary words of the vocabulary, are recognised. It never adds BOS: Lead does.
 func (t *Tokenizer) Encode(text string) []int32 {
 	return t.appendText(nil, text)
 }
@@ -219,31 +224,33 @@ func (t *Tokenizer) appendPieces(ids []int32, text string) []int32 {
 	return ids
 }
 
-// Decode gives the bytes of the tokens, joined: what Encode was given, invalid UTF-8 included. Ids outside the vocabulary
-// are left out.
+// Decode gives the bytes of the tokens, joined: what Encode was given, invalid UTF-8 included. Control tokens are no text
+// and left out, and so are ids outside the vocabulary.
 func (t *Tokenizer) Decode(ids []int32) string {
 	var b strings.Builder
 	for _, id := range ids {
-		b.Write(t.Bytes(id))
+		if !t.IsControl(id) {
+			b.Write(t.Bytes(id))
+		}
 	}
 	return b.String()
 }
 
-// Bytes gives the bytes that a token stands for, or nil for an id outside the vocabulary. They must not be changed.
+// Bytes gives the bytes that a token stands for, the name of a control token, or nil for an id outside the vocabulary. They must not be changed.
 func (t *Tokenizer) Bytes(id int32) []byte {
-	if id < 0 || int(id) >= len(t.ends) {
+	if id < 0 || int(id) >= len(t.bounds) {
 		return nil
 	}
-	start, end := uint32(0), t.ends[id]
+	start, end := uint32(0), t.bounds[id]
 	if id > 0 {
-		start = t.ends[id-1]
+		start = t.bounds[id-1]
 	}
 	return t.text[start:end:end]
 }
 
 // IsControl tells whether a token steers the model and is no text: the beginning of a chat turn, the end of a text.
 func (t *Tokenizer) IsControl(id int32) bool {
-	if id < 0 || int(id) >= len(t.ends) {
+	if id < 0 || int(id) >= len(t.bounds) {
 		return false
 	}
 	kind := t.kind(id)
@@ -261,7 +268,7 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 }
 
 // Size is the number of tokens in the vocabulary.
-func (t *Tokenizer) Size() int { return len(t.ends) }
+func (t *Tokenizer) Size() int { return len(t.bounds) }
 
 // BOS is the id of the token that begins a text, -1 for none.
 func (t *Tokenizer) BOS() int32 { return t.config.BOS }

@@ -163,15 +163,15 @@ func TestOddTables(t *testing.T) {
 func TestEqualNames(t *testing.T) {
 	c := smallConfig("smollm")
 	twice := int32(len(c.Tokens))
-	c.Tokens, c.Types = append(c.Tokens, "Ġthe", "<|im_end|>", ""), append(c.Types, TypeNormal, TypeNormal, TypeNormal)
+	c.Tokens, c.Types = append(c.Tokens, "Ġthe", "<|im_start|>", ""), append(c.Types, TypeNormal, TypeNormal, TypeNormal)
 	tk := mustNew(t, c)
 	if got := tk.Encode(" the"); !slices.Equal(got, []int32{twice}) {
 		t.Errorf(" the is %v, want %d", got, twice)
 	}
-	if id, _ := tk.ID("<|im_end|>"); id != 2 || !slices.Equal(tk.EncodeSpecial("<|im_end|>"), []int32{2}) {
-		t.Errorf("<|im_end|> is %d", id)
+	if id, _ := tk.ID("<|im_start|>"); id != 1 || !slices.Equal(tk.EncodeSpecial("<|im_start|>"), []int32{1}) {
+		t.Errorf("<|im_start|> is %d", id)
 	}
-	if first := int32(slices.Index(c.Tokens, "Ġthe")); tk.Decode([]int32{first, twice, twice + 1, twice + 2}) != " the the<|im_end|>" {
+	if first := int32(slices.Index(c.Tokens, "Ġthe")); tk.Decode([]int32{first, twice, twice + 1, twice + 2}) != " the the<|im_start|>" {
 		t.Errorf("decoded as %q", tk.Decode([]int32{first, twice, twice + 1, twice + 2}))
 	}
 	files, err := tk.HuggingFace()
@@ -204,7 +204,7 @@ func TestDigest(t *testing.T) {
 		"same":   func(c *Config) {},
 		"pre":    func(c *Config) { c.Pre = "gpt-2" },
 		"tokens": func(c *Config) { c.Tokens[0] = "<|end|>" },
-		"types":  func(c *Config) { c.Types[0] = TypeUserDefined },
+		"types":  func(c *Config) { c.Types[1] = TypeUserDefined },
 		"merges": func(c *Config) { c.Merges = c.Merges[:len(c.Merges)-1] },
 		"order":  func(c *Config) { c.Merges[0], c.Merges[1] = c.Merges[1], c.Merges[0] },
 	} {

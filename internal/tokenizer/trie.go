@@ -33,6 +33,9 @@ func (t *trie) with(token string, id int32) *trie {
 
 // longest gives the longest token that text begins with, and its length; the length is 0 when there is none.
 func (t *trie) longest(text string) (id int32, length int) {
+	if t == nil {
+		return 0, 0
+	}
 	node := t
 	for i := range len(text) {
 		if node = node.next[text[i]]; node == nil {

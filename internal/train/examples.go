@@ -23,6 +23,7 @@ type Set interface {
 type Packing struct {
 	Model     *Model
 	Tokenizer string // digest of the model's
+	BOS       bool   // whether the model reads its BOS in front of every text
 	Context   int    // positions that the model has
 	Recipe    Recipe
 	Marks     *ralm.Marks // nil: none
@@ -41,6 +42,9 @@ func (p Packing) Windows(set Set) (Windows, error) {
 		return nil, fmt.Errorf("its tokens are those of another model (tokenizer %s, the model's is %s): prepare the examples again with this model",
 			short(h.Tokenizer), short(p.Tokenizer))
 	}
+	if h.BOS != p.BOS {
+		return nil, fmt.Errorf("its windows begin %s BOS and this model's texts %s it: prepare the examples again with this model", with(h.BOS), with(p.BOS))
+	}
 	evidence := []int{}
 	if layout.Evidence != placement.Nowhere {
 		if p.Recipe.K > h.K {
@@ -50,10 +54,17 @@ func (p Packing) Windows(set Set) (Windows, error) {
 			evidence = append(evidence, h.PassageLen+2) // the marks
 		}
 	}
-	if need := layout.Positions(h.Options.Context, evidence, h.Stride); need > p.Context {
+	if need := layout.Positions(h.MaxContext(), evidence, h.Stride); need > p.Context {
 		return nil, fmt.Errorf("its windows with %d passages take up to %d positions, and the model has %d: prepare shorter ones", len(evidence), need, p.Context)
 	}
 	return packedSet{p, layout, set}, nil
+}
+
+func with(bos bool) string {
+	if bos {
+		return "with"
+	}
+	return "without"
 }
 
 // Digest identifies the windows of a set: two with the same header have the same.

@@ -131,3 +131,17 @@ func TestPackingRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestBOSMustMatch: windows with BOS are for models that read it first, and for no others.
+func TestBOSMustMatch(t *testing.T) {
+	p, _ := tinyPacking(t, Default())
+	set := newTinySet(1)
+	for _, set.header.BOS = range []bool{false, true} {
+		for _, p.BOS = range []bool{false, true} {
+			_, err := p.Windows(set)
+			if same := set.header.BOS == p.BOS; same != (err == nil) || !same && !strings.Contains(err.Error(), "prepare the examples again") {
+				t.Errorf("windows with BOS %v for a model with BOS %v: %v", set.header.BOS, p.BOS, err)
+			}
+		}
+	}
+}

@@ -64,8 +64,22 @@ type Header struct {
 	Corpus    string `json:"corpus"`    // digest of the documents
 	Index     string `json:"index"`     // digest of the index that passages are of
 	Part      string `json:"part"`      // training or validation
+	// BOS says that each window begins with the model's BOS, behind which its Window
+	// tokens stand. Contexts count it; it is in no query and never a target.
+	BOS bool `json:"bos,omitempty"`
 	Options
 }
+
+// lead returns how many tokens stand in a window before those of the document.
+func (h Header) lead() int {
+	if h.BOS {
+		return 1
+	}
+	return 0
+}
+
+// MaxContext returns the most tokens that a stride's context has.
+func (h Header) MaxContext() int { return h.lead() + h.Options.Context }
 
 // check refuses a header that no file of this format has.
 func (h Header) check() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,6 +24,7 @@ type Preparation struct {
 	Tokenizer ralm.Tokenizer
 	Retriever retrieve.Retriever
 	Threads   int
+	Lead      []int32 // what the model reads in front of every text: its BOS, or nothing
 	// Header is what the files say of the tokenizer and the index; the rest is
 	// filled in.
 	Header Header
@@ -58,6 +60,7 @@ func (p *Preparation) Run(ctx context.Context, path string, training int, valida
 func (p *Preparation) write(ctx context.Context, path, part string, cuts []cut, done func()) (stats Stats, err error) {
 	h := p.Header
 	h.Format, h.Windows, h.Corpus, h.Part, h.Options = Format, len(cuts), p.Plan.Digest, part, p.Plan.options
+	h.BOS = len(p.Lead) > 0
 	w, err := NewWriter(path, h)
 	if err != nil {
 		return stats, err
@@ -104,16 +107,17 @@ func (p *Preparation) windows(ctx context.Context, cuts []cut, first int) ([]Win
 
 func (p *Preparation) window(ctx context.Context, c cut, number int) (Window, error) {
 	o := p.Plan.options
-	w := Window{Document: c.id, Tokens: c.tokens[c.start : c.start+o.Window()]}
+	text := c.tokens[c.start : c.start+o.Window()]
+	w := Window{Document: c.id, Tokens: slices.Concat(p.Lead, text)}
 	query := ralm.LastTokens(p.Tokenizer, o.QueryLen)
 	placing := ralm.Defaults()
 	placing.PassageLen, placing.Marks = o.PassageLen, nil
 	for _, context := range o.contexts(number) {
-		found, err := retrieve.Outside(ctx, p.Retriever, query(w.Tokens[:context], 0), o.K, c.id, c.title)
+		found, err := retrieve.Outside(ctx, p.Retriever, query(text[:context], 0), o.K, c.id, c.title)
 		if err != nil {
 			return w, fmt.Errorf("looking passages up for document %q: %w", c.id, err)
 		}
-		s := Stride{Context: context, Passages: []Passage{}}
+		s := Stride{Context: len(p.Lead) + context, Passages: []Passage{}}
 		placed, evidence := ralm.Place(p.Tokenizer, found, placing)
 		for i, ev := range evidence {
 			s.Passages = append(s.Passages, Passage{ID: placed[i].ID, Score: placed[i].Score, Tokens: ev.Tokens})

@@ -124,16 +124,16 @@ func (d *decoder) tokens() []int32 {
 
 // checkWindow refuses a window that is not of the header's shape: a trainer relies on it.
 func (h Header) checkWindow(w Window) error {
-	if len(w.Tokens) != h.Window() {
-		return fmt.Errorf("%d tokens, a window has %d", len(w.Tokens), h.Window())
+	if want := h.lead() + h.Window(); len(w.Tokens) != want {
+		return fmt.Errorf("%d tokens, a window has %d", len(w.Tokens), want)
 	}
 	if len(w.Strides) == 0 || len(w.Strides) > h.Branches {
 		return fmt.Errorf("%d strides, not 1 to %d", len(w.Strides), h.Branches)
 	}
 	lists := [][]int32{w.Tokens}
-	before := h.QueryLen - 1
+	before := h.lead() + h.QueryLen - 1
 	for _, s := range w.Strides {
-		if s.Context <= before || s.Context > h.Context || len(s.Passages) > h.K {
+		if s.Context <= before || s.Context > h.MaxContext() || len(s.Passages) > h.K {
 			return fmt.Errorf("a stride with context %d after %d and %d passages", s.Context, before, len(s.Passages))
 		}
 		before = s.Context

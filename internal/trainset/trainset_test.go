@@ -150,6 +150,51 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
+// TestBOS prepares the same windows for a model that reads a BOS in front of every text.
+func TestBOS(t *testing.T) {
+	windows := func(lead []int32) (Header, []Window) {
+		path := filepath.Join(t.TempDir(), "a")
+		p := preparation(t, small, 1, nil)
+		p.Lead = lead
+		if _, err := p.Run(context.Background(), path, 0, "", 0, func() {}); err != nil {
+			t.Fatal(err)
+		}
+		set, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		var all []Window
+		for i := range set.Len() {
+			w, err := set.Window(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, w)
+		}
+		return set.Header(), all
+	}
+	plain, want := windows(nil)
+	h, got := windows([]int32{3})
+	if plain.BOS || !h.BOS || h.MaxContext() != plain.MaxContext()+1 {
+		t.Errorf("the headers say %+v and %+v", plain, h)
+	}
+	for _, w := range want {
+		for i := range w.Strides {
+			w.Strides[i].Context++
+		}
+	}
+	for i := range want {
+		want[i].Tokens = append([]int32{3}, want[i].Tokens...)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("with BOS\n%v\nwant\n%v", got, want)
+	}
+	if err := plain.checkWindow(got[0]); err == nil {
+		t.Error("a window with BOS passes for one without")
+	}
+}
+
 // TestResume stops a run at each look-up, damages what it left, and goes on: the
 // files are those of a run in one go, with any number of threads.
 func TestResume(t *testing.T) {

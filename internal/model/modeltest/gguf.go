@@ -17,8 +17,8 @@ const EOS = 256
 
 // WriteGGUF writes a model of at least 257 tokens to a file in a directory of the
 // test's and returns its path. Token b below 256 is the byte b, 256 ends a text, and
-// the others are words w257 … that no text becomes.
-func WriteGGUF(t testing.TB, w *model.Weights) string {
+// the others are words w257 … that no text becomes. Each of changes sets more keys.
+func WriteGGUF(t testing.TB, w *model.Weights, changes ...func(*gguf.Writer)) string {
 	t.Helper()
 	c := w.Config
 	var out gguf.Writer
@@ -50,6 +50,9 @@ func WriteGGUF(t testing.TB, w *model.Weights) string {
 	kinds := slices.Repeat([]int32{tokenizer.TypeNormal}, c.Vocab)
 	kinds[EOS] = tokenizer.TypeControl
 	out.Set("tokenizer.ggml.token_type", kinds)
+	for _, change := range changes {
+		change(&out)
+	}
 	for s, m := range w.All() {
 		if s.Role == model.Head && w.Tied() {
 			continue
