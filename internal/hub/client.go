@@ -45,7 +45,7 @@ func newClient() (*client, error) {
 		return nil, fmt.Errorf("HF_ENDPOINT is %q, not an address like https://huggingface.co", c.endpoint)
 	}
 	if c.token == "" { // what the tools' login stored
-		path := os.Getenv("HF_TOKEN_PATH")
+		path := envPath("HF_TOKEN_PATH")
 		if home, err := hfHome(); path == "" && err == nil {
 			path = filepath.Join(home, "token")
 		}

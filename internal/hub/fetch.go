@@ -49,6 +49,11 @@ func (r reference) pullHub(ctx context.Context, log io.Writer) (Model, error) {
 	full := func(err error) error { return disk(err, want.size, cache, "HF_HUB_CACHE") }
 	dir := filepath.Join(cache, r.folder())
 	blob := filepath.Join(dir, "blobs", want.digest)
+	file := filepath.Join(dir, "snapshots", want.commit, filepath.FromSlash(r.file)) // the content itself where there are no links
+	here := Model{r.name, want.size, file, SourceHub}
+	if r.stands(dir, want.commit) && want.matches(ctx, file) {
+		return here, nil // nothing is written: the cache may be read-only
+	}
 	locks := filepath.Join(cache, ".locks", r.folder())
 	for _, d := range []string{filepath.Dir(blob), locks} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -61,7 +66,6 @@ func (r reference) pullHub(ctx context.Context, log io.Writer) (Model, error) {
 	}
 	defer unlock()
 
-	file := filepath.Join(dir, "snapshots", want.commit, filepath.FromSlash(r.file)) // the content itself where there are no links
 	if !want.matches(ctx, file) && !want.matches(ctx, blob) {
 		d := download{client: c, ref: r, want: want, log: log, full: full,
 			url: c.resolveURL(r.repo, want.commit, r.file), partial: blob + ".incomplete"}
@@ -76,7 +80,7 @@ func (r reference) pullHub(ctx context.Context, log io.Writer) (Model, error) {
 	if err := r.link(dir, want.commit, file, blob); err != nil {
 		return Model{}, full(err)
 	}
-	return Model{r.name, want.size, file, SourceHub}, nil
+	return here, nil
 }
 
 // newHash returns the hash that gives c.digest.

@@ -21,10 +21,10 @@ import (
 
 // hfHome returns the directory of the Hugging Face tools.
 func hfHome() (string, error) {
-	if dir := os.Getenv("HF_HOME"); dir != "" {
+	if dir := envPath("HF_HOME"); dir != "" {
 		return dir, nil
 	}
-	if dir := os.Getenv("XDG_CACHE_HOME"); dir != "" {
+	if dir := envPath("XDG_CACHE_HOME"); dir != "" {
 		return filepath.Join(dir, "huggingface"), nil
 	}
 	home, err := os.UserHomeDir()
@@ -37,7 +37,7 @@ func hfHome() (string, error) {
 // hfCache returns the directory of the hub's cache.
 func hfCache() (string, error) {
 	for _, key := range []string{"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"} {
-		if dir := os.Getenv(key); dir != "" {
+		if dir := envPath(key); dir != "" {
 			return dir, nil
 		}
 	}
@@ -131,6 +131,15 @@ func allCached() ([]Model, error) {
 	return all, nil
 }
 
+// stands reports whether r's revision stands for a commit already.
+func (r reference) stands(dir, commit string) bool {
+	if r.rev == commit {
+		return true
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "refs", filepath.FromSlash(r.rev)))
+	return err == nil && strings.TrimSpace(string(b)) == commit
+}
+
 // link makes a finished blob appear as file, in the snapshot of a commit, and r's
 // revision stand for that commit.
 func (r reference) link(dir, commit, file, blob string) error {
@@ -151,7 +160,7 @@ func (r reference) link(dir, commit, file, blob string) error {
 			}
 		}
 	}
-	if r.rev == commit {
+	if r.stands(dir, commit) {
 		return nil
 	}
 	ref := filepath.Join(dir, "refs", filepath.FromSlash(r.rev))

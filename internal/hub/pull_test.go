@@ -598,3 +598,97 @@ func TestPullNowhere(t *testing.T) {
 	_, _, err := pull(t, "smollm2-135m")
 	wantError(t, err, file, "FLASHBACK_CACHE")
 }
+
+// freeze makes what stands under the directories unwritable, for as long as the test runs.
+func freeze(t *testing.T, dirs ...string) {
+	t.Helper()
+	for _, dir := range dirs {
+		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				os.Chmod(path, 0o555)
+				t.Cleanup(func() { os.Chmod(path, 0o755) })
+			}
+			return nil
+		})
+	}
+}
+
+// TestPullReadOnly: what is here is returned although nothing can be written there.
+func TestPullReadOnly(t *testing.T) {
+	stamps := func(dir string) (all []string) {
+		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return nil
+			}
+			info, err := d.Info()
+			if err == nil {
+				all = append(all, fmt.Sprint(path, info.ModTime()))
+			}
+			return nil
+		})
+		return all
+	}
+	for _, ref := range []string{"tiny", "hf:o/n:f.gguf", "hf:o/n", "hf:o/n@refs/pr/1"} {
+		t.Run(ref, func(t *testing.T) {
+			isolate(t)
+			newHub(t)
+			tiny(t, body)
+			m, _, err := pull(t, ref)
+			wantPulled(t, m, err, ref)
+			root := filepath.Dir(os.Getenv("HF_HOME"))
+			freeze(t, root)
+			before := stamps(root)
+			again, _, err := pull(t, ref)
+			if err != nil || again != m {
+				t.Errorf("%+v, %v; want %+v", again, err, m)
+			}
+			if after := stamps(root); !slices.Equal(before, after) { // root may write whatever the modes
+				t.Errorf("something was written: %q, then %q", before, after)
+			}
+		})
+	}
+	t.Run("store", func(t *testing.T) {
+		store, _ := isolate(t)
+		tiny(t, body)
+		write(t, filepath.Join(store, "tiny.gguf"), body)
+		freeze(t, filepath.Dir(store))
+		before := stamps(filepath.Dir(store))
+		m, _, err := pull(t, "tiny")
+		wantPulled(t, m, err, "tiny")
+		if after := stamps(filepath.Dir(store)); !slices.Equal(before, after) {
+			t.Errorf("something was written: %q, then %q", before, after)
+		}
+	})
+}
+
+// TestPathsOfVariables: ~ and $NAME stand for what they do in the Hugging Face tools.
+func TestPathsOfVariables(t *testing.T) {
+	isolate(t)
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("USERPROFILE", home)
+	t.Setenv("PLACE", "there")
+	for value, want := range map[string]string{
+		"~":                home,
+		"~/hf":             filepath.Join(home, "hf"),
+		"~/$PLACE/hf":      filepath.Join(home, "there", "hf"),
+		"/a/${PLACE}/b":    "/a/there/b",
+		"/a/$ABSENT_OF_IT": "/a/$ABSENT_OF_IT",
+		"/a/~/b":           "/a/~/b",
+		"~other/b":         "~other/b",
+	} {
+		t.Setenv("HF_HUB_CACHE", value)
+		if got, err := hfCache(); got != want || err != nil {
+			t.Errorf("HF_HUB_CACHE=%s is %s, %v; want %s", value, got, err, want)
+		}
+	}
+	t.Setenv("HF_HUB_CACHE", "")
+	t.Setenv("HF_HOME", "~/hf")
+	t.Setenv("FLASHBACK_CACHE", "~/fb")
+	if got, _ := hfCache(); got != filepath.Join(home, "hf", "hub") {
+		t.Errorf("HF_HOME: %s", got)
+	}
+	if got, _ := CacheDir(); got != filepath.Join(home, "fb") {
+		t.Errorf("FLASHBACK_CACHE: %s", got)
+	}
+}
