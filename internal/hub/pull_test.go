@@ -630,11 +630,13 @@ func TestPullReadOnly(t *testing.T) {
 	}
 	for _, ref := range []string{"tiny", "hf:o/n:f.gguf", "hf:o/n", "hf:o/n@refs/pr/1"} {
 		t.Run(ref, func(t *testing.T) {
-			isolate(t)
+			store, cache := isolate(t)
 			newHub(t)
 			tiny(t, body)
 			m, _, err := pull(t, ref)
 			wantPulled(t, m, err, ref)
+			os.RemoveAll(filepath.Join(cache, ".locks")) // they would be made again
+			os.Remove(filepath.Join(store, ".tiny.lock"))
 			root := filepath.Dir(os.Getenv("HF_HOME"))
 			freeze(t, root)
 			before := stamps(root)
