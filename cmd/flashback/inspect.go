@@ -10,11 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
 // inspection is what inspect prints; its JSON form is an interface.
@@ -93,7 +93,7 @@ the mapped file, which the system shares between processes and may drop; keys an
 values take room for every token of the context.
 
 MODEL is a known name, hf:owner/name[@rev][:file], a .gguf file, or a directory
-with one. Nothing is downloaded. Of a directory with an adapter it shows what the
+with one or with a model as Hugging Face's libraries save it. Nothing is downloaded. Of a directory with an adapter it shows what the
 adapter changes and what it was trained for; of one with an index how much it
 holds, how it was made, and whether all of its checksums are right.`,
 		Example: `  flashback inspect smollm2-135m
@@ -139,11 +139,6 @@ func inspect(found hub.Model, context int) (inspection, error) {
 		return inspection{}, err
 	}
 	defer m.Close()
-	f, err := gguf.Open(found.Path)
-	if err != nil {
-		return inspection{}, err
-	}
-	defer f.Close()
 	c := m.Config
 	if context == 0 {
 		context = c.Context
@@ -151,18 +146,20 @@ func inspect(found hub.Model, context int) (inspection, error) {
 	if context > c.Context {
 		return inspection{}, usagef("--context %d: %s takes %d tokens at most", context, found.Name, c.Context)
 	}
-	_, noHead := f.Tensor("output.weight")
 	perToken := int64(c.Layers) * 2 * int64(c.KVHeads) * int64(c.HeadDim) * 4
 	in := inspection{
 		Name: found.Name, Path: found.Path, Size: found.Size, Digest: m.Digest(),
 		Config: configFacts{
 			Family: c.Family, Name: c.Name, Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
-			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, NormEps: c.NormEps, TiedHead: noHead != nil,
+			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, NormEps: c.NormEps, TiedHead: m.Tied(),
 		},
-		Memory: memoryFacts{Context: context, Mapped: f.Size(), KVPerPos: perToken, KV: perToken * int64(context)},
+		Memory: memoryFacts{Context: context, Mapped: found.Size, KVPerPos: perToken, KV: perToken * int64(context)},
 	}
 	types := map[string]*typeFacts{}
-	for _, t := range f.Tensors() {
+	for s, t := range m.All() {
+		if t.Rows == 0 || s.Role == model.Head && m.Tied() {
+			continue
+		}
 		name := t.Type.String()
 		if types[name] == nil {
 			types[name] = &typeFacts{Type: name}
@@ -177,22 +174,21 @@ func inspect(found hub.Model, context int) (inspection, error) {
 		in.Types = append(in.Types, *t)
 	}
 	slices.SortFunc(in.Types, func(a, b typeFacts) int { return cmp.Compare(b.Bytes, a.Bytes) })
-	in.Tokenizer, err = readTokenizerFacts(m, f)
-	return in, err
+	in.Tokenizer = tokenizerOf(m.Tokenizer)
+	return in, nil
 }
 
-// readTokenizerFacts reads keys that model.Load has found well formed.
-func readTokenizerFacts(m *model.Model, f *gguf.File) (tokenizerFacts, error) {
-	t := m.Tokenizer
+func tokenizerOf(t *tokenizer.Tokenizer) tokenizerFacts {
 	text := func(id int32) string {
 		if id < 0 {
 			return ""
 		}
 		return string(t.Bytes(id))
 	}
+	info := t.Info()
 	facts := tokenizerFacts{
+		Model: info.Model, Pre: info.Pre, Merges: info.Merges, ChatTemplate: info.ChatTemplate,
 		Tokens: t.Size(), BOS: text(t.BOS()), EOS: text(t.EOS()),
-		ChatTemplate: f.Has("tokenizer.chat_template"),
 	}
 	facts.AddsBOS = len(t.Lead()) > 0
 	for _, id := range t.Ends() {
@@ -203,18 +199,7 @@ func readTokenizerFacts(m *model.Model, f *gguf.File) (tokenizerFacts, error) {
 			facts.Special++
 		}
 	}
-	merges, err := f.Strings("tokenizer.ggml.merges")
-	if err != nil {
-		return facts, err
-	}
-	facts.Merges = len(merges)
-	if facts.Model, err = f.String("tokenizer.ggml.model"); err != nil {
-		return facts, err
-	}
-	if f.Has("tokenizer.ggml.pre") {
-		facts.Pre, err = f.String("tokenizer.ggml.pre")
-	}
-	return facts, err
+	return facts
 }
 
 func (in inspection) print(out io.Writer, tensors bool) error {

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Model is a model file on this machine.
+// Model is a model file or directory on this machine.
 type Model struct {
 	Name   string `json:"name"` // a reference that Resolve takes
 	Size   int64  `json:"size"` // bytes
@@ -51,7 +51,8 @@ func store() (string, error) {
 }
 
 // Resolve returns the model that ref names if it is on this machine: a known name,
-// "hf:owner/name[@rev][:file]", a .gguf file, or a directory with one. It checks a
+// "hf:owner/name[@rev][:file]", a .gguf file, or a directory with one or with a model as
+// Hugging Face's libraries save it. It checks a
 // known model's size, not its digest, and never uses the network; when the model
 // is absent the error says how to pull it.
 func Resolve(ref string) (Model, error) {
@@ -94,6 +95,9 @@ func local(path string) (Model, error) {
 	} else if err != nil {
 		return Model{}, err
 	}
+	if info.IsDir() && isCheckpoint(path) {
+		return Model{path, directorySize(path), path, SourceFile}, nil
+	}
 	if info.IsDir() {
 		files, err := fs.Glob(os.DirFS(path), "*.gguf")
 		if err != nil {
@@ -109,6 +113,23 @@ func local(path string) (Model, error) {
 		}
 	}
 	return Model{path, info.Size(), path, SourceFile}, nil
+}
+
+// isCheckpoint reports whether a directory is a model as Hugging Face's libraries save it.
+func isCheckpoint(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, "config.json"))
+	return err == nil && !info.IsDir()
+}
+
+// directorySize returns the bytes of the files in a directory, links followed.
+func directorySize(dir string) (size int64) {
+	files, _ := os.ReadDir(dir)
+	for _, f := range files {
+		if info, err := os.Stat(filepath.Join(dir, f.Name())); err == nil && !info.IsDir() {
+			size += info.Size()
+		}
+	}
+	return size
 }
 
 // ggufFiles returns the .gguf files under dir, as slash-separated paths.

@@ -3,6 +3,7 @@ package merge
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
@@ -20,6 +21,9 @@ var fileTypes = map[tensor.Type]uint32{tensor.F32: 0, tensor.F16: 1}
 func (m *Merger) WriteGGUF(path string, t tensor.Type) error {
 	if err := absent(path); err != nil {
 		return err
+	}
+	if info, err := os.Stat(m.base.Path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s: the base is a Hugging Face directory, whose tokenizer is not written as GGUF: use --format hf, and convert that with llama.cpp", m.base.Path)
 	}
 	f, err := gguf.Open(m.base.Path)
 	if err != nil {

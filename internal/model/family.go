@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
 )
 
 // family is what models of one architecture have in common: how their files give a
@@ -37,9 +35,9 @@ func (c Config) family() family {
 	return f
 }
 
-// ReadConfig reads the shape of the model from the file's metadata and checks
+// ReadConfig reads the shape of the model from the source's metadata and checks
 // that it makes sense.
-func ReadConfig(f *gguf.File) (Config, error) {
+func ReadConfig(f source) (Config, error) {
 	r := reader{f: f}
 	name := r.string("general.architecture", true)
 	title := r.string("general.name", false)
@@ -51,7 +49,11 @@ func ReadConfig(f *gguf.File) (Config, error) {
 		return Config{}, fmt.Errorf("%s: architecture %q is not supported: FlashBack reads %s models",
 			f.Path(), name, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
 	}
-	c, err := known.config(&r, func(key string) string { return name + "." + key })
+	key := func(key string) string { return name + "." + key }
+	if d, ok := f.(*directory); ok {
+		key = d.name
+	}
+	c, err := known.config(&r, key)
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: %w", f.Path(), err)
 	}

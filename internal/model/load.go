@@ -8,9 +8,12 @@ import (
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
-// Load opens the GGUF file at path and binds its weights, which stay in the
-// mapped file. Errors name the file, the key or tensor, and the reason.
+// Load opens the GGUF file or Hugging Face directory at path and binds its weights, which
+// stay in the mapped files. Errors name the file, the key or tensor, and the reason.
 func Load(path string) (*Model, error) {
+	if isDirectory(path) {
+		return loadDirectory(path)
+	}
 	f, err := gguf.Open(path)
 	if err != nil {
 		return nil, err
@@ -24,10 +27,29 @@ func Load(path string) (*Model, error) {
 	return m, nil
 }
 
-func bind(f *gguf.File) (*Model, error) {
+func loadDirectory(path string) (*Model, error) {
+	d, err := openDirectory(path)
+	if err != nil {
+		return nil, err
+	}
+	m, err := bind(d)
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	m.Path, m.close = path, d.close
+	return m, nil
+}
+
+func bind(f source) (*Model, error) {
 	c, err := ReadConfig(f)
 	if err != nil {
 		return nil, err
+	}
+	if d, ok := f.(*directory); ok {
+		if err := d.arrange(c); err != nil {
+			return nil, err
+		}
 	}
 	r := reader{f: f}
 	// The vocabulary is as large as its embedding: not all files say it elsewhere.
@@ -81,7 +103,7 @@ func harmless(name string) bool {
 }
 
 // surplus says which tensor would be left out of the arithmetic.
-func surplus(f *gguf.File, c Config, t tensor.Matrix) error {
+func surplus(f source, c Config, t tensor.Matrix) error {
 	what := "computes without it, which would be another model"
 	switch {
 	case strings.HasSuffix(t.Name, ".bias"):

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 // reader reads typed values and remembers the first error.
 type reader struct {
-	f   *gguf.File
+	f   source
 	err error
 }
 

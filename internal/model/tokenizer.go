@@ -7,8 +7,11 @@ import (
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
-// LoadTokenizer opens only the tokenizer of the GGUF file at path.
+// LoadTokenizer opens only the tokenizer of the GGUF file or Hugging Face directory at path.
 func LoadTokenizer(path string) (*tokenizer.Tokenizer, error) {
+	if isDirectory(path) {
+		return loadTokenizer(path)
+	}
 	f, err := gguf.Open(path)
 	if err != nil {
 		return nil, err
@@ -17,7 +20,10 @@ func LoadTokenizer(path string) (*tokenizer.Tokenizer, error) {
 	return bindTokenizer(f)
 }
 
-func bindTokenizer(f *gguf.File) (*tokenizer.Tokenizer, error) {
+func bindTokenizer(f source) (*tokenizer.Tokenizer, error) {
+	if d, ok := f.(*directory); ok {
+		return loadTokenizer(d.path)
+	}
 	r := reader{f: f}
 	c := tokenizer.Config{
 		Model:        r.string("tokenizer.ggml.model", true),

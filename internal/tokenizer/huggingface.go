@@ -60,7 +60,7 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 	}
 	regex := func(digits string) object {
 		return object{"type": "Split", "behavior": "Isolated", "invert": false, "pattern": object{
-			"Regex": `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|` + digits + `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+			"Regex": wordRegex(digits),
 		}}
 	}
 	pre := bytesOf(true) // gpt-2

@@ -267,6 +267,19 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	return id, ok
 }
 
+// Info says what a tokenizer was made from.
+type Info struct {
+	Model, Pre   string // kind of tokenizer and of pre-tokenizer, as in Config
+	Merges       int
+	ChatTemplate bool // whether there is one
+}
+
+// Info says what the tokenizer was made from.
+func (t *Tokenizer) Info() Info {
+	c := &t.config
+	return Info{Model: c.Model, Pre: c.Pre, Merges: len(c.Merges), ChatTemplate: c.ChatTemplate != ""}
+}
+
 // Size is the number of tokens in the vocabulary.
 func (t *Tokenizer) Size() int { return len(t.bounds) }
 
