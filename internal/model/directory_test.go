@@ -26,6 +26,7 @@ type expected struct {
 	Probes  [][]float32 `json:"probes"` // logits of every 29th token
 	Text    string      `json:"text"`
 	Encoded []int32     `json:"encoded"`
+	Ends    []int32     `json:"ends"` // that generation_config.json names
 }
 
 func readExpected(t *testing.T, dir string) (want expected) {
@@ -72,9 +73,11 @@ func compare(t *testing.T, path string, want expected) {
 	if pos != len(want.IDs) || worst > tolerance {
 		t.Errorf("logits differ by up to %g over %d positions, want %g over %d", worst, pos, tolerance, len(want.IDs))
 	}
-	ids := m.Tokenizer.Encode(want.Text)
-	if lead := len(want.Encoded) - len(ids); lead < 0 || lead > 1 || !slices.Equal(ids, want.Encoded[lead:]) {
+	if ids := m.Tokenizer.WithLead(m.Tokenizer.Encode(want.Text)); !slices.Equal(ids, want.Encoded) {
 		t.Errorf("tokens %v, want %v", ids, want.Encoded)
+	}
+	if ends := m.Tokenizer.Ends(); !slices.Equal(ends, want.Ends) {
+		t.Errorf("ends %v, want %v", ends, want.Ends)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // FromHuggingFace makes a tokenizer from the files of a Hugging Face directory:
-// tokenizer.json, and where they are there tokenizer_config.json and chat_template.jinja.
+// tokenizer.json, and where they are there tokenizer_config.json, chat_template.jinja and what
+// config.json and generation_config.json say of its tokens.
 // What it does not do as Hugging Face's libraries would is an error that names it.
 func FromHuggingFace(files fs.FS) (*Tokenizer, error) {
 	c, err := readHuggingFace(files)
@@ -196,6 +197,15 @@ func (c *Config) takeSettings(files fs.FS, post *stage) error {
 			*to = id
 		}
 	}
+	for _, name := range []string{"config.json", "generation_config.json"} {
+		var said struct {
+			EOS any `json:"eos_token_id"`
+		}
+		if err := readJSON(files, name, &said); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		c.Ends = append(c.Ends, idsOf(said.EOS)...)
+	}
 	lead := false
 	if post != nil {
 		for _, p := range append(post.Processors, *post) {
@@ -211,6 +221,21 @@ func (c *Config) takeSettings(files fs.FS, post *stage) error {
 	}
 	c.ChatTemplate = template
 	return nil
+}
+
+// idsOf returns token ids, which files write as a number or as a list; what is none is left
+// out.
+func idsOf(v any) (ids []int32) {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	for _, e := range list {
+		if id, ok := e.(float64); ok && id >= 0 && id < maxTokens {
+			ids = append(ids, int32(id))
+		}
+	}
+	return ids
 }
 
 // tokenName returns the text of a token, which files write as a string or an object.

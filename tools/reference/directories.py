@@ -70,6 +70,7 @@ def write(directory, name, lead, dtype, shard, **settings):
                 "probes": [[round(v, 6) for v in row] for row in logits[:, ::29].tolist()],
                 "text": text,
                 "encoded": tok(text)["input_ids"],
+                "ends": said["eos_token_id"] if lead else [tok.eos_token_id],
             }
         )
         + "\n"
