@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
 	"github.com/flashback-lm/flashback/internal/tensor"
@@ -32,6 +33,9 @@ func (m *Merger) WriteGGUF(path string, t tensor.Type) error {
 	defer f.Close()
 	var out gguf.Writer
 	for _, key := range f.Keys() {
+		if strings.HasPrefix(key, "split.") {
+			continue // of several files, which become one
+		}
 		v, err := f.Value(key)
 		if err != nil {
 			return err

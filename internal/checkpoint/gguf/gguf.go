@@ -7,6 +7,7 @@
 package gguf
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,6 +21,8 @@ import (
 type File struct {
 	path    string
 	mapping *mapped.File // nil where the bytes are not a file's
+	split   split
+	others  []*File // the parts behind the first of a model in several files
 	data    []byte
 	keys    []string // in file order
 	values  map[string]value
@@ -28,9 +31,21 @@ type File struct {
 }
 
 // Open maps the file at path and checks it whole: header, metadata and the place
-// of every tensor. Errors name the file, the key, tensor or byte, the reason, and
+// of every tensor. Of a model in several files, -00001-of-0000N.gguf and so on, path is
+// any, and all are opened. Errors name the file, the key, tensor or byte, the reason, and
 // what to do.
 func Open(path string) (*File, error) {
+	f, err := openOne(path)
+	if err != nil {
+		return nil, err
+	}
+	if f.split.count > 1 {
+		return f.join()
+	}
+	return f, nil
+}
+
+func openOne(path string) (*File, error) {
 	m, err := mapped.Open(path)
 	if err != nil {
 		return nil, err
@@ -43,19 +58,30 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Close unmaps the file. The data of its tensors must not be used afterwards.
+// Close unmaps the file, or all parts of it. The data of its tensors must not be used
+// afterwards.
 func (f *File) Close() error {
 	if f.mapping == nil {
 		return nil
 	}
-	return f.mapping.Close()
+	err := f.mapping.Close()
+	for _, other := range f.others {
+		err = errors.Join(err, other.Close())
+	}
+	return err
 }
 
-// Path returns the path that Open was given.
+// Path returns the path that Open was given; of several parts, that of the first.
 func (f *File) Path() string { return f.path }
 
-// Size returns the bytes of the file.
-func (f *File) Size() int64 { return int64(len(f.data)) }
+// Size returns the bytes of the file, or of all parts of it.
+func (f *File) Size() int64 {
+	size := int64(len(f.data))
+	for _, other := range f.others {
+		size += other.Size()
+	}
+	return size
+}
 
 // Tensors returns all tensors in file order. Their data aliases the map.
 func (f *File) Tensors() []tensor.Matrix { return slices.Clone(f.tensors) }

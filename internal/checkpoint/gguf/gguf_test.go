@@ -181,7 +181,7 @@ var hostile = map[string]struct {
 	"value type":  {raw(0, 1, "k", uint32(13), uint64(0)), "type 13 are not known"},
 	"bool":        {raw(0, 1, "k", uint32(typeBool), uint8(2)), "is no truth value"},
 	"alignment":   {raw(0, 1, "general.alignment", uint32(typeUint32), uint32(24)), "not a power of two"},
-	"split":       {raw(0, 1, "split.count", uint32(typeUint16), uint16(3)), "one of 3 parts"},
+	"split":       {raw(0, 1, "split.count", uint32(typeUint16), uint16(3)), `no key "split.`},
 
 	"no dimensions": {raw(1, 0, "t", uint32(0), uint32(0), uint64(0), [64]byte{}), `tensor "t" (byte 37): it has 0 dimensions`},
 	"5 dimensions":  {raw(1, 0, "t", uint32(5), [64]byte{}), "it has 5 dimensions"},

@@ -46,12 +46,8 @@ func (f *File) parse() error {
 	if err := f.parseKeys(c, keyCount); err != nil {
 		return err
 	}
-	if f.Has("split.count") {
-		if parts, err := f.Uint("split.count"); err != nil {
-			return err
-		} else if parts > 1 {
-			return fmt.Errorf("%s is one of %d parts of a model; join them with llama.cpp's llama-gguf-split --merge", f.path, parts)
-		}
+	if err := f.parseSplit(); err != nil {
+		return err
 	}
 	return f.parseTensors(c, tensorCount)
 }
