@@ -117,6 +117,25 @@ func (r *reader) int32s(key string) []int32 {
 	return read(r, out, err)
 }
 
+func (r *reader) float32s(key string) []float32 {
+	v, err := r.f.Floats(key)
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
+	}
+	return read(r, out, err)
+}
+
+// flag reads a yes or no; nil where the key is absent.
+func (r *reader) flag(key string) *bool {
+	if !r.has(key) {
+		return nil
+	}
+	v, err := r.f.Bool(key)
+	v = read(r, v, err)
+	return &v
+}
+
 // tensor returns a matrix of the given shape; rows 0 stands for any number.
 func (r *reader) tensor(name string, rows, cols int) tensor.Matrix {
 	m, err := r.f.Tensor(name)

@@ -29,12 +29,18 @@ func bindTokenizer(f source) (*tokenizer.Tokenizer, error) {
 		Model:        r.string("tokenizer.ggml.model", true),
 		Pre:          r.string("tokenizer.ggml.pre", false),
 		Tokens:       r.strings("tokenizer.ggml.tokens"),
-		Merges:       r.strings("tokenizer.ggml.merges"),
 		BOS:          r.id("tokenizer.ggml.bos_token_id"),
 		EOS:          r.id("tokenizer.ggml.eos_token_id"),
 		Unknown:      r.id("tokenizer.ggml.unknown_token_id"),
 		Padding:      r.id("tokenizer.ggml.padding_token_id"),
 		ChatTemplate: r.string("tokenizer.chat_template", false),
+	}
+	if r.has("tokenizer.ggml.merges") {
+		c.Merges = r.strings("tokenizer.ggml.merges")
+	}
+	if c.Model == "llama" {
+		c.Scores = r.float32s("tokenizer.ggml.scores")
+		c.SpacePrefix = r.flag("tokenizer.ggml.add_space_prefix")
 	}
 	if r.has("tokenizer.ggml.token_type") {
 		c.Types = r.int32s("tokenizer.ggml.token_type")
@@ -42,11 +48,7 @@ func bindTokenizer(f source) (*tokenizer.Tokenizer, error) {
 	for _, key := range []string{"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"} {
 		c.Ends = append(c.Ends, r.id(key))
 	}
-	if r.err == nil && r.has("tokenizer.ggml.add_bos_token") {
-		var add bool
-		add, r.err = f.Bool("tokenizer.ggml.add_bos_token")
-		c.AddBOS = &add
-	}
+	c.AddBOS = r.flag("tokenizer.ggml.add_bos_token")
 	if r.err != nil {
 		return nil, r.err
 	}

@@ -131,7 +131,7 @@ func TestChatSmuggling(t *testing.T) {
 func keptBytes(tk *Tokenizer, text string) string {
 	var b strings.Builder
 	for i := range len(text) {
-		if tk.merger.bytes[text[i]] >= 0 {
+		if tk.model.(*byteBPE).bytes[text[i]] >= 0 {
 			b.WriteByte(text[i])
 		}
 	}

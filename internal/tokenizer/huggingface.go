@@ -48,8 +48,11 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 			merges = append(merges, [2]string{left, right})
 		}
 	}
+	if c.Model == "llama" {
+		merges = t.madeMerges()
+	}
 	var normalizer any
-	if t.pre.nfc {
+	if c.Pre == "qwen2" {
 		normalizer = object{"type": "NFC"}
 	}
 	bytesOf := func(split bool) object {
@@ -63,7 +66,7 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 			"Regex": wordRegex(digits),
 		}}
 	}
-	pre := bytesOf(true) // gpt-2
+	var pre any = bytesOf(true) // gpt-2
 	switch c.Pre {
 	case "smollm":
 		pre = sequence(object{"type": "Digits", "individual_digits": true}, true)
@@ -92,14 +95,31 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 	if c.ChatTemplate != "" {
 		config["chat_template"] = c.ChatTemplate
 	}
+	model := object{
+		"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
+		"fuse_unk": false, "byte_fallback": false, "ignore_merges": t.pre.wholeFirst, "vocab": vocab, "merges": merges,
+	}
+	decoder := bytesOf(true)
+	if c.Model == "llama" {
+		replace := func(from, to string) object {
+			return object{"type": "Replace", "pattern": object{"String": from}, "content": to}
+		}
+		normalizer, pre = replace(" ", blankMark), nil
+		decoders := []object{replace(blankMark, " "), {"type": "ByteFallback"}, {"type": "Fuse"}}
+		if c.SpacePrefix == nil || *c.SpacePrefix {
+			normalizer = object{"type": "Sequence", "normalizers": []any{object{"type": "Prepend", "prepend": blankMark}, normalizer}}
+			decoders = append(decoders, object{"type": "Strip", "content": " ", "start": 1, "stop": 0})
+		}
+		decoder = object{"type": "Sequence", "decoders": decoders}
+		model["byte_fallback"], model["fuse_unk"] = true, true
+		if c.Unknown >= 0 {
+			model["unk_token"] = c.Tokens[c.Unknown]
+		}
+	}
 	return map[string]any{
 		"tokenizer.json": object{
 			"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": special, "normalizer": normalizer,
-			"pre_tokenizer": pre, "post_processor": post, "decoder": bytesOf(true),
-			"model": object{
-				"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
-				"fuse_unk": false, "byte_fallback": false, "ignore_merges": t.pre.wholeFirst, "vocab": vocab, "merges": merges,
-			},
+			"pre_tokenizer": pre, "post_processor": post, "decoder": decoder, "model": model,
 		},
 		"tokenizer_config.json": config,
 	}, nil

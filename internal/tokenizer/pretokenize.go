@@ -13,7 +13,7 @@ import (
 // look-ahead; here the expressions are written out as scanners, which never go back.
 type preTokenizer struct {
 	pieces     func(text string) iter.Seq[string] // the pieces of text, in order; joined they are text
-	nfc        bool                               // whether text is first brought into Unicode's normal form C
+	prepare    func(text string) string           // what is done to text first; nil: nothing
 	wholeFirst bool                               // whether a piece that is itself a token is taken without merging
 	bos        bool                               // whether texts begin with BOS where the file does not say
 }
@@ -33,18 +33,24 @@ func newPreTokenizer(name string) (preTokenizer, error) {
 	case "llama-bpe":
 		return preTokenizer{pieces: piecesOf(nextLlama(3)), wholeFirst: true, bos: true}, nil
 	case "qwen2":
-		return preTokenizer{pieces: piecesOf(nextLlama(1)), nfc: true}, nil
+		return preTokenizer{pieces: piecesOf(nextLlama(1)), prepare: nfc}, nil
 	}
 	return preTokenizer{}, fmt.Errorf("tokenizer: pre-tokenizer %q (tokenizer.ggml.pre) is not supported; gpt-2, smollm, llama-bpe and qwen2 are", clip(name))
 }
 
-// prepare does to text what comes before cutting. Among more than 30 combining marks in a row, which no writing has, the
-// norm package puts a joiner that the reference does not.
-func (p preTokenizer) prepare(text string) string {
-	if p.nfc {
-		return norm.NFC.String(text)
+// nfc brings text into Unicode's normal form C. Among more than 30 combining marks in a row, which no writing has, the norm
+// package puts a joiner that the reference does not.
+func nfc(text string) string { return norm.NFC.String(text) }
+
+// plainBlanks writes blanks as SentencePiece does, perhaps with one in front of the text.
+func plainBlanks(prefix bool) func(text string) string {
+	return func(text string) string {
+		text = strings.ReplaceAll(text, " ", blankMark)
+		if prefix {
+			text = blankMark + text
+		}
+		return text
 	}
-	return text
 }
 
 // piecesOf cuts text with a scanner, which gives the length of the first piece of a text that is not empty.

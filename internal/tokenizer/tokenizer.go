@@ -1,12 +1,12 @@
-// Package tokenizer turns text into the token ids of a byte-level BPE model and back, exactly as Hugging Face's
-// tokenizers library does for the same vocabulary.
+// Package tokenizer turns text into a model's token ids and back, exactly as Hugging Face's tokenizers library does for the
+// same vocabulary: byte-level BPE, and SentencePiece's BPE.
 //
 // It is our own because none of the Go libraries fits: gomlx/go-huggingface has no byte-level BPE, sugarme/tokenizer is
 // neither exact nor linear on long runs, and daulet/tokenizers needs cgo.
 //
 // Text becomes ids in three steps: special tokens are cut out (only if asked for), the rest is split into pieces by the
-// model's pre-tokenizer (words with their space, numbers, punctuation, blanks), and each piece's bytes are merged pair by
-// pair in the order in which the merges were learnt.
+// model's pre-tokenizer (words with their space, numbers, punctuation, blanks), and each piece's bytes, or characters, are
+// merged pair by pair in the order in which the merges were learnt.
 //
 // Go strings may hold invalid UTF-8. Each invalid byte counts as a punctuation character of its own, so that every byte
 // is encoded and Decode gives it back. A byte that the vocabulary lacks (SmolLM2's lacks a few control characters and the
@@ -19,6 +19,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -37,11 +38,14 @@ const (
 // Config is what a model file stores about its tokenizer: the tokenizer.ggml.* keys of a GGUF. A Tokenizer keeps the
 // strings, which therefore must not point into memory that is unmapped later.
 type Config struct {
-	Model  string   // kind of tokenizer: "gpt2", byte-level BPE
-	Pre    string   // pre-tokenizer: "smollm", "gpt-2", "llama-bpe" or "qwen2"
-	Tokens []string // stored names, by id; ordinary ones are written in the byte alphabet
-	Types  []int32  // ggml token types, by id; nil when every token is ordinary
-	Merges []string // "left right", most important first
+	Model  string    // kind of tokenizer: "gpt2", byte-level BPE, or "llama", SentencePiece's BPE
+	Pre    string    // pre-tokenizer of byte-level BPE: "smollm", "gpt-2", "llama-bpe" or "qwen2"
+	Tokens []string  // stored names, by id; ordinary ones of byte-level BPE are written in the byte alphabet
+	Types  []int32   // ggml token types, by id; nil when every token is ordinary
+	Merges []string  // "left right", most important first
+	Scores []float32 // by id: where SentencePiece's BPE has no merges, the token of the highest score is made first
+
+	SpacePrefix *bool // whether SentencePiece's BPE puts a blank in front of a text; nil: it does
 
 	BOS, EOS, Unknown, Padding int32 // ids; -1 for none
 
@@ -68,8 +72,10 @@ type Tokenizer struct {
 	bounds   []uint32         // where each token's bytes end in text
 	digest   string
 
-	pre     preTokenizer
-	merger  merger
+	pre   preTokenizer
+	model interface {
+		appendIDs(ids []int32, piece string) []int32
+	}
 	known   *pieceCache
 	user    *trie // user-defined tokens: always recognised
 	special *trie // the same and control tokens: recognised by EncodeSpecial
@@ -83,29 +89,54 @@ type Tokenizer struct {
 // as llama.cpp takes them: an empty name names nothing, of two equal names the last one is found, an undefined type is
 // that of an unused token, and merges may name tokens that the vocabulary lacks. What is left out is in Warnings.
 func New(c Config) (*Tokenizer, error) {
-	if c.Model != "gpt2" {
-		return nil, fmt.Errorf("tokenizer: model %q is not supported: only byte-level BPE, \"gpt2\", is", clip(c.Model))
-	}
-	pre, err := newPreTokenizer(c.Pre)
-	if err != nil {
-		return nil, err
-	}
 	c.Types = withControlEnds(c.Tokens, c.Types)
-	t := &Tokenizer{config: c, pre: pre, known: newPieceCache()}
+	t := &Tokenizer{config: c, known: newPieceCache()}
+	bind := map[string]func() error{"gpt2": t.bindByteBPE, "llama": t.bindCharBPE}[c.Model]
+	if bind == nil {
+		return nil, fmt.Errorf("tokenizer: model %q is not supported: gpt2 (byte-level BPE) and llama (SentencePiece's BPE) are", clip(c.Model))
+	}
+	if c.Model == "llama" {
+		t.config.Tokens = markBlanks(c.Tokens)
+	}
 	if err := t.loadTokens(); err != nil {
 		return nil, err
 	}
-	malformed := 0
-	if t.merger, malformed, err = newMerger(c.Merges, t.words, int32(len(c.Tokens)), pre.wholeFirst); err != nil {
+	if err := bind(); err != nil {
 		return nil, err
-	}
-	if malformed > 0 {
-		t.warn("%d merges (tokenizer.ggml.merges) are not two tokens with a blank between them and are left out", malformed)
 	}
 	t.digest = digest(c)
 	t.chat, t.chatErr = newChat(c.ChatTemplate, slices.Sorted(maps.Keys(t.marks)))
 	t.ends = sync.OnceValue(t.findEnds) // it renders the template, which few callers need
 	return t, nil
+}
+
+func (t *Tokenizer) bindByteBPE() (err error) {
+	c := &t.config
+	if t.pre, err = newPreTokenizer(c.Pre); err != nil {
+		return err
+	}
+	malformed := 0
+	if t.model, malformed, err = newByteBPE(c.Merges, t.words, int32(len(c.Tokens)), t.pre.wholeFirst); err != nil {
+		return err
+	}
+	if malformed > 0 {
+		t.warn("%d merges (tokenizer.ggml.merges) are not two tokens with a blank between them and are left out", malformed)
+	}
+	return nil
+}
+
+func (t *Tokenizer) bindCharBPE() error {
+	c := &t.config
+	if len(c.Scores) != len(c.Tokens) {
+		return fmt.Errorf("tokenizer: %d scores (tokenizer.ggml.scores) for %d tokens", len(c.Scores), len(c.Tokens))
+	}
+	near := &neighbours{}
+	for token := range t.words {
+		near.add(token)
+	}
+	t.pre = preTokenizer{pieces: near.pieces, prepare: plainBlanks(c.SpacePrefix == nil || *c.SpacePrefix), bos: true}
+	t.model = &charBPE{characters: newCharacters(t.words, true, c.Unknown, true), merges: byScore(c.Tokens, t.words, t.ranks())}
+	return nil
 }
 
 // loadTokens checks the vocabulary and fills the tables that depend on it alone.
@@ -157,11 +188,18 @@ func (t *Tokenizer) addToken(id int32, token string) {
 		t.words[token] = id
 	}
 	kind := t.kind(id)
-	if kind == TypeNormal || kind == TypeUnused || kind == TypeByte {
+	ordinary := kind == TypeNormal || kind == TypeUnused || kind == TypeByte
+	switch {
+	case t.config.Model == "llama":
+		t.text = appendPlain(t.text, token)
+	case ordinary:
 		t.text = appendAlphabet(t.text, token)
+	default:
+		t.text = append(t.text, token...)
+	}
+	if ordinary {
 		return
 	}
-	t.text = append(t.text, token...)
 	if len(token) > maxSpecialBytes {
 		return
 	}
@@ -211,14 +249,17 @@ func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
 
 // appendPieces appends the ids of text, in which no token is recognised whole, piece by piece.
 func (t *Tokenizer) appendPieces(ids []int32, text string) []int32 {
-	for piece := range t.pre.pieces(t.pre.prepare(text)) {
+	if t.pre.prepare != nil {
+		text = t.pre.prepare(text)
+	}
+	for piece := range t.pre.pieces(text) {
 		slot := t.known.slot(piece)
 		if known := slot.Load(); known != nil && known.text == piece {
 			ids = append(ids, known.ids...)
 			continue
 		}
 		start := len(ids)
-		ids = t.merger.appendIDs(ids, piece)
+		ids = t.model.appendIDs(ids, piece)
 		t.known.store(slot, piece, ids[start:])
 	}
 	return ids
@@ -313,6 +354,12 @@ func digest(c Config) string {
 	count(len(c.Types))
 	for _, kind := range c.Types {
 		count(int(kind))
+	}
+	if c.Model != "gpt2" {
+		for _, score := range c.Scores {
+			count(int(math.Float32bits(score)))
+		}
+		fmt.Fprint(h, c.SpacePrefix == nil || *c.SpacePrefix)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -94,7 +94,7 @@ func TestNewErrors(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{"model", func(c *Config) { c.Model = "llama" }, `model "llama"`},
+		{"model", func(c *Config) { c.Model = "bert" }, `model "bert"`},
 		{"pre-tokenizer", func(c *Config) { c.Pre = "deepseek-v3" }, `"deepseek-v3"`},
 		{"no pre-tokenizer", func(c *Config) { c.Pre = "" }, `pre-tokenizer ""`},
 		{"no tokens", func(c *Config) { c.Tokens = nil }, "empty"},
@@ -230,10 +230,10 @@ func TestLongMerges(t *testing.T) {
 	for range 2000 {
 		ids := make([]int32, 1+rng.IntN(maxShort))
 		for i := range ids {
-			ids[i] = tk.merger.bytes["aah te ing\n"[rng.IntN(11)]]
+			ids[i] = tk.model.(*byteBPE).bytes["aah te ing\n"[rng.IntN(11)]]
 		}
 		short, long := slices.Clone(ids), slices.Clone(ids)
-		short, long = short[:tk.merger.mergeShort(short)], long[:tk.merger.mergeLong(long)]
+		short, long = short[:tk.model.(*byteBPE).merges.mergeShort(short)], long[:tk.model.(*byteBPE).merges.mergeLong(long)]
 		if !slices.Equal(short, long) {
 			t.Fatalf("%q: %v and %v", tk.Decode(ids), short, long)
 		}
