@@ -353,11 +353,18 @@ func (d *directory) Ints(key string) ([]int64, error) {
 
 // Float returns a number.
 func (d *directory) Float(key string) (float64, error) {
-	return valueOf(d, key, "a number", func(v any) (float64, bool) {
-		n, ok := v.(json.Number)
-		f, err := n.Float64()
-		return f, ok && err == nil
-	})
+	return valueOf(d, key, "a number", number)
+}
+
+// Floats returns a list of numbers.
+func (d *directory) Floats(key string) ([]float64, error) {
+	return listOf(d, key, "a list of numbers", number)
+}
+
+func number(v any) (float64, bool) {
+	n, ok := v.(json.Number)
+	f, err := n.Float64()
+	return f, ok && err == nil
 }
 
 func integer(v any) (int64, bool) {

@@ -14,6 +14,7 @@ type source interface {
 	Uint(key string) (uint64, error)
 	Ints(key string) ([]int64, error)
 	Float(key string) (float64, error)
+	Floats(key string) ([]float64, error)
 	Tensor(name string) (tensor.Matrix, error)
 	Tensors() []tensor.Matrix
 }

@@ -56,7 +56,7 @@ func TestTokenizersOfAFolder(t *testing.T) {
 							for at < min(len(ids[0]), len(ids[1])) && ids[0][at] == ids[1][at] {
 								at++
 							}
-							t.Errorf("%s, text %d, %.80q: from token %d on %v, want %v", kind, i, text, at, names(tk, ids[0][at:]), names(tk, ids[1][at:]))
+							t.Errorf("%s, text %d, %.80q: from token %d on %v, want %v", kind, i, text, at, firstNames(tk, ids[0][at:]), firstNames(tk, ids[1][at:]))
 						}
 					}
 				}
@@ -69,12 +69,12 @@ func TestTokenizersOfAFolder(t *testing.T) {
 	}
 }
 
-// names names the first few of ids.
-func names(tk *tokenizer.Tokenizer, ids []int32) (names []string) {
+// firstNames names the first few of ids.
+func firstNames(tk *tokenizer.Tokenizer, ids []int32) (all []string) {
 	for _, id := range ids[:min(6, len(ids))] {
-		names = append(names, string(tk.Bytes(id)))
+		all = append(all, string(tk.Bytes(id)))
 	}
-	return names
+	return all
 }
 
 func speed(t *testing.T, tk *tokenizer.Tokenizer, texts []string) {
