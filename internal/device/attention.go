@@ -18,6 +18,9 @@ type Attention struct {
 	Window int
 	// SoftCap c turns a scaled score s into c · tanh(s/c); 0: s stays.
 	SoftCap float64
+	// Halves says that of n pairs that are turned one is the elements i and n+i of a
+	// head; else 2i and 2i+1.
+	Halves bool
 }
 
 // NewAttention returns the attention of most models: all is seen, and products are

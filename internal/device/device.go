@@ -75,7 +75,7 @@ type (
 	Matrix interface{ Size() (out, in int) }
 	// Table is rows to look up.
 	Table interface{ Size() (rows, width int) }
-	// Vector is the scale of a norm [width].
+	// Vector is the scale or the bias of a norm, or the bias of a product [width].
 	Vector interface{ Width() int }
 	// Factors are a low-rank update: Scale · x·Aᵀ·Bᵀ, from in to out.
 	Factors interface{ Size() (out, in int) }

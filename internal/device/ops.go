@@ -8,20 +8,36 @@ type Ops interface {
 	// below 0 stay as they are.
 	Embed(x Buffer, t Table)
 
+	// AddPositions adds the rows of the input's positions to x [tokens, width].
+	AddPositions(x Buffer, t Table)
+
 	// RMSNorm sets dst = x / √(mean(x²) + eps) · scale for rows of scale's width; dst may
 	// be x. A buffer's row may hold several of them, one behind the other: rows counts
 	// those.
 	RMSNorm(dst, x Buffer, scale Vector, rows int, eps float32)
 
+	// LayerNorm sets dst = (x - mean(x)) / √(var(x) + eps) · scale + bias; dst may be x.
+	LayerNorm(dst, x Buffer, scale, bias Vector, rows int, eps float32)
+
 	// MatMul computes up to three products of the same x [rows, in]. Outputs are not x.
 	MatMul(x Buffer, rows int, products []Product)
 
-	// SwiGLU sets gate = silu(gate) · up, rows of the buffers' width.
-	SwiGLU(gate, up Buffer, rows int)
+	// Activate sets gate = f(gate) · up, rows of the buffers' width; without up, gate =
+	// f(gate).
+	Activate(f Activation, gate, up Buffer, rows int)
 
-	// FeedForward computes gate and up of x [rows, in], then SwiGLU of their outputs,
+	// FeedForward computes gate and up of x [rows, in], then Activate of their outputs,
 	// and down of that, with the bits of the three operations.
-	FeedForward(x Buffer, rows int, gate, up, down Product)
+	FeedForward(f Activation, x Buffer, rows int, gate, up, down Product)
+
+	// Add adds rows of y to those of x, of the same width.
+	Add(x, y Buffer, rows int)
+
+	// Scale multiplies rows of x by a number.
+	Scale(x Buffer, rows int, by float32)
+
+	// SoftCap sets x = most · tanh(x/most).
+	SoftCap(x Buffer, rows int, most float32)
 
 	// AddLowRank adds up to three updates of the same x [rows, in] to rows of products,
 	// from row first on.
@@ -37,12 +53,23 @@ type Ops interface {
 	Gather(dst, src Buffer)
 }
 
-// Product is one matrix product: Out [rows, out] = x · Wᵀ.
+// Product is one matrix product: Out [rows, out] = x · Wᵀ + Bias.
 type Product struct {
-	Out Buffer
-	W   Matrix
-	Add bool // add to Out instead
+	Out  Buffer
+	W    Matrix
+	Bias Vector // [out]; nil: none
+	Add  bool   // add to Out instead
 }
+
+// Activation is the function between the products of a feed-forward.
+type Activation uint8
+
+// The activations.
+const (
+	SiLU     Activation = iota // x / (1 + e⁻ˣ)
+	GELUTanh                   // x/2 · (1 + tanh(√(2/π) · (x + 0.044715·x³)))
+	ReLU                       // max(x, 0)
+)
 
 // Update is one low-rank update of a product.
 type Update struct {
@@ -50,8 +77,9 @@ type Update struct {
 	Factors Factors
 }
 
-// Rotation holds the cosines and sines of the positions of the batch's rows,
-// [tokens, HeadDim/2]: neighbouring pairs of elements are turned by them.
+// Rotation holds the cosines and sines of the positions of the batch's rows, [tokens,
+// pairs]: so many pairs of the elements of each head are turned by them, and what is
+// left stays. The zero value turns nothing.
 type Rotation struct {
 	Cos, Sin Buffer
 }

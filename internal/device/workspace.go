@@ -39,6 +39,9 @@ type Input struct {
 	// written already.
 	Tokens []int32
 
+	// Positions are those of the tokens, for AddPositions.
+	Positions []int32
+
 	// Rows cover the tokens in order, for Attend.
 	Rows []Rows
 

@@ -190,7 +190,11 @@ func (w *cardWorkspace) MatMul(x device.Buffer, rows int, products []device.Prod
 			for r := range rows {
 				out := p.Out.(*cardBuffer).row(r)
 				for j, weights := range p.W.(cardMatrix) {
-					if sum := dot(x.(*cardBuffer).row(r), weights); p.Add {
+					sum := dot(x.(*cardBuffer).row(r), weights)
+					if p.Bias != nil {
+						sum += p.Bias.(cardVector)[j]
+					}
+					if p.Add {
 						out[j] += sum
 					} else {
 						out[j] = sum
@@ -209,19 +213,76 @@ func dot(a, b []float32) float32 {
 	return float32(sum)
 }
 
-func (w *cardWorkspace) SwiGLU(gate, up device.Buffer, rows int) {
+func (w *cardWorkspace) Activate(f device.Activation, gate, up device.Buffer, rows int) {
+	w.each(gate, rows, func(i int, v float64) float64 {
+		switch f {
+		case device.SiLU:
+			v /= 1 + math.Exp(-v)
+		case device.GELUTanh:
+			v *= (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*v*v*v))) / 2
+		case device.ReLU:
+			v = max(v, 0)
+		}
+		if up != nil {
+			v *= float64(up.(*cardBuffer).data[i])
+		}
+		return v
+	})
+}
+
+// each replaces every number of rows of x.
+func (w *cardWorkspace) each(x device.Buffer, rows int, f func(i int, v float64) float64) {
 	w.do(func() {
-		u := up.(*cardBuffer).data
-		g := gate.(*cardBuffer)
-		for i, v := range g.data[:rows*g.width] {
-			g.data[i] = v / (1 + float32(math.Exp(-float64(v)))) * u[i]
+		b := x.(*cardBuffer)
+		for i, v := range b.data[:rows*b.width] {
+			b.data[i] = float32(f(i, float64(v)))
 		}
 	})
 }
 
-func (w *cardWorkspace) FeedForward(x device.Buffer, rows int, gate, up, down device.Product) {
+func (w *cardWorkspace) Add(x, y device.Buffer, rows int) {
+	w.each(x, rows, func(i int, v float64) float64 { return v + float64(y.(*cardBuffer).data[i]) })
+}
+
+func (w *cardWorkspace) Scale(x device.Buffer, rows int, by float32) {
+	w.each(x, rows, func(_ int, v float64) float64 { return v * float64(by) })
+}
+
+func (w *cardWorkspace) SoftCap(x device.Buffer, rows int, most float32) {
+	w.each(x, rows, func(_ int, v float64) float64 { return float64(most) * math.Tanh(v/float64(most)) })
+}
+
+func (w *cardWorkspace) AddPositions(x device.Buffer, t device.Table) {
+	w.do(func() {
+		for i, p := range w.in.Positions[:len(w.in.Tokens)] {
+			for j, v := range t.(cardMatrix)[p] {
+				x.(*cardBuffer).row(i)[j] += v
+			}
+		}
+	})
+}
+
+func (w *cardWorkspace) LayerNorm(dst, x device.Buffer, scale, bias device.Vector, rows int, eps float32) {
+	w.do(func() {
+		for r := range rows {
+			from, to := x.(*cardBuffer).row(r), dst.(*cardBuffer).row(r)
+			n := float64(len(from))
+			var sum, squares float64
+			for _, v := range from {
+				sum += float64(v)
+				squares += float64(v) * float64(v)
+			}
+			by := 1 / math.Sqrt(squares/n-sum/n*sum/n+float64(eps))
+			for i, v := range from {
+				to[i] = float32((float64(v)-sum/n)*by)*scale.(cardVector)[i] + bias.(cardVector)[i]
+			}
+		}
+	})
+}
+
+func (w *cardWorkspace) FeedForward(f device.Activation, x device.Buffer, rows int, gate, up, down device.Product) {
 	w.MatMul(x, rows, []device.Product{gate, up})
-	w.SwiGLU(gate.Out, up.Out, rows)
+	w.Activate(f, gate.Out, up.Out, rows)
 	w.MatMul(gate.Out, rows, []device.Product{down})
 }
 
@@ -261,9 +322,11 @@ func (w *cardWorkspace) Attend(out, q, k, v device.Buffer, turn device.Rotation,
 		for _, rows := range w.in.Rows {
 			for i := range rows.Count {
 				r := rows.First + i
-				cos, sin := turn.Cos.(*cardBuffer).row(r), turn.Sin.(*cardBuffer).row(r)
-				rotate(q.(*cardBuffer).row(r), cos, sin)
-				rotate(k.(*cardBuffer).row(r), cos, sin)
+				if turn.Cos != nil {
+					cos, sin := turn.Cos.(*cardBuffer).row(r), turn.Sin.(*cardBuffer).row(r)
+					rotate(q.(*cardBuffer).row(r), cos, sin, a)
+					rotate(k.(*cardBuffer).row(r), cos, sin, a)
+				}
 				own := token(rows.Self, rows.SelfFirst+i)
 				copy(own.k[at:], k.(*cardBuffer).row(r))
 				copy(own.v[at:], v.(*cardBuffer).row(r))
@@ -287,7 +350,11 @@ func (w *cardWorkspace) Attend(out, q, k, v device.Buffer, turn device.Rotation,
 					query, result := q.(*cardBuffer).row(r)[h*hd:][:hd], make([]float64, hd)
 					var sum float64
 					for _, s := range seen {
-						p := math.Exp(a.Scale * float64(dot(query, s.k[kv:kv+hd])))
+						score := a.Scale * float64(dot(query, s.k[kv:kv+hd]))
+						if a.SoftCap > 0 {
+							score = a.SoftCap * math.Tanh(score/a.SoftCap)
+						}
+						p := math.Exp(score)
 						sum += p
 						for d := range result {
 							result[d] += p * float64(s.v[kv+d])
@@ -302,11 +369,16 @@ func (w *cardWorkspace) Attend(out, q, k, v device.Buffer, turn device.Rotation,
 	})
 }
 
-// rotate turns the neighbouring pairs of every head.
-func rotate(x, cos, sin []float32) {
-	for i := 0; i < len(x); i += 2 {
-		c, s := cos[i/2%len(cos)], sin[i/2%len(sin)]
-		x[i], x[i+1] = x[i]*c-x[i+1]*s, x[i]*s+x[i+1]*c
+// rotate turns the pairs of every head.
+func rotate(x, cos, sin []float32, a *device.Attention) {
+	for ; len(x) > 0; x = x[a.HeadDim:] {
+		for i, c := range cos {
+			low, high := 2*i, 2*i+1
+			if a.Halves {
+				low, high = i, len(cos)+i
+			}
+			x[low], x[high] = x[low]*c-x[high]*sin[i], x[low]*sin[i]+x[high]*c
+		}
 	}
 }
 

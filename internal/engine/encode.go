@@ -21,7 +21,7 @@ var errDeserted = errors.New("nobody wants it")
 func (w *workspace) encode(chunk []piece, wanted func() bool) error {
 	w.wanted, w.adapted = wanted, w.adapted[:0]
 	in := &w.in
-	in.Tokens, in.Rows, in.Wanted = in.Tokens[:0], in.Rows[:0], in.Wanted[:0]
+	in.Tokens, in.Positions, in.Rows, in.Wanted = in.Tokens[:0], in.Positions[:0], in.Rows[:0], in.Wanted[:0]
 	for i := range chunk {
 		p := &chunk[i]
 		first := len(in.Tokens)
@@ -30,7 +30,7 @@ func (w *workspace) encode(chunk []piece, wanted func() bool) error {
 		for i, token := range p.tokens[p.from : p.from+p.count] {
 			w.place(first+i, p.into.Start()+p.entry+i)
 			if own := p.embedding(token); own != nil {
-				w.act.X.Write(first+i, own)
+				w.act.Embedded.Write(first+i, own)
 				token = -1
 			}
 			in.Tokens = append(in.Tokens, token)
@@ -45,15 +45,19 @@ func (w *workspace) encode(chunk []piece, wanted func() bool) error {
 
 // place says at which position a row stands.
 func (w *workspace) place(row, position int) {
-	w.loaded.Rope.Angles(w.cos, w.sin, position)
-	w.turn.Cos.Write(row, w.cos)
-	w.turn.Sin.Write(row, w.sin)
+	w.in.Positions = append(w.in.Positions, int32(position))
+	for i, r := range w.loaded.Ropes {
+		cos, sin := w.cos[:r.Pairs()], w.sin[:r.Pairs()]
+		r.Angles(cos, sin, position)
+		w.turns[i].Cos.Write(row, cos)
+		w.turns[i].Sin.Write(row, sin)
+	}
 }
 
 // runBlocks are the operations from tokens to the last residual stream.
 func (w *workspace) runBlocks(d device.Ops) error {
-	d.Embed(w.act.X, w.loaded.Embedding)
-	b := nn.Batch{Tokens: len(w.in.Tokens), Turn: w.turn, Adapted: w.adapted}
+	w.loaded.Input.Forward(d, w.act, len(w.in.Tokens))
+	b := nn.Batch{Tokens: len(w.in.Tokens), Turns: w.turns, Adapted: w.adapted}
 	for l := range w.loaded.Blocks {
 		if !w.wanted() {
 			return errDeserted

@@ -175,7 +175,7 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 		if k := s.e.kept.get(key); k != nil {
 			st.kept = append(st.kept, k)
 			s.counts.EvidenceReused += len(tokens)
-			return kvcache.Part{Span: k.span, Len: len(tokens), Whole: true}
+			return evidencePart(p, k.span, len(tokens))
 		}
 	}
 	var view []kvcache.Part
@@ -188,7 +188,13 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 		pl.keep = append(pl.keep, keeping{key, span})
 	}
 	pl.segments = append(pl.segments, segment{tokens: tokens, view: view, into: span, logitsFrom: len(tokens)})
-	return kvcache.Part{Span: span, Len: len(tokens), Whole: true}
+	return evidencePart(p, span, len(tokens))
+}
+
+// evidencePart returns a span of evidence as its readers see it: virtual evidence stands
+// beside the text, whatever its positions say, so that no window hides it.
+func evidencePart(p placement.Placement, span *kvcache.Span, n int) kvcache.Part {
+	return kvcache.Part{Span: span, Len: n, Whole: p.Evidence == placement.BeforeZero}
 }
 
 // emit returns what takes the logits of a branch's rows: the score of a single

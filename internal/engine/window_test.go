@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"context"
-	"math"
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
@@ -11,7 +9,7 @@ import (
 
 // TestWindowedModel generates with a model whose tokens see 37 positions: with kept keys
 // and values in every format as from nothing, bit for bit, and as the oracle's mask
-// says. Evidence is seen however far away it stands.
+// says. Virtual evidence is seen however far away it stands.
 func TestWindowedModel(t *testing.T) {
 	w := modeltest.Tiny(1)
 	w.Config.Window = 37
@@ -29,19 +27,7 @@ func TestWindowedModel(t *testing.T) {
 				if opt.Compute != Exact {
 					return
 				}
-				for _, st := range steps {
-					rows, err := oracle.New(w).Recompute(context.Background(), p, st.text, st.evidence, st.sampled)
-					if err != nil {
-						t.Fatal(err)
-					}
-					for i, row := range rows {
-						for j, want := range row {
-							if got := st.logits[i][j]; math.Abs(float64(got-want)) > 2e-4*max(1, math.Abs(float64(want))) {
-								t.Fatalf("token %d, logit %d: %v, the oracle %v", i, j, got, want)
-							}
-						}
-					}
-				}
+				oracleAgrees(t, oracle.New(w), p, steps)
 			})
 		}
 		e.Close()

@@ -18,9 +18,9 @@ type workspace struct {
 	batch  int // rows that the buffers hold
 
 	act    *nn.Activations
-	turn   device.Rotation // [batch, headDim/2] each
-	headIn device.Buffer   // [headRows, hidden]
-	logits device.Buffer   // [headRows, vocabulary]
+	turns  []device.Rotation // of each rope of the model [batch, pairs]
+	headIn device.Buffer     // [headRows, hidden]
+	logits device.Buffer     // [headRows, vocabulary]
 
 	// Kept from one forward to the next, so that decoding allocates nothing.
 	adapted  []nn.Adapted
@@ -40,20 +40,21 @@ func (c *core) newWorkspace(batch int, kv kvcache.Storage) (*workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	half := cfg.HeadDim / 2
-	w := &workspace{core: c, device: dw, batch: batch, cos: make([]float32, half), sin: make([]float32, half)}
+	w := &workspace{core: c, device: dw, batch: batch, turns: make([]device.Rotation, len(c.loaded.Ropes)), cos: make([]float32, cfg.HeadDim/2), sin: make([]float32, cfg.HeadDim/2)}
 	w.blocks, w.head = w.runBlocks, w.runHead
 	buffer := func(to *device.Buffer, rows, width int) {
 		if err == nil {
 			*to, err = dw.NewBuffer(rows, width)
 		}
 	}
-	buffer(&w.turn.Cos, batch, half)
-	buffer(&w.turn.Sin, batch, half)
+	for i, r := range c.loaded.Ropes {
+		buffer(&w.turns[i].Cos, batch, r.Pairs())
+		buffer(&w.turns[i].Sin, batch, r.Pairs())
+	}
 	buffer(&w.headIn, headRows, cfg.Hidden)
 	buffer(&w.logits, headRows, cfg.Vocab)
 	if err == nil {
-		w.act, err = nn.NewActivations(dw, batch, cfg.Hidden, cfg.FF, nn.AttendShape(cfg))
+		w.act, err = nn.NewActivations(dw, batch, headRows, cfg)
 	}
 	if err != nil {
 		dw.Close()

@@ -42,6 +42,9 @@ func (m *Merger) theirTensors(t tensor.Type) []safetensors.Tensor {
 			dims = dims[1:]
 		}
 		var order func(rows []float32) []float32
+		if p.LessOne {
+			order = lessOne
+		}
 		if p.Paired > 0 {
 			order = func(rows []float32) []float32 { return p.ToHuggingFace(rows, merged.Cols) }
 		}
@@ -49,6 +52,14 @@ func (m *Merger) theirTensors(t tensor.Type) []safetensors.Tensor {
 		all = append(all, safetensors.Tensor{Name: p.HuggingFace, Type: t, Shape: dims, Write: write})
 	}
 	return all
+}
+
+// lessOne subtracts 1 from the scale of a norm.
+func lessOne(scale []float32) []float32 {
+	for i := range scale {
+		scale[i]--
+	}
+	return scale
 }
 
 // jsonFiles returns the configuration and the tokenizer by the names of their files.

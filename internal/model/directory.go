@@ -126,6 +126,7 @@ var ropeObjects = []string{"rope_scaling.", "rope_parameters."}
 // architectures are GGUF's names of Hugging Face's model_type where they differ.
 var architectures = map[string]string{
 	"gemma3_text": "gemma3",
+	"mistral":     "llama",
 }
 
 // names are what config.json calls GGUF's keys, the name of most families first.
@@ -171,6 +172,10 @@ func (d *directory) name(key string) string {
 func (d *directory) arrange(c Config) error {
 	if err := d.agree(c); err != nil {
 		return err
+	}
+	switch c.Family {
+	case "gemma2", "gemma3", "phi3", "smollm3":
+		return fmt.Errorf("%s: directories of %s models cannot be read yet: convert it to GGUF with llama.cpp's convert_hf_to_gguf.py", d.path, c.Family)
 	}
 	tied, said := d.values["tie_word_embeddings"].(bool)
 	used := map[string]bool{}
@@ -349,6 +354,11 @@ func (d *directory) Uint(key string) (uint64, error) {
 // Ints returns a list of integers.
 func (d *directory) Ints(key string) ([]int64, error) {
 	return listOf(d, key, "a list of integers", integer)
+}
+
+// Bools returns a list of truth values.
+func (d *directory) Bools(key string) ([]bool, error) {
+	return listOf(d, key, "a list of true and false", func(v any) (b, ok bool) { b, ok = v.(bool); return })
 }
 
 // Float returns a number.

@@ -24,7 +24,13 @@ type family struct {
 
 // families are the architectures that FlashBack reads, by general.architecture.
 var families = map[string]family{
-	"llama": llama,
+	"gemma2":  gemma2,
+	"gemma3":  gemma3,
+	"llama":   llama,
+	"phi3":    phi3,
+	"qwen2":   qwen2,
+	"qwen3":   qwen3,
+	"smollm3": smollm3,
 }
 
 func (c Config) family() family {

@@ -1,9 +1,6 @@
 package model
 
-import (
-	"fmt"
-	"math"
-)
+import "maps"
 
 // embeddingName is GGUF's name of the embedding, whatever the family.
 const embeddingName = "token_embd.weight"
@@ -20,10 +17,14 @@ func llamaTensors(c Config) (outside, block []Spec) {
 		{Role: Head, GGUF: "output.weight", HuggingFace: "lm_head.weight", Rows: c.Vocab, Cols: c.Hidden, Optional: true},
 	}
 	const ours, theirs = "blk.%d.", "model.layers.%d."
+	paired := c.HeadDim
+	if c.Halves {
+		paired = 0
+	}
 	block = []Spec{
 		{Role: AttnNorm, GGUF: ours + "attn_norm.weight", HuggingFace: theirs + "input_layernorm.weight", Rows: 1, Cols: c.Hidden},
-		{Role: Q, GGUF: ours + "attn_q.weight", HuggingFace: theirs + "self_attn.q_proj.weight", Rows: q, Cols: c.Hidden, Paired: c.HeadDim},
-		{Role: K, GGUF: ours + "attn_k.weight", HuggingFace: theirs + "self_attn.k_proj.weight", Rows: kv, Cols: c.Hidden, Paired: c.HeadDim},
+		{Role: Q, GGUF: ours + "attn_q.weight", HuggingFace: theirs + "self_attn.q_proj.weight", Rows: q, Cols: c.Hidden, Paired: paired},
+		{Role: K, GGUF: ours + "attn_k.weight", HuggingFace: theirs + "self_attn.k_proj.weight", Rows: kv, Cols: c.Hidden, Paired: paired},
 		{Role: V, GGUF: ours + "attn_v.weight", HuggingFace: theirs + "self_attn.v_proj.weight", Rows: kv, Cols: c.Hidden},
 		{Role: O, GGUF: ours + "attn_output.weight", HuggingFace: theirs + "self_attn.o_proj.weight", Rows: c.Hidden, Cols: q},
 		{Role: FFNorm, GGUF: ours + "ffn_norm.weight", HuggingFace: theirs + "post_attention_layernorm.weight", Rows: 1, Cols: c.Hidden},
@@ -35,52 +36,31 @@ func llamaTensors(c Config) (outside, block []Spec) {
 }
 
 func llamaConfig(r *reader, key func(string) string) (Config, error) {
-	var c Config
-	c.Layers = r.count(key("block_count"), 1<<10, 0)
-	c.Hidden = r.count(key("embedding_length"), 1<<17, 0)
-	c.Heads = r.uniform(key("attention.head_count"), 1<<12, 0, c.Layers)
-	c.KVHeads = r.uniform(key("attention.head_count_kv"), 1<<12, c.Heads, c.Layers)
-	c.FF = r.uniform(key("feed_forward_length"), 1<<20, 0, c.Layers)
-	c.Context = r.count(key("context_length"), 1<<24, 0)
-	c.NormEps = float32(r.float(key("attention.layer_norm_rms_epsilon"), 0))
-	c.RopeBase = r.float(key("rope.freq_base"), 10000)
-	factor, err := linearScaling(r, key)
-	if err != nil {
-		return c, err
+	c, err := readShape(r, key, "attention.layer_norm_rms_epsilon")
+	if err == nil {
+		err = readRope(r, key, &c)
 	}
-	if r.err != nil {
-		return c, nil // which the reader says
-	}
-	switch {
-	case c.Heads%c.KVHeads != 0:
-		return c, fmt.Errorf("%d query heads cannot share %d KV heads evenly", c.Heads, c.KVHeads)
-	case c.Hidden%c.Heads != 0 && !r.f.Has(key("attention.key_length")):
-		return c, fmt.Errorf("a hidden width of %d cannot be cut into %d heads", c.Hidden, c.Heads)
-	case !(c.RopeBase > 0) || math.IsInf(c.RopeBase, 0):
-		return c, fmt.Errorf("%s is %v: it must be positive", key("rope.freq_base"), c.RopeBase)
-	case !(c.NormEps >= 0 && c.NormEps < 1):
-		return c, fmt.Errorf("%s is %v: it must be between 0 and 1", key("attention.layer_norm_rms_epsilon"), c.NormEps)
-	}
-	c.HeadDim = r.count(key("attention.key_length"), 1<<12, c.Hidden/c.Heads)
-	rotated := r.count(key("rope.dimension_count"), 1<<12, c.HeadDim)
-	value := r.count(key("attention.value_length"), 1<<12, c.HeadDim)
-	if r.err == nil && (c.HeadDim%2 != 0 || rotated != c.HeadDim || value != c.HeadDim) {
-		return c, fmt.Errorf("heads of width %d with %d rotated and values of width %d are not supported: the three must be equal and even", c.HeadDim, rotated, value)
-	}
-	for i := range c.HeadDim / 2 {
-		if factor != 1 {
-			c.divideFrequency(i, float32(factor))
-		}
-	}
-	return c, nil
+	// Mistral's models are of this architecture, and some have a window.
+	c.Window = r.window(key("attention.sliding_window"))
+	return c, err
 }
 
 func llamaHuggingFace(c Config) map[string]any {
-	return map[string]any{
-		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama",
+	if c.Window > 0 {
+		return c.decoder("MistralForCausalLM", "mistral", map[string]any{"sliding_window": c.Window})
+	}
+	return c.decoder("LlamaForCausalLM", "llama", map[string]any{"attention_bias": false, "mlp_bias": false})
+}
+
+// decoder returns config.json of a model with rotary positions and gated feed-forwards.
+func (c Config) decoder(architecture, kind string, more map[string]any) map[string]any {
+	config := map[string]any{
+		"architectures": []string{architecture}, "model_type": kind,
 		"hidden_size": c.Hidden, "intermediate_size": c.FF, "num_hidden_layers": c.Layers,
 		"num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
 		"max_position_embeddings": c.Context, "rms_norm_eps": c.NormEps, "rope_theta": c.RopeBase,
-		"hidden_act": "silu", "attention_bias": false, "mlp_bias": false,
+		"hidden_act": "silu",
 	}
+	maps.Copy(config, more)
+	return config
 }

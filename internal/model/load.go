@@ -53,9 +53,9 @@ func bind(f source) (*Model, error) {
 	}
 	r := reader{f: f}
 	// The vocabulary is as large as its embedding: not all files say it elsewhere.
-	c.Vocab = r.tensor(embeddingName, 0, c.Hidden).Rows
+	c.Vocab = r.tensor(embeddingName, 0, c.Embedded()).Rows
 	if r.has(factorsName) {
-		for i, factor := range r.factors(factorsName, c.HeadDim/2) {
+		for i, factor := range r.factors(factorsName, c.Turned()/2) {
 			c.divideFrequency(i, factor)
 		}
 	}
@@ -67,7 +67,7 @@ func bind(f source) (*Model, error) {
 		}
 		listed[s.GGUF] = true
 		if !s.Optional || r.has(s.GGUF) {
-			*stored = r.tensor(s.GGUF, s.Rows, s.Cols)
+			*stored = r.part(s)
 		}
 	}
 	if r.err != nil {
@@ -77,7 +77,7 @@ func bind(f source) (*Model, error) {
 		m.Tensors[Head] = m.Tensors[Embedding]
 	}
 	for _, t := range f.Tensors() {
-		if !listed[t.Name] && !harmless(t.Name) {
+		if !listed[t.Name] && !harmless(c, t.Name) {
 			return nil, surplus(f, c, t)
 		}
 	}
@@ -98,8 +98,14 @@ const factorsName = "rope_freqs.weight"
 
 // harmless reports whether a tensor that no list has changes nothing: the factors,
 // which the configuration holds, and frequencies that it gives too.
-func harmless(name string) bool {
-	return name == factorsName || strings.HasSuffix(name, ".attn_rot_embd.weight")
+func harmless(c Config, name string) bool {
+	switch name {
+	case factorsName:
+		return true
+	case shortFactors, longFactors:
+		return c.LongFactors != nil
+	}
+	return strings.HasSuffix(name, ".attn_rot_embd.weight")
 }
 
 // surplus says which tensor would be left out of the arithmetic.

@@ -46,6 +46,27 @@ func TestDigestsStay(t *testing.T) {
 	}
 }
 
+// TestDigestsOfFamiliesStay has one model a family, of internal/model/modeltest.
+func TestDigestsOfFamiliesStay(t *testing.T) {
+	want := map[string]string{
+		"gemma2":       "16b060ef7b0f98696c012ed0ed2e4b4abd0cc9578c327bb14310baa5f20a3232",
+		"gemma3":       "517a6dbfe35e192c7e4b607b497b0d53619f7d47fbd985eae8044961fcc17c39",
+		"llama-linear": "0242908f548fe02956f09f2ce9eb7729f1d1298d92e7164e666ce1bd1e72450f",
+		"llama-yarn":   "0242908f548fe02956f09f2ce9eb7729f1d1298d92e7164e666ce1bd1e72450f",
+		"llama3":       "0242908f548fe02956f09f2ce9eb7729f1d1298d92e7164e666ce1bd1e72450f",
+		"mistral":      "0242908f548fe02956f09f2ce9eb7729f1d1298d92e7164e666ce1bd1e72450f",
+		"phi3":         "978c86656a7109d8432e522025e793740d6d7648745a8c9df0322badef0c9882",
+		"qwen2":        "69bbb12b69c8f763cb3abbfef494cb0c3f6fb81b8b82387dbd602477b5e19cc8",
+		"qwen3":        "9ddec7d959046221656bdf2364f4be97724f060af1741fa24bfc7d7faee2fe7f",
+		"smollm3":      "ebab25fe637aad9edf2c02561aa82e79809f2c65f4f92cbfb9a88b05cef36ae8",
+	}
+	for _, name := range modeltest.Families(t) {
+		if got := modeltest.Family(t, name).Digest(); got != want[name] {
+			t.Errorf("%q: %q", name, got)
+		}
+	}
+}
+
 func TestDigestOfDefaultModelStays(t *testing.T) {
 	m, err := model.Load(hubtest.Model(t))
 	if err != nil {
@@ -127,7 +148,7 @@ func TestLoadRefuses(t *testing.T) {
 		"missing":      {func(*gguf.Writer) {}, "blk.1.ffn_up.weight", []string{"no tensor", "blk.1.ffn_up.weight"}},
 		"shape": {func(out *gguf.Writer) { out.Add(vector("blk.1.ffn_norm.weight", 32)) }, "blk.1.ffn_norm.weight",
 			[]string{"blk.1.ffn_norm.weight", "[1, 32]", "[1, 64]"}},
-		"architecture": {func(out *gguf.Writer) { out.Set("general.architecture", "bert") }, "", []string{`"bert"`, "reads llama models"}},
+		"architecture": {func(out *gguf.Writer) { out.Set("general.architecture", "bert") }, "", []string{`"bert"`, "reads gemma2, gemma3, llama, phi3, qwen2"}},
 		"heads":        {func(out *gguf.Writer) { out.Set("llama.attention.head_count_kv", uint32(3)) }, "", []string{"4 query heads", "3 KV heads"}},
 		"no layers":    {func(out *gguf.Writer) { out.Set("llama.block_count", uint32(0)) }, "", []string{"llama.block_count", "from 1"}},
 	} {
@@ -187,12 +208,12 @@ func TestRopeScaling(t *testing.T) {
 		"yarn of 1":           {keys{"scaling.type": "yarn", "scaling.factor": float32(1)}, 0, 1, ""},
 		"with factors":        {keys{"scaling.factor": float32(4)}, 2, 8, ""},
 		"none with factors":   {keys{"scaling.type": "none", "scaling.factor": float32(4)}, 2, 2, ""},
-		"yarn":                {keys{"scaling.type": "yarn", "scaling.factor": float32(4)}, 0, 0, `"yarn"`},
 		"unknown":             {keys{"scaling.type": "su", "scaling.factor": float32(1)}, 0, 0, `"su"`},
 		"empty":               {keys{"scaling.type": "", "scaling.factor": float32(2)}, 0, 0, "rope.scaling.type"},
 		"negative":            {keys{"scale_linear": float32(-2)}, 0, 0, "llama.rope.scale_linear is -2"},
 		"not a number":        {keys{"scaling.factor": float32(math.NaN())}, 0, 0, "llama.rope.scaling.factor is NaN"},
-		"attention":           {keys{"scaling.factor": float32(2), "scaling.attn_factor": float32(1.5)}, 0, 0, "attn_factor"},
+		"attention":           {keys{"scaling.factor": float32(2), "scaling.attn_factor": float32(1.5)}, 0, 2, ""},
+		"no attention":        {keys{"scaling.factor": float32(2), "scaling.attn_factor": float32(-1)}, 0, 0, "attn_factor is -1"},
 	} {
 		m, err := rewrite(t, func(out *gguf.Writer) {
 			for key, v := range c.keys {

@@ -3,6 +3,7 @@
 package model
 
 import (
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/tensor"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
@@ -19,11 +20,32 @@ type Config struct {
 	FF       int     // width of the feed-forward block
 	Context  int     // longest sequence, in positions
 	Vocab    int     // rows of the embedding
-	RopeBase float64 // base of the rotary frequencies
-	NormEps  float32 // added to the mean square in RMSNorm
+	RopeBase float64 // base of the rotary frequencies; 0: positions turn nothing
+	NormEps  float32 // added to the mean square, or the variance, in a norm
 	Window   int     // positions that a token sees, its own the last; 0: all
-	// RopeFactors divide the rotary frequencies [HeadDim/2]; nil: all 1.
+	// RopeFactors divide the rotary frequencies [Rotated/2]; nil: all 1.
 	RopeFactors []float32
+
+	// What follows is zero in the llama family.
+
+	Local     []bool  // layers that Window is for; nil: all
+	Unturned  []bool  // layers in which positions turn nothing; nil: none
+	LocalBase float64 // base of the frequencies of local layers, without factors; 0: RopeBase and they
+	Rotated   int     // elements of a head that are turned, the first; 0: HeadDim
+	Halves    bool    // GGUF's rows of queries and keys pair elements half of Rotated apart; else neighbours
+	RopeScale float32 // of cosines and sines; 0: 1
+	// LongFactors are RopeFactors where a text takes more than ShortContext positions; nil: they are always the same.
+	LongFactors  []float32
+	ShortContext int
+	Activation   device.Activation // of the feed-forward
+	LayerNorm    bool              // norms are LayerNorm; else they divide by the root mean square
+	NormAfter    bool              // norms stand behind attention and feed-forward, on the residual stream
+	QueryScale   float64           // of products of queries and keys; 0: 1/√HeadDim
+	EmbedScale   float32           // of embeddings; 0: 1
+	EmbedWidth   int               // of the embedding, where the model projects it; 0: Hidden
+	ScoreCap     float64           // of attention's scores, see device.Attention; 0: none
+	LogitCap     float32           // logits are LogitCap · tanh(logit/LogitCap); 0: as they are
+	Positions    int               // rows of the learned positions; 0: the model has none
 }
 
 // Tensors are the tensors of a block, or those outside the blocks, by role; a role

@@ -145,6 +145,19 @@ func (r *reader) tensor(name string, rows, cols int) tensor.Matrix {
 	return read(r, m, err)
 }
 
+// part returns what a Spec describes.
+func (r *reader) part(s Spec) tensor.Matrix {
+	rows, cols := s.Stored()
+	m := r.tensor(s.GGUF, rows, cols)
+	if r.err == nil && s.Of > 0 && s.Rows == 1 && m.Type.RowBytes(1) == 0 {
+		r.err = fmt.Errorf("%s: tensor %q is %s, and a vector of several parts must be stored number by number", r.f.Path(), s.GGUF, m.Type)
+	}
+	if r.err != nil {
+		return tensor.Matrix{}
+	}
+	return s.Part(m)
+}
+
 // factors reads a vector of n positive f32 numbers.
 func (r *reader) factors(name string, n int) []float32 {
 	m := r.tensor(name, 1, n)

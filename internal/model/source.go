@@ -12,6 +12,7 @@ type source interface {
 	Strings(key string) ([]string, error)
 	Bool(key string) (bool, error)
 	Uint(key string) (uint64, error)
+	Bools(key string) ([]bool, error)
 	Ints(key string) ([]int64, error)
 	Float(key string) (float64, error)
 	Floats(key string) ([]float64, error)

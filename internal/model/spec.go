@@ -21,6 +21,38 @@ type Spec struct {
 	// rotary embedding, (2i, 2i+1), and Hugging Face rows half a head apart, (i, i+d/2);
 	// 0: both have the same order of rows.
 	Paired int
+	// Of is, where the file has several parts in one tensor, how many rows that has (of a
+	// vector: numbers), and First where this part begins; 0: the tensor is this one.
+	First, Of int
+	// Transposed says that Hugging Face stores the matrix as [in, out].
+	Transposed bool
+	// LessOne says that Hugging Face stores a norm's scale less 1.
+	LessOne bool
+}
+
+// Part returns what the Spec describes of a tensor of the file.
+func (s Spec) Part(m tensor.Matrix) tensor.Matrix {
+	if s.Of == 0 {
+		return m
+	}
+	if s.Rows == 1 {
+		bytes := m.Type.RowBytes(s.First)
+		m.Data, m.Cols = m.Data[bytes:bytes+m.Type.RowBytes(s.Cols)], s.Cols
+		return m
+	}
+	m.Data, m.Rows = m.Data[s.First*m.RowBytes():(s.First+s.Rows)*m.RowBytes()], s.Rows
+	return m
+}
+
+// Stored returns the shape of the tensor that has the part.
+func (s Spec) Stored() (rows, cols int) {
+	switch {
+	case s.Of == 0:
+		return s.Rows, s.Cols
+	case s.Rows == 1:
+		return 1, s.Of
+	}
+	return s.Of, s.Cols
 }
 
 // Module returns Hugging Face's name of the module that the tensor is the weight of,

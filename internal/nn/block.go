@@ -7,36 +7,37 @@ import (
 	"github.com/flashback-lm/flashback/internal/model"
 )
 
-// Block is one block of the llama family: attention with rotary positions and
-// grouped queries, then a SwiGLU feed-forward, each behind a root-mean-square norm and
-// added to the residual stream.
+// Block is one block of a decoder: attention with grouped queries, then a feed-forward
+// with a gate or without, each behind a norm and added to the residual stream. What a
+// family leaves out is nil.
 type Block struct {
-	Matrices  [model.Projections]device.Matrix
-	Vectors   [model.Roles]device.Vector // the other tensors of the block
-	NormEps   float32
-	Attention device.Attention
+	Matrices   [model.Projections]device.Matrix
+	Vectors    [model.Roles]device.Vector // the other tensors of the block
+	Norm       Norm
+	After      bool // norms stand behind the sums instead
+	Activation device.Activation
+	Rope       int // of the model's; -1: none
+	Attention  device.Attention
 }
 
 // to returns the product of a projection into a buffer.
 func (b *Block) to(r model.Role, out device.Buffer) device.Product {
-	return device.Product{Out: out, W: b.Matrices[r]}
-}
-
-// addTo returns the product of a projection, added to a buffer.
-func (b *Block) addTo(r model.Role, out device.Buffer) device.Product {
-	return device.Product{Out: out, W: b.Matrices[r], Add: true}
+	return device.Product{Out: out, W: b.Matrices[r], Bias: b.Vectors[r.Bias()]}
 }
 
 // Batch is what the rows of one forward have in common for all layers.
 type Batch struct {
 	Tokens  int
-	Turn    device.Rotation // by the rows' positions
-	Adapted []Adapted       // the rows that adapters change; nil: none
+	Turns   []device.Rotation // by the rows' positions, one for each of the model's ropes
+	Adapted []Adapted         // the rows that adapters change; nil: none
 }
 
 // Activations are the buffers of a forward, for up to some number of tokens.
 type Activations struct {
-	X        device.Buffer // residual stream [tokens, hidden]
+	X         device.Buffer // residual stream [tokens, hidden]
+	Embedded  device.Buffer // embeddings [tokens, embedding's width]: X itself where that is as wide
+	Projected device.Buffer // [head's rows, embedding's width]; nil where that is as wide
+
 	norm     device.Buffer // [tokens, hidden]
 	q, attn  device.Buffer // [tokens, heads·headDim]
 	k, v     device.Buffer // [tokens, kvHeads·headDim]
@@ -47,22 +48,33 @@ type Activations struct {
 	updates  [3]device.Update
 }
 
-// NewActivations returns buffers of the workspace for forwards of up to tokens rows.
-func NewActivations(w device.Workspace, tokens, hidden, ff int, s device.AttendShape) (*Activations, error) {
+// NewActivations returns buffers of the workspace for forwards of up to tokens rows, and
+// heads of up to headRows.
+func NewActivations(w device.Workspace, tokens, headRows int, c model.Config) (*Activations, error) {
 	a := &Activations{}
-	for _, b := range []struct {
-		to    *device.Buffer
-		width int
+	s := AttendShape(c)
+	buffers := []struct {
+		to          *device.Buffer
+		rows, width int
 	}{
-		{&a.X, hidden}, {&a.norm, hidden},
-		{&a.q, s.Heads * s.HeadDim}, {&a.attn, s.Heads * s.HeadDim},
-		{&a.k, s.KVHeads * s.HeadDim}, {&a.v, s.KVHeads * s.HeadDim},
-		{&a.gate, ff}, {&a.up, ff},
-	} {
+		{&a.X, tokens, c.Hidden}, {&a.norm, tokens, c.Hidden},
+		{&a.q, tokens, s.Heads * s.HeadDim}, {&a.attn, tokens, s.Heads * s.HeadDim},
+		{&a.k, tokens, s.KVHeads * s.HeadDim}, {&a.v, tokens, s.KVHeads * s.HeadDim},
+		{&a.gate, tokens, c.FF}, {&a.up, tokens, c.FF},
+		{&a.Embedded, tokens, c.Embedded()}, {&a.Projected, headRows, c.Embedded()},
+	}
+	same := c.Embedded() == c.Hidden
+	if same {
+		buffers = buffers[:len(buffers)-2]
+	}
+	for _, b := range buffers {
 		var err error
-		if *b.to, err = w.NewBuffer(tokens, b.width); err != nil {
+		if *b.to, err = w.NewBuffer(b.rows, b.width); err != nil {
 			return nil, err
 		}
+	}
+	if same {
+		a.Embedded = a.X
 	}
 	return a, nil
 }
@@ -76,35 +88,72 @@ func (a *Activations) multiply(d device.Ops, x device.Buffer, rows int, products
 // their keys and values for this layer.
 func (b *Block) Forward(d device.Ops, layer int, batch *Batch, a *Activations) {
 	n := batch.Tokens
-	d.RMSNorm(a.norm, a.X, b.Vectors[model.AttnNorm], n, b.NormEps)
-	a.multiply(d, a.norm, n, b.to(model.Q, a.q), b.to(model.K, a.k), b.to(model.V, a.v))
-	batch.adapt(d, layer, a, a.norm, output{model.Q, a.q}, output{model.K, a.k}, output{model.V, a.v})
-	d.Attend(a.attn, a.q, a.k, a.v, batch.Turn, layer, &b.Attention)
-	a.multiply(d, a.attn, n, b.addTo(model.O, a.X))
-	batch.adapt(d, layer, a, a.attn, output{model.O, a.X})
-
-	d.RMSNorm(a.norm, a.X, b.Vectors[model.FFNorm], n, b.NormEps)
-	if len(batch.Adapted) == 0 {
-		d.FeedForward(a.norm, n, b.to(model.Gate, a.gate), b.to(model.Up, a.up), b.addTo(model.Down, a.X))
-		return
+	x := b.before(d, a, model.AttnNorm, n)
+	a.multiply(d, x, n, b.to(model.Q, a.q), b.to(model.K, a.k), b.to(model.V, a.v))
+	batch.adapt(d, layer, a, x, output{model.Q, a.q}, output{model.K, a.k}, output{model.V, a.v})
+	if scale := b.Vectors[model.QNorm]; scale != nil {
+		d.RMSNorm(a.q, a.q, scale, n*b.Attention.Heads, b.Norm.Eps)
+		d.RMSNorm(a.k, a.k, b.Vectors[model.KNorm], n*b.Attention.KVHeads, b.Norm.Eps)
 	}
-	a.multiply(d, a.norm, n, b.to(model.Gate, a.gate), b.to(model.Up, a.up))
-	batch.adapt(d, layer, a, a.norm, output{model.Gate, a.gate}, output{model.Up, a.up})
-	d.SwiGLU(a.gate, a.up, n)
-	a.multiply(d, a.gate, n, b.addTo(model.Down, a.X))
-	batch.adapt(d, layer, a, a.gate, output{model.Down, a.X})
+	var turn device.Rotation
+	if b.Rope >= 0 {
+		turn = batch.Turns[b.Rope]
+	}
+	d.Attend(a.attn, a.q, a.k, a.v, turn, layer, &b.Attention)
+	sum := b.sum(model.O, model.PostAttnNorm, a)
+	a.multiply(d, a.attn, n, sum)
+	batch.adapt(d, layer, a, a.attn, output{model.O, sum.Out})
+	b.after(d, a, sum, model.PostAttnNorm, model.AttnNorm, n)
+
+	x = b.before(d, a, model.FFNorm, n)
+	sum = b.sum(model.Down, model.PostFFNorm, a)
+	gate, up := b.to(model.Gate, a.gate), b.to(model.Up, a.up)
+	switch {
+	case gate.W == nil:
+		up.Out = a.gate
+		a.multiply(d, x, n, up)
+		batch.adapt(d, layer, a, x, output{model.Up, a.gate})
+		d.Activate(b.Activation, a.gate, nil, n)
+		a.multiply(d, a.gate, n, sum)
+	case len(batch.Adapted) == 0:
+		d.FeedForward(b.Activation, x, n, gate, up, sum)
+	default:
+		a.multiply(d, x, n, gate, up)
+		batch.adapt(d, layer, a, x, output{model.Gate, a.gate}, output{model.Up, a.up})
+		d.Activate(b.Activation, a.gate, a.up, n)
+		a.multiply(d, a.gate, n, sum)
+	}
+	batch.adapt(d, layer, a, a.gate, output{model.Down, sum.Out})
+	b.after(d, a, sum, model.PostFFNorm, model.FFNorm, n)
 }
 
-// Head turns the last residual stream into logits.
-type Head struct {
-	Norm    device.Vector
-	NormEps float32
-	Out     device.Matrix
+// before returns what attention or the feed-forward reads: the residual stream behind
+// its norm, or where norms stand behind the sums, the stream itself.
+func (b *Block) before(d device.Ops, a *Activations, norm model.Role, rows int) device.Buffer {
+	if b.After {
+		return a.X
+	}
+	b.Norm.to(d, a.norm, a.X, b.Vectors[norm], b.Vectors[norm.Bias()], rows)
+	return a.norm
 }
 
-// Forward writes the logits [rows, vocabulary] of x [rows, hidden]; x is
-// normalised in place.
-func (h *Head) Forward(d device.Ops, a *Activations, logits, x device.Buffer, rows int) {
-	d.RMSNorm(x, x, h.Norm, rows, h.NormEps)
-	a.multiply(d, x, rows, device.Product{Out: logits, W: h.Out})
+// sum returns the product that ends attention or the feed-forward: added to the residual
+// stream, or where a norm stands between, for that.
+func (b *Block) sum(r, post model.Role, a *Activations) device.Product {
+	p := b.to(r, a.X)
+	if p.Add = b.Vectors[post] == nil; !p.Add {
+		p.Out = a.norm
+	}
+	return p
+}
+
+// after ends what sum began.
+func (b *Block) after(d device.Ops, a *Activations, sum device.Product, post, norm model.Role, rows int) {
+	if !sum.Add {
+		d.RMSNorm(a.norm, a.norm, b.Vectors[post], rows, b.Norm.Eps)
+		d.Add(a.X, a.norm, rows)
+	}
+	if b.After {
+		b.Norm.to(d, a.X, a.X, b.Vectors[norm], b.Vectors[norm.Bias()], rows)
+	}
 }

@@ -12,10 +12,10 @@ import (
 
 // Model is a model's weights as a device has loaded them. Nothing in it changes.
 type Model struct {
-	Embedding device.Table
-	Rope      Rope
-	Blocks    []Block
-	Head      Head
+	Input  Input
+	Ropes  []Rope // which blocks refer to
+	Blocks []Block
+	Head   Head
 }
 
 // AttendShape returns how a model's heads are laid out.
@@ -23,17 +23,24 @@ func AttendShape(c model.Config) device.AttendShape {
 	return device.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
 }
 
+// AttentionOf returns the attention of a layer.
+func AttentionOf(c model.Config, layer int) device.Attention {
+	return device.Attention{AttendShape: AttendShape(c), Scale: c.Scale(), Window: c.WindowOf(layer), SoftCap: c.ScoreCap, Halves: c.Halves}
+}
+
 // Load loads a model's weights for a compute, on as many threads as the device has.
 func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, error) {
 	c := w.Config
-	m := &Model{Rope: NewRope(c.RopeBase, c.HeadDim, c.RopeFactors), Blocks: make([]Block, len(w.Layers))}
+	m := &Model{Blocks: make([]Block, len(w.Layers))}
+	for _, r := range c.Ropes() {
+		m.Ropes = append(m.Ropes, NewRope(r))
+	}
 	l := loader{device: d, compute: compute}
 	l.work.SetLimit(max(1, d.Info().Threads))
-	attention := device.NewAttention(AttendShape(c))
-	attention.Window = c.Window
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
-		b.NormEps, b.Attention = c.NormEps, attention
+		b.Norm = Norm{Eps: c.NormEps, Centred: c.LayerNorm}
+		b.After, b.Activation, b.Rope, b.Attention = c.NormAfter, c.Activation, c.RopeOf(i), AttentionOf(c, i)
 		for _, t := range c.Block() {
 			stored := w.Layers[i][t.Role]
 			switch {
@@ -45,17 +52,20 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 			}
 		}
 	}
-	m.Head.NormEps = c.NormEps
-	l.vector(&m.Head.Norm, w.Tensors[model.OutputNorm])
+	l.table(&m.Input.Embedding, w.Tensors[model.Embedding])
+	l.table(&m.Input.Positions, w.Tensors[model.PositionTable])
+	l.matrix(&m.Input.Project, w.Tensors[model.ProjectIn])
+	m.Input.Scale = c.EmbedScale
+	m.Head.Cap, m.Head.Norm = c.LogitCap, Norm{Eps: c.NormEps, Centred: c.LayerNorm}
+	l.vector(&m.Head.Scale, w.Tensors[model.OutputNorm])
+	l.vector(&m.Head.Bias, w.Tensors[model.OutputNormBias])
+	l.matrix(&m.Head.Project, w.Tensors[model.ProjectOut])
 	l.matrix(&m.Head.Out, w.Tensors[model.Head])
-	l.work.Go(func() (err error) {
-		m.Embedding, err = d.LoadTable(w.Tensors[model.Embedding])
-		return err
-	})
 	return m, l.work.Wait()
 }
 
 // loader loads tensors side by side: what it writes to is there when work has ended.
+// Tensors that the model lacks stay nil.
 type loader struct {
 	device  device.Device
 	compute device.Compute
@@ -63,6 +73,9 @@ type loader struct {
 }
 
 func (l *loader) matrix(to *device.Matrix, stored tensor.Matrix) {
+	if stored.Rows == 0 {
+		return
+	}
 	l.work.Go(func() (err error) {
 		if *to, err = l.device.LoadMatrix(stored, l.compute); err != nil && l.compute == device.Fast {
 			err = fmt.Errorf("%w; use exact compute", err)
@@ -72,8 +85,21 @@ func (l *loader) matrix(to *device.Matrix, stored tensor.Matrix) {
 }
 
 func (l *loader) vector(to *device.Vector, stored tensor.Matrix) {
+	if stored.Rows == 0 {
+		return
+	}
 	l.work.Go(func() (err error) {
 		*to, err = l.device.LoadVector(stored)
+		return err
+	})
+}
+
+func (l *loader) table(to *device.Table, stored tensor.Matrix) {
+	if stored.Rows == 0 {
+		return
+	}
+	l.work.Go(func() (err error) {
+		*to, err = l.device.LoadTable(stored)
 		return err
 	})
 }

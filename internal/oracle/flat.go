@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/placement"
 )
@@ -12,7 +13,7 @@ type flat struct {
 	positions []int
 	sees      [][]bool // [tokens][size]: row sees column
 	context   []bool   // whether a token is of the plain context, and not of evidence or what follows it
-	passages  []run    // the evidence
+	beside    []run    // virtual evidence, which no window hides
 	size      int      // at least the number of tokens
 }
 
@@ -52,7 +53,6 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 		before := f.add(text[:p.At], 0)
 		f.mark(p.At)
 		passage := f.add(evidence[0], p.At, before)
-		f.passages = []run{passage}
 		behind := f.add(text[p.At:], p.At+n, before, passage)
 		f.add(sampled, len(text)+n, before, passage, behind)
 
@@ -76,7 +76,9 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 				sees = context.first(1)
 			}
 			seen = append(seen, f.add(passage, start, sees))
-			f.passages = append(f.passages, seen[len(seen)-1])
+			if p.Evidence == placement.BeforeZero {
+				f.beside = append(f.beside, seen[len(seen)-1])
+			}
 		}
 		f.add(tail, at, seen...)
 	}
@@ -109,20 +111,27 @@ func (f *flat) add(tokens []int32, start int, seen ...run) run {
 	return r
 }
 
-// window hides from each token what stands n positions or more before it, but not a
-// passage from those that it was put beside.
-func (f *flat) window(n int) {
+// within returns the mask of a layer whose tokens see n positions: what stands n or more
+// before a token is hidden from it, but virtual evidence not from those that read it.
+// 0 is all.
+func (f *flat) within(n int) [][]bool {
+	if n == 0 {
+		return f.sees
+	}
+	mask := make([][]bool, len(f.sees))
 	for i, row := range f.sees {
+		mask[i] = slices.Clone(row)
 		for j := range f.tokens {
 			if f.positions[i]-f.positions[j] < n {
 				continue
 			}
 			beside := false
-			for _, p := range f.passages {
+			for _, p := range f.beside {
 				inside := func(token int) bool { return token >= p.from && token < p.to }
 				beside = beside || inside(j) && !inside(i)
 			}
-			row[j] = row[j] && beside
+			mask[i][j] = row[j] && beside
 		}
 	}
+	return mask
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tensor"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
@@ -79,21 +80,40 @@ func dot(x, y []float32) float32 {
 	return sum
 }
 
-// normed returns x / sqrt(mean(x²) + eps) · scale, row by row.
-func normed(x [][]float32, scale tensor.Matrix, eps float32) [][]float32 {
-	weights := expand(scale, 0, 1)[0]
+// normed returns x behind a norm, row by row: x / sqrt(mean(x²) + eps) · scale, or
+// (x - mean(x)) / sqrt(var(x) + eps) · scale + bias.
+func normed(x [][]float32, of model.Tensors, norm model.Role, c model.Config) [][]float32 {
+	weights := expand(of[norm], 0, 1)[0]
+	bias := make([]float32, len(weights))
+	if c.LayerNorm {
+		bias = expand(of[norm.Bias()], 0, 1)[0]
+	}
 	out := matrix(len(x), len(weights))
 	for i, row := range x {
-		var squares float64
-		for _, v := range row {
-			squares += float64(v) * float64(v)
+		var mean, squares float64
+		if c.LayerNorm {
+			for _, v := range row {
+				mean += float64(v) / float64(len(row))
+			}
 		}
-		r := 1 / math.Sqrt(squares/float64(len(row))+float64(eps))
+		for _, v := range row {
+			squares += (float64(v) - mean) * (float64(v) - mean)
+		}
+		r := 1 / math.Sqrt(squares/float64(len(row))+float64(c.NormEps))
 		for j, v := range row {
-			out[i][j] = float32(float64(v) * r * float64(weights[j]))
+			out[i][j] = float32((float64(v)-mean)*r*float64(weights[j]) + float64(bias[j]))
 		}
 	}
 	return out
+}
+
+// addRow adds y to every row of x.
+func addRow(x [][]float32, y []float32) {
+	for _, row := range x {
+		for j, v := range y {
+			row[j] += v
+		}
+	}
 }
 
 // add adds y to x.

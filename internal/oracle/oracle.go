@@ -1,4 +1,4 @@
-// Package oracle computes a model of the llama family in the plainest way, to
+// Package oracle computes a model of any family in the plainest way, to
 // check the engine against: one flat sequence with explicit positions and a
 // dense mask, all of it in f32, nothing kept, no spans, pages or chunks. It
 // shares with the engine only the weights and their expansion.
@@ -90,9 +90,6 @@ func (o *Oracle) Logits(ctx context.Context, p placement.Placement, text []int32
 	f, err := flatten(p, text, passages, target)
 	if err != nil {
 		return nil, err
-	}
-	if n := o.w.Config.Window; n > 0 {
-		f.window(n)
 	}
 	for _, t := range f.tokens {
 		if (t < 0 || int(t) >= o.w.Config.Vocab) && (o.a == nil || o.a.Row(t) == nil) {

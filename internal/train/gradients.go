@@ -62,12 +62,15 @@ func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	c := w.Config
+	if c.Family != "llama" || c.Window > 0 {
+		return nil, fmt.Errorf("%s models cannot be trained yet: only those of the llama family without a window", c.Family)
+	}
 	m := &Model{
 		TapeBytes: defaultTapeBytes,
 		weights:   w,
 		device:    cpu.NewBackward(cpu.New(set, threads)),
 		set:       set,
-		rope:      nn.NewRope(c.RopeBase, c.HeadDim, c.RopeFactors),
+		rope:      nn.NewRope(c.Ropes()[0]),
 		blocks:    make([]backward.Tuned, len(w.Layers)),
 		head:      backward.NewHead(w),
 		tapes:     make([]backward.Tape, len(w.Layers)),

@@ -179,6 +179,11 @@ func (f *File) Ints(key string) ([]int64, error) {
 	})
 }
 
+// Bools returns an array of booleans.
+func (f *File) Bools(key string) ([]bool, error) {
+	return get(f, key, "an array of booleans", func(v any) ([]bool, bool) { b, ok := v.([]bool); return b, ok })
+}
+
 // Floats returns an array of floating-point numbers.
 func (f *File) Floats(key string) ([]float64, error) {
 	return get(f, key, "an array of numbers", func(v any) ([]float64, bool) {

@@ -53,7 +53,7 @@ func newAttending(t testing.TB, d *Device, shape device.AttendShape, format kvca
 	if seen > 0 {
 		a.rows.View = []kvcache.Part{other.Prefix(seen)}
 	}
-	d.Store(a.q, a.k, a.v, cos, sin, kv, 0, shape, []device.Rows{{Count: before, Self: other}, a.rows})
+	d.Store(a.q, a.k, a.v, Angles{Cos: cos, Sin: sin, Pairs: shape.HeadDim / 2}, kv, 0, shape, []device.Rows{{Count: before, Self: other}, a.rows})
 	return a
 }
 

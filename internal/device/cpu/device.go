@@ -25,7 +25,7 @@ type Device struct {
 	gated    gatedTask
 	quantize quantizeTask
 	norm     normTask
-	swiglu   swigluTask
+	rows     rowTask
 	store    storeTask
 	attend   attendTask
 	merge    mergeTask
@@ -61,6 +61,7 @@ type scratch struct {
 	key    []uint16  // in f16, before it is stored across
 	part   kernel.Quantized
 	padded []float32 // a key or value, to whole blocks
+	ones   []float32 // what stands for up, or a row of a table
 	coded  kernel.Quantized
 	attend attendScratch
 }
@@ -102,20 +103,4 @@ func (d *Device) RMSNorm(dst, x, w []float32, rows int, eps float32) {
 func (t *normTask) run(_, r int) {
 	n := len(t.w)
 	t.d.kernels.RMSNorm(t.dst[r*n:(r+1)*n], t.x[r*n:(r+1)*n], t.w, t.eps)
-}
-
-type swigluTask struct {
-	d        *Device
-	gate, up []float32
-	n        int
-}
-
-// SwiGLU sets gate = silu(gate) · up for [rows, n] values.
-func (d *Device) SwiGLU(gate, up []float32, rows, n int) {
-	d.swiglu = swigluTask{d, gate, up, n}
-	d.eachRow(&d.swiglu, rows)
-}
-
-func (t *swigluTask) run(_, r int) {
-	t.d.kernels.SwiGLU(t.gate[r*t.n:(r+1)*t.n], t.up[r*t.n:(r+1)*t.n])
 }

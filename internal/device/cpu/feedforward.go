@@ -1,20 +1,25 @@
 package cpu
 
-import "github.com/flashback-lm/flashback/internal/device/cpu/kernel"
+import (
+	"github.com/flashback-lm/flashback/internal/device"
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
+)
 
 // gatedTask computes what a feed-forward has between its norm and its down
 // projection. A unit is a panel of the gate's rows with the same of up's.
 type gatedTask struct {
-	products matmulTask       // gate and up
-	hidden   kernel.Quantized // silu(gate)·up in int8, where down has a panel
+	products matmulTask // gate and up
+	f        device.Activation
+	hidden   kernel.Quantized // f(gate)·up in int8, where down has a panel
 	round    bool
 }
 
 // FeedForward computes gate and up, products of the same x [rows, W.Cols], sets
-// gate.Out = silu(gate.Out) · up.Out, and computes down, the product of that. The
-// bits are those of MatMul, SwiGLU and MatMul, with fewer waits between threads.
-func (d *Device) FeedForward(x []float32, rows int, gate, up, down Product) {
+// gate.Out = f(gate.Out) · up.Out, and computes down, the product of that. The
+// bits are those of MatMul, Activate and MatMul, with fewer waits between threads.
+func (d *Device) FeedForward(f device.Activation, x []float32, rows int, gate, up, down Product) {
 	g := &d.gated
+	g.f = f
 	t := &g.products
 	t.d = d
 	t.set(x, rows, &d.rounded, []Product{gate, up})
@@ -50,7 +55,7 @@ func (g *gatedTask) runRange(worker, first, end int) {
 		t.panel(s, &t.products[1], first, n)
 		for r := range t.rows {
 			gate, up := t.products[0].Out[r*ff+first:][:n], t.products[1].Out[r*ff+first:][:n]
-			t.d.kernels.SwiGLU(gate, up)
+			t.d.activate(g.f, s, gate, up)
 			if g.round {
 				s.part = g.hidden.Part(r, first, n)
 				t.d.kernels.Quantize(&s.part, 0, gate)

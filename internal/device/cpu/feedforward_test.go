@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
@@ -38,6 +39,7 @@ func sameBits(t *testing.T, what string, got, want []float32) {
 func TestFeedForwardIsItsProducts(t *testing.T) {
 	for _, set := range kernel.Sets() {
 		for _, threads := range []int{1, 3} {
+			f := device.Activation(threads / 2) // SiLU, GELU
 			for _, s := range []struct {
 				rows, hidden, ff int
 				panel            bool
@@ -50,6 +52,7 @@ func TestFeedForwardIsItsProducts(t *testing.T) {
 				up := projection(t, "up", s.ff, s.hidden, s.panel)
 				down := projection(t, "down", s.hidden, s.ff, s.panel)
 				down.Add = true
+				up.Bias = noise("bias", s.ff, 1)
 				x, residual := noise("x", s.rows*s.hidden, 1), noise("residual", s.rows*s.hidden, 1)
 				x[3] = float32(math.Inf(1)) // its block has no scale
 				buffers := func() {
@@ -64,7 +67,7 @@ func TestFeedForwardIsItsProducts(t *testing.T) {
 					g, u, d := gate, up, down
 					g.Out, u.Out, d.Out = g.Out[r*s.ff:][:s.ff], u.Out[r*s.ff:][:s.ff], d.Out[r*s.hidden:][:s.hidden]
 					one.MatMul(x[r*s.hidden:][:s.hidden], 1, g, u)
-					one.SwiGLU(g.Out, u.Out, 1, s.ff)
+					one.Activate(f, g.Out, u.Out, 1, s.ff)
 					one.MatMul(g.Out, 1, d)
 				}
 				wantGate, want := gate.Out, down.Out
@@ -72,7 +75,7 @@ func TestFeedForwardIsItsProducts(t *testing.T) {
 				many := New(set, threads)
 				defer many.Close()
 				buffers()
-				many.FeedForward(x, s.rows, gate, up, down)
+				many.FeedForward(f, x, s.rows, gate, up, down)
 				sameBits(t, what+": hidden", gate.Out, wantGate)
 				sameBits(t, what+": output", down.Out, want)
 			}

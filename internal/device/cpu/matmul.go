@@ -10,11 +10,12 @@ import (
 // threads to share out evenly.
 const panelRows = 32
 
-// Product is one matrix product: Out [rows, W.Rows] = x · Wᵀ.
+// Product is one matrix product: Out [rows, W.Rows] = x · Wᵀ + Bias.
 type Product struct {
 	Out   []float32
 	W     tensor.Matrix
 	Panel *kernel.Panel // W repacked for int8 activations; nil: f32 activations
+	Bias  []float32     // [W.Rows]; nil: none
 	Add   bool          // add to Out instead
 }
 
@@ -125,6 +126,11 @@ func (t *matmulTask) panel(s *scratch, p *Product, first, n int) {
 		w := grow(&s.panel, panelRows*cols)[:n*cols]
 		k.Dequantize(p.W.Type, w, stored)
 		k.MatMul(out, ldo, t.x, cols, w, cols, t.rows, n, cols)
+	}
+	if p.Bias != nil {
+		for r := range t.rows {
+			k.Add(out[r*ldo:][:n], p.Bias[first:])
+		}
 	}
 	if p.Add {
 		for r := range t.rows {

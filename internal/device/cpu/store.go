@@ -8,7 +8,7 @@ import (
 type storeTask struct {
 	d                *Device
 	q, k, v          []float32
-	cos, sin         []float32
+	turn             Angles
 	layer            int
 	shape            device.AttendShape
 	kv               *KV
@@ -17,12 +17,43 @@ type storeTask struct {
 	count            int
 }
 
+// Angles hold the cosines and sines of rows [rows, Pairs] by which pairs of a head's
+// elements are turned: (2i, 2i+1) or, if Halves, (i, Pairs+i).
+type Angles struct {
+	Cos, Sin []float32
+	Pairs    int
+	Halves   bool
+}
+
+// rotate turns the head x by the angles of a row.
+func (d *Device) rotate(a *Angles, x []float32, row int) {
+	cos, sin := a.Cos[row*a.Pairs:][:a.Pairs], a.Sin[row*a.Pairs:][:a.Pairs]
+	switch {
+	case a.Pairs == 0:
+	case a.Halves:
+		rotateHalves(x, cos, sin)
+	default:
+		d.kernels.Rotate(x[:2*a.Pairs], cos, sin)
+	}
+}
+
+// rotateHalves turns the pairs (x[i], x[len(cos)+i]).
+func rotateHalves(x, cos, sin []float32) {
+	n := len(cos)
+	low, high := x[:n], x[n:2*n]
+	for i, c := range cos {
+		a, b, s := low[i], high[i], sin[i]
+		low[i] = float32(a*c) - float32(b*s)
+		high[i] = float32(a*s) + float32(b*c)
+	}
+}
+
 // Store turns the queries and keys of the batch to their positions and writes
 // keys and values to the rows' own spans, whose pages are in kv. q is [tokens, Heads, HeadDim], k and v
-// are [tokens, KVHeads, HeadDim], cos and sin [tokens, HeadDim/2].
-func (d *Device) Store(q, k, v, cos, sin []float32, kv *KV, layer int, shape device.AttendShape, rows []device.Rows) {
+// are [tokens, KVHeads, HeadDim].
+func (d *Device) Store(q, k, v []float32, turn Angles, kv *KV, layer int, shape device.AttendShape, rows []device.Rows) {
 	for _, r := range rows {
-		d.store = storeTask{d, q, k, v, cos, sin, layer, shape, kv, r.Self.Pages(), r.First, r.SelfFirst, r.Count}
+		d.store = storeTask{d, q, k, v, turn, layer, shape, kv, r.Self.Pages(), r.First, r.SelfFirst, r.Count}
 		blocks := kvcache.Blocks(r.SelfFirst+r.Count) - r.SelfFirst/kvcache.PageTokens
 		units := blocks * shape.KVHeads
 		if r.Count > inlineRows {
@@ -47,17 +78,16 @@ func (t *storeTask) run(worker, unit int) {
 }
 
 func (t *storeTask) entry(worker, head, entry int) {
-	kernels, hd, half := t.d.kernels, t.shape.HeadDim, t.shape.HeadDim/2
+	kernels, hd := t.d.kernels, t.shape.HeadDim
 	group := t.shape.Heads / t.shape.KVHeads
 	row := t.first + entry - t.selfFirst
-	c, s := t.cos[row*half:(row+1)*half], t.sin[row*half:(row+1)*half]
 	for h := head * group; h < (head+1)*group; h++ {
 		at := (row*t.shape.Heads + h) * hd
-		kernels.Rotate(t.q[at:at+hd], c, s)
+		t.d.rotate(&t.turn, t.q[at:at+hd], row)
 	}
 	from := (row*t.shape.KVHeads + head) * hd
 	k, v := t.k[from:from+hd], t.v[from:from+hd]
-	kernels.Rotate(k, c, s)
+	t.d.rotate(&t.turn, k, row)
 	scratch := &t.d.scratch[worker]
 	page, at := t.pages[entry/kvcache.PageTokens], entry%kvcache.PageTokens
 	switch t.kv.shape.Format {

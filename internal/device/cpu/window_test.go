@@ -103,7 +103,7 @@ func TestHiddenWeighsNothing(t *testing.T) {
 			clear(a.v[(before+1-window)*headShape.KVHeads*headShape.HeadDim:])
 			ones := slices.Repeat([]float32{1}, len(a.q)) // nothing turns
 			other := device.Rows{Count: before, Self: a.rows.View[0].Span}
-			d.Store(a.q, a.k, a.v, ones, make([]float32, len(a.q)), a.kv, 0, headShape, []device.Rows{other, a.rows})
+			d.Store(a.q, a.k, a.v, Angles{Cos: ones, Sin: make([]float32, len(a.q)), Pairs: headShape.HeadDim / 2}, a.kv, 0, headShape, []device.Rows{other, a.rows})
 			out := a.attend(d, 1)
 			for _, x := range out[before*headShape.Heads*headShape.HeadDim:] {
 				if x != 0 {

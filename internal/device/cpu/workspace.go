@@ -36,6 +36,10 @@ func (w *workspace) Embed(x device.Buffer, t device.Table) {
 	}
 }
 
+func (w *workspace) AddPositions(x device.Buffer, t device.Table) {
+	w.d.AddRows(data(x), t.(*weights).stored, w.in.Positions)
+}
+
 func (w *workspace) RMSNorm(dst, x device.Buffer, scale device.Vector, rows int, eps float32) {
 	w.d.RMSNorm(data(dst), data(x), scale.(vector), rows, eps)
 }
@@ -43,7 +47,19 @@ func (w *workspace) RMSNorm(dst, x device.Buffer, scale device.Vector, rows int,
 // product returns the operands behind a product's handles.
 func product(p *device.Product) Product {
 	m := p.W.(*weights)
-	return Product{Out: data(p.Out), W: m.stored, Panel: m.panel, Add: p.Add}
+	return Product{Out: data(p.Out), W: m.stored, Panel: m.panel, Bias: numbers(p.Bias), Add: p.Add}
+}
+
+// numbers returns those of a vector; nil: there is none.
+func numbers(v device.Vector) []float32 {
+	if v == nil {
+		return nil
+	}
+	return v.(vector)
+}
+
+func (w *workspace) LayerNorm(dst, x device.Buffer, scale, bias device.Vector, rows int, eps float32) {
+	w.d.LayerNorm(data(dst), data(x), numbers(scale), numbers(bias), rows, eps)
 }
 
 func (w *workspace) MatMul(x device.Buffer, rows int, products []device.Product) {
@@ -53,13 +69,28 @@ func (w *workspace) MatMul(x device.Buffer, rows int, products []device.Product)
 	w.d.MatMul(data(x), rows, w.products[:len(products)]...)
 }
 
-func (w *workspace) SwiGLU(gate, up device.Buffer, rows int) {
-	g := gate.(*buffer)
-	w.d.SwiGLU(g.data, data(up), rows, g.width)
+func (w *workspace) Activate(f device.Activation, gate, up device.Buffer, rows int) {
+	g, u := gate.(*buffer), []float32(nil)
+	if up != nil {
+		u = data(up)
+	}
+	w.d.Activate(f, g.data, u, rows, g.width)
 }
 
-func (w *workspace) FeedForward(x device.Buffer, rows int, gate, up, down device.Product) {
-	w.d.FeedForward(data(x), rows, product(&gate), product(&up), product(&down))
+func (w *workspace) FeedForward(f device.Activation, x device.Buffer, rows int, gate, up, down device.Product) {
+	w.d.FeedForward(f, data(x), rows, product(&gate), product(&up), product(&down))
+}
+
+func (w *workspace) Add(x, y device.Buffer, rows int) {
+	w.d.AddTo(data(x), data(y), rows, x.(*buffer).width)
+}
+
+func (w *workspace) Scale(x device.Buffer, rows int, by float32) {
+	w.d.kernels.Scale(data(x)[:rows*x.(*buffer).width], by)
+}
+
+func (w *workspace) SoftCap(x device.Buffer, rows int, most float32) {
+	w.d.SoftCap(data(x), rows, x.(*buffer).width, most)
 }
 
 func (w *workspace) AddLowRank(x device.Buffer, first, rows int, updates []device.Update) {
@@ -74,7 +105,11 @@ func (w *workspace) AddLowRank(x device.Buffer, first, rows int, updates []devic
 }
 
 func (w *workspace) Attend(out, q, k, v device.Buffer, turn device.Rotation, layer int, a *device.Attention) {
-	w.d.StoreAttend(data(out), data(q), data(k), data(v), data(turn.Cos), data(turn.Sin), w.kv, layer, a, w.in.Rows)
+	var angles Angles
+	if turn.Cos != nil {
+		angles = Angles{data(turn.Cos), data(turn.Sin), turn.Cos.(*buffer).width, a.Halves}
+	}
+	w.d.StoreAttend(data(out), data(q), data(k), data(v), angles, w.kv, layer, a, w.in.Rows)
 }
 
 func (w *workspace) Gather(dst, src device.Buffer) {

@@ -175,7 +175,7 @@ func (b *Tuned) activation(p *Pass, buf *[]float32, t *Tape) []float32 {
 	ff := b.Weights[model.Gate].Rows
 	act := sized(buf, len(t.gate))
 	p.Device.Copy(act, t.gate, p.Rows, ff)
-	p.Device.SwiGLU(act, t.up, p.Rows, ff)
+	p.Device.Activate(device.SiLU, act, t.up, p.Rows, ff)
 	return act
 }
 

@@ -88,12 +88,8 @@ func extended(b *testing.B, pool *kvcache.Pool, kv *cpu.KV, start, n int) *kvcac
 	}
 	q := noise(n * shape.Heads * shape.HeadDim)
 	keys, values := noise(n*shape.KVHeads*shape.HeadDim), noise(n*shape.KVHeads*shape.HeadDim)
-	cos, sin := make([]float32, n*shape.HeadDim/2), make([]float32, n*shape.HeadDim/2)
-	for i := range cos {
-		cos[i] = 1 // nothing turns
-	}
 	for layer := range layers {
-		d.Store(q, keys, values, cos, sin, kv, layer, shape, []device.Rows{{Count: n, Self: span}})
+		d.Store(q, keys, values, cpu.Angles{}, kv, layer, shape, []device.Rows{{Count: n, Self: span}})
 	}
 	return span
 }

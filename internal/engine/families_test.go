@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"github.com/flashback-lm/flashback/internal/model/modeltest"
+	"github.com/flashback-lm/flashback/internal/oracle"
+	"github.com/flashback-lm/flashback/internal/placement"
+)
+
+// familyTolerance bounds the difference of a logit from transformers': rounding of f32 in
+// another order, through a few narrow layers.
+const familyTolerance = 1e-4
+
+// TestFamiliesAgreeWithTransformers: tiny models of every family give transformers' logits
+// at every position, token by token the very bits of a prefill.
+func TestFamiliesAgreeWithTransformers(t *testing.T) {
+	for _, name := range modeltest.Families(t) {
+		t.Run(name, func(t *testing.T) {
+			m, ref := modeltest.Family(t, name), modeltest.ReferenceOf(t, name)
+			e, err := New(&m.Weights, Options{Compute: Exact, Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			var prefill, worst = [][]float32{}, 0.0
+			score(t, e, ref.IDs, func(row []float32) {
+				for i, p := range ref.Probes {
+					d := math.Abs(float64(row[p] - ref.Logits[len(prefill)*len(ref.Probes)+i]))
+					worst = max(worst, d)
+				}
+				prefill = append(prefill, append([]float32(nil), row...))
+			})
+			t.Logf("%d positions, largest difference %.1e", len(prefill), worst)
+			if !(worst <= familyTolerance) || len(prefill) != len(ref.IDs) {
+				t.Errorf("largest difference %g over %d positions", worst, len(prefill))
+			}
+			s := e.NewSequence()
+			defer s.Close()
+			for i, id := range ref.IDs[:100] {
+				if err := s.Append(id); err != nil {
+					t.Fatal(err)
+				}
+				err := s.Logits(context.Background(), placement.None, nil, []int32{0}, func(row []float32) {
+					for j, v := range row {
+						if v != prefill[i][j] {
+							t.Fatalf("token %d, logit %d: %v alone, %v in a prefill", i, j, v, prefill[i][j])
+						}
+					}
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// score calls row with the logits behind each token of a text.
+func score(t *testing.T, e *Engine, text []int32, row func([]float32)) {
+	t.Helper()
+	s := e.NewSequence()
+	defer s.Close()
+	if err := s.Append(text[0]); err != nil {
+		t.Fatal(err)
+	}
+	target := append(append([]int32(nil), text[1:]...), 0)
+	if err := s.Logits(context.Background(), placement.None, nil, target, row); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFamiliesAreExact: with kept keys and values as from nothing, bit for bit, in every
+// placement and in both computes; in exact compute as the oracle says.
+func TestFamiliesAreExact(t *testing.T) {
+	for _, name := range modeltest.Families(t) {
+		m := modeltest.Family(t, name)
+		for _, compute := range []Compute{Exact, Fast} {
+			e, err := New(&m.Weights, Options{Compute: compute, Threads: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for layout, p := range layouts(t) {
+				t.Run(name+"/"+string(compute)+"/"+layout, func(t *testing.T) {
+					steps := generate(t, e, p, 3, 70, 2)
+					if d := firstDifference(t, e, p, steps); d != "" {
+						t.Error(d)
+					}
+					if compute == Exact {
+						oracleAgrees(t, oracle.New(&m.Weights), p, steps[1:])
+					}
+				})
+			}
+			e.Close()
+		}
+	}
+}
+
+// oracleAgrees compares the logits of strides with the oracle's.
+func oracleAgrees(t *testing.T, o *oracle.Oracle, p placement.Placement, steps []step) {
+	t.Helper()
+	for _, st := range steps {
+		rows, err := o.Recompute(context.Background(), p, st.text, st.evidence, st.sampled)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, row := range rows {
+			for j, want := range row {
+				if got := st.logits[i][j]; !(math.Abs(float64(got-want)) <= 2e-4*max(1, math.Abs(float64(want)))) {
+					t.Fatalf("token %d, logit %d: %v, the oracle %v", i, j, got, want)
+				}
+			}
+		}
+	}
+}
