@@ -64,6 +64,8 @@ var (
 	ErrTooLong = engine.ErrTooLong
 	// ErrFull says that keys and values do not fit Options.KVBudget.
 	ErrFull = engine.ErrFull
+	// ErrNotFinite says that the model's logits are no numbers: a weight is none, mostly.
+	ErrNotFinite = engine.ErrNotFinite
 )
 
 // Engine is a model, and perhaps an index, ready to write. It is safe for

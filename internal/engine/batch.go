@@ -186,6 +186,8 @@ func (f *forward) settle(err error) {
 		if canceled := f.ctx.Err(); canceled != nil {
 			f.err = canceled
 		}
+	case f.failed() != nil:
+		f.err, f.ended = f.failed(), true
 	case f.decodes:
 		f.drafts, f.ended = f.rows-1, true
 	default:

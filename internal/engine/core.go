@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"sync"
+
 	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/nn"
@@ -13,6 +15,7 @@ type core struct {
 	weights *model.Weights
 	compute Compute
 	loaded  *nn.Model
+	damage  func() error // which weight is no number; the weights are read once
 }
 
 // newCore loads the weights.
@@ -21,5 +24,5 @@ func newCore(w *model.Weights, dev device.Device, compute Compute) (*core, error
 	if err != nil {
 		return nil, err
 	}
-	return &core{dev, w, compute, loaded}, nil
+	return &core{dev, w, compute, loaded, sync.OnceValue(w.CheckFinite)}, nil
 }

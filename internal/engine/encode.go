@@ -108,7 +108,12 @@ func (w *workspace) emit(chunk []piece) error {
 			return err
 		}
 		for i, row := range rest[:n] {
-			row.emit(row.token, w.logits.Read(i, 1))
+			logits := w.logits.Read(i, 1)
+			if err := checkLogits(logits); err != nil {
+				row.failed = err
+				continue
+			}
+			row.emit(row.token, logits)
 		}
 		rest = rest[n:]
 	}

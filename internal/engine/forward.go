@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/flashback-lm/flashback/internal/kvcache"
@@ -18,6 +19,7 @@ type segment struct {
 	// and their logits [vocabulary] given to emit, which must not keep them.
 	logitsFrom int
 	emit       func(row int, logits []float32)
+	failed     error // logits that are no numbers were not given to emit
 }
 
 // forward is what a sequence asks of the engine: to encode segments. A segment may
@@ -64,6 +66,9 @@ func (s *Sequence) forward(ctx context.Context) error {
 	s.e.batch.run(f)
 	if f.err != nil {
 		f.truncate(0)
+		if errors.Is(f.err, ErrNotFinite) {
+			return s.e.explain(f.err)
+		}
 		return f.err
 	}
 	if dropped := drafts - f.drafts; dropped > 0 {
@@ -99,6 +104,16 @@ func (f *forward) extend() error {
 		f.entries = append(f.entries, s.into.Len())
 		if err := s.into.Extend(len(s.tokens)); err != nil {
 			f.truncate(0)
+			return err
+		}
+	}
+	return nil
+}
+
+// failed returns what was wrong with the logits of a segment, or nil.
+func (f *forward) failed() error {
+	for i := range f.segments {
+		if err := f.segments[i].failed; err != nil {
 			return err
 		}
 	}

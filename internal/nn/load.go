@@ -1,8 +1,6 @@
 package nn
 
 import (
-	"fmt"
-
 	"golang.org/x/sync/errgroup"
 
 	"github.com/flashback-lm/flashback/internal/device"
@@ -77,9 +75,7 @@ func (l *loader) matrix(to *device.Matrix, stored tensor.Matrix) {
 		return
 	}
 	l.work.Go(func() (err error) {
-		if *to, err = l.device.LoadMatrix(stored, l.compute); err != nil && l.compute == device.Fast {
-			err = fmt.Errorf("%w; use exact compute", err)
-		}
+		*to, err = l.device.LoadMatrix(stored, l.compute)
 		return err
 	})
 }

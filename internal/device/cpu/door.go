@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -51,12 +52,13 @@ type weights struct {
 
 func (w *weights) Size() (rows, cols int) { return w.stored.Rows, w.stored.Cols }
 
-// LoadMatrix reads weights in place in exact compute, and repacks them for fast.
+// LoadMatrix reads weights in place in exact compute, and repacks them for fast, where
+// they have a form for that. A weight that is no number is then an error.
 func (d *Device) LoadMatrix(m tensor.Matrix, c device.Compute) (device.Matrix, error) {
 	loaded := &weights{stored: m}
 	if c == device.Fast {
 		var err error
-		if loaded.panel, err = kernel.Repack(m); err != nil {
+		if loaded.panel, err = kernel.Repack(m); err != nil && !errors.Is(err, kernel.ErrNoPanel) {
 			return nil, err
 		}
 	}

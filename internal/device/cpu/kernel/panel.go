@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -75,11 +76,11 @@ func (p *Panel) groups(from, to int) []byte {
 
 // Repack lays a matrix out as a Panel. Q4_0, Q4_1, Q5_0, Q8_0 and IQ4_NL keep their
 // values, those of 5 bits and of IQ4_NL in codes of 8; the scales and offsets of Q4_K are
-// rounded to f16; all other types are rounded to 8 bits in blocks of 32. An error says which rows have no such
-// blocks or what is out of range.
+// rounded to f16; all other types are rounded to 8 bits in blocks of 32. An error that is ErrNoPanel says what of
+// the matrix has no such form; any other, which weight is no number.
 func Repack(m tensor.Matrix) (*Panel, error) {
 	if m.Cols == 0 || m.Cols%blockColumns != 0 {
-		return nil, fmt.Errorf("%s: rows of %d weights are no multiple of %d, which products with int8 need", m.Name, m.Cols, blockColumns)
+		return nil, fmt.Errorf("%s: rows of %d weights are no multiple of %d: %w", m.Name, m.Cols, blockColumns, ErrNoPanel)
 	}
 	p := &Panel{Rows: m.Rows, Cols: m.Cols, coding: wide}
 	encode := encodeRounded
@@ -103,7 +104,10 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 		group := p.groups(i/GroupRows, i/GroupRows+1)
 		for b := range row {
 			if !finite(row[b].scale) || !finite(row[b].offset) {
-				return nil, fmt.Errorf("%s: row %d has a block whose scale is out of the range of f16; compute it exactly", m.Name, i)
+				if err := quant.CheckRow(m, i); err != nil {
+					return nil, err
+				}
+				return nil, fmt.Errorf("%s: row %d has a block whose scale is out of the range of f16: %w", m.Name, i, ErrNoPanel)
 			}
 			n := p.coding.blockBytes()
 			p.coding.put(group[b*n:][:n], i%GroupRows, &row[b])
@@ -111,6 +115,10 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 	}
 	return p, nil
 }
+
+// ErrNoPanel says that a matrix cannot be laid out for products with int8, and is to be
+// computed as it is stored.
+var ErrNoPanel = errors.New("it has no form for products with int8")
 
 func finite(half uint16) bool { return half&0x7c00 != 0x7c00 }
 
