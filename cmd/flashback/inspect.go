@@ -92,7 +92,7 @@ by storage type, its tokenizer, and the memory that it takes: the weights stay i
 the mapped file, which the system shares between processes and may drop; keys and
 values take room for every token of the context.
 
-MODEL is a known name, hf:owner/name[@rev][:file], a .gguf file, or a directory
+MODEL is a known name, hf:owner/name[@rev][:FILE or :Q4_K_M …], a .gguf file, or a directory
 with one or with a model as Hugging Face's libraries save it. Nothing is downloaded. Of a directory with an adapter it shows what the
 adapter changes and what it was trained for; of one with an index how much it
 holds, how it was made, and whether all of its checksums are right.`,

@@ -30,7 +30,7 @@ type modelFlags struct {
 func (f *modelFlags) add(cmd *cobra.Command) {
 	f.warn = func(w string) { fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w) }
 	fs := cmd.Flags()
-	fs.StringVar(&f.model, "model", flashback.DefaultModel, "a `MODEL` that pull brought, hf:owner/name[@rev][:file], a .gguf file, or a Hugging Face directory")
+	fs.StringVar(&f.model, "model", flashback.DefaultModel, "a `MODEL` that pull brought, hf:owner/name[@rev][:FILE or :Q4_K_M …], a .gguf file, or a Hugging Face directory")
 	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
 	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, keys and values in 16 bits")

@@ -122,7 +122,7 @@ func (c *client) refused(resp *http.Response, r reference) error {
 // maxListing bounds the description of a repository that is read.
 const maxListing = 32 << 20
 
-// files lists the .gguf files of a repository.
+// files lists the files of a repository.
 func (c *client) files(ctx context.Context, r reference) ([]string, error) {
 	resp, err := c.do(ctx, c.http, http.MethodGet, c.endpoint+"/api/models/"+r.repo+"/revision/"+url.PathEscape(r.rev), nil)
 	if err != nil {
@@ -142,7 +142,7 @@ func (c *client) files(ctx context.Context, r reference) ([]string, error) {
 	}
 	var files []string
 	for _, s := range info.Siblings {
-		if isGGUF(s.Name) && validPath(s.Name) {
+		if validPath(s.Name) {
 			files = append(files, s.Name)
 		}
 	}

@@ -18,51 +18,71 @@ import (
 	"github.com/flashback-lm/flashback/internal/progress"
 )
 
-// pullHub fetches r's file into the hub's cache.
+// pullHub fetches r's files into the hub's cache, all of one commit.
 func (r reference) pullHub(ctx context.Context, log io.Writer) (Model, error) {
 	c, err := newClient()
 	if err != nil {
 		return Model{}, err
 	}
-	if r.file == "" {
+	chosen := choice{files: []string{r.file}}
+	if r.file == "" || isPart(r.file) {
 		files, err := c.files(ctx, r)
 		if err != nil {
 			return Model{}, err
 		}
-		if r.file, err = single(r.name, files); err != nil {
+		if chosen, err = r.choose(files); err != nil {
 			return Model{}, err
 		}
 	}
-	want, err := c.content(ctx, r)
-	if err != nil {
-		return Model{}, err
-	}
-	if k := r.known; k != nil && (want.digest != k.sha256 || want.size != k.size) {
-		return Model{}, fmt.Errorf("the hub %s has another file there: %d bytes with digest %s, not %d with %s",
-			c.endpoint, want.size, want.digest, k.size, k.sha256)
-	}
-
 	cache, err := hfCache()
 	if err != nil {
 		return Model{}, err
 	}
+	at, commit := r, ""
+	for _, at.file = range chosen.files {
+		if commit, err = at.fetch(ctx, c, cache, log); err != nil {
+			return Model{}, err
+		}
+		at.rev = commit // the others of the same, should the branch move meanwhile
+	}
+	dir := filepath.Join(cache, r.folder())
+	m, ok := chosen.in(filepath.Join(dir, "snapshots", commit), r.name)
+	if !ok {
+		return Model{}, fmt.Errorf("%s: what was fetched is gone: another program clears the cache; pull again", dir)
+	}
+	if err := r.refer(dir, commit); err != nil {
+		return Model{}, disk(err, m.Size, cache, "HF_HUB_CACHE")
+	}
+	return m, nil
+}
+
+// fetch brings r's file into the hub's cache, unless it is there, and returns its commit.
+func (r reference) fetch(ctx context.Context, c *client, cache string, log io.Writer) (string, error) {
+	want, err := c.content(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	if k := r.known; k != nil && (want.digest != k.sha256 || want.size != k.size) {
+		return "", fmt.Errorf("the hub %s has another file there: %d bytes with digest %s, not %d with %s",
+			c.endpoint, want.size, want.digest, k.size, k.sha256)
+	}
+
 	full := func(err error) error { return disk(err, want.size, cache, "HF_HUB_CACHE") }
 	dir := filepath.Join(cache, r.folder())
 	blob := filepath.Join(dir, "blobs", want.digest)
 	file := filepath.Join(dir, "snapshots", want.commit, filepath.FromSlash(r.file)) // the content itself where there are no links
-	here := Model{r.name, want.size, file, SourceHub}
-	if r.stands(dir, want.commit) && want.matches(ctx, file) {
-		return here, nil // nothing is written: the cache may be read-only
+	if want.matches(ctx, file) {
+		return want.commit, nil // nothing is written: the cache may be read-only
 	}
 	locks := filepath.Join(cache, ".locks", r.folder())
 	for _, d := range []string{filepath.Dir(blob), locks} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
-			return Model{}, full(err)
+			return "", full(err)
 		}
 	}
 	unlock, err := lock(ctx, filepath.Join(locks, want.digest+".lock"), log)
 	if err != nil {
-		return Model{}, err
+		return "", err
 	}
 	defer unlock()
 
@@ -70,17 +90,14 @@ func (r reference) pullHub(ctx context.Context, log io.Writer) (Model, error) {
 		d := download{client: c, ref: r, want: want, log: log, full: full,
 			url: c.resolveURL(r.repo, want.commit, r.file), partial: blob + ".incomplete"}
 		if err := d.run(ctx); err != nil {
-			return Model{}, err
+			return "", err
 		}
 		if err := atomicfile.Rename(d.partial, blob); err != nil {
-			return Model{}, full(err)
+			return "", full(err)
 		}
 		os.Remove(file) // it was damaged, absent, or a link to that blob
 	}
-	if err := r.link(dir, want.commit, file, blob); err != nil {
-		return Model{}, full(err)
-	}
-	return here, nil
+	return want.commit, full(link(file, blob))
 }
 
 // newHash returns the hash that gives c.digest.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/flashback-lm/flashback/internal/atomicfile"
@@ -74,27 +75,29 @@ func (r reference) cached() (Model, error) {
 		snapshots = append(snapshots, others...)
 	}
 	for _, snapshot := range snapshots {
-		file := r.file
-		if file == "" {
-			files, err := ggufFiles(snapshot)
-			if errors.Is(err, fs.ErrNotExist) || err == nil && len(files) == 0 {
-				continue
-			} else if err != nil {
-				return Model{}, err
-			}
-			if file, err = single(r.name, files); err != nil {
-				return Model{}, err
-			}
+		files, err := allFiles(snapshot)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return Model{}, err
 		}
-		path := filepath.Join(snapshot, filepath.FromSlash(file))
-		if info, err := os.Stat(path); err == nil && (r.known == nil || info.Size() == r.known.size) {
-			return Model{r.name, info.Size(), path, SourceHub}, nil
+		if r.file != "" && !slices.Contains(files, r.file) || r.file == "" && len(ggufModels(files)) == 0 && !hasWeights(files) {
+			continue
+		}
+		chosen, err := r.choose(files)
+		if errors.Is(err, errPart) {
+			continue // it is still being fetched, or was cut off
+		} else if err != nil {
+			return Model{}, err
+		}
+		if m, ok := chosen.in(snapshot, r.name); ok && (r.known == nil || m.Size == r.known.size) {
+			return m, nil
 		}
 	}
 	return Model{}, fs.ErrNotExist
 }
 
-// allCached lists every .gguf file of the hub's cache.
+// allCached lists every model of the hub's cache.
 func allCached() ([]Model, error) {
 	cache, err := hfCache()
 	if err != nil {
@@ -106,29 +109,75 @@ func allCached() ([]Model, error) {
 		commit := filepath.Base(snapshot)
 		dir := filepath.Dir(filepath.Dir(snapshot))
 		repo := strings.Replace(strings.TrimPrefix(filepath.Base(dir), "models--"), "--", "/", 1)
-		files, err := ggufFiles(snapshot)
+		files, err := allFiles(snapshot)
 		if err != nil {
 			continue // another program may be clearing the cache
 		}
-		for _, file := range files {
-			path := filepath.Join(snapshot, filepath.FromSlash(file))
-			info, err := os.Stat(path)
-			if err != nil {
-				continue // a link whose blob is gone
-			}
-			name := hfPrefix + repo + "@" + commit + ":" + file
-			if main, _ := os.ReadFile(filepath.Join(dir, "refs", "main")); strings.TrimSpace(string(main)) == commit {
-				name = hfPrefix + repo + ":" + file
-			}
-			for _, n := range names() {
-				if k, _ := parse(n); k.repo == repo && k.file == file && k.known.size == info.Size() {
-					name = n
-				}
-			}
-			all = append(all, Model{name, info.Size(), path, SourceHub})
+		main, _ := os.ReadFile(filepath.Join(dir, "refs", "main"))
+		base := hfPrefix + repo + "@" + commit
+		if strings.TrimSpace(string(main)) == commit {
+			base = hfPrefix + repo
 		}
+		all = append(all, inSnapshot(snapshot, repo, base, files)...)
 	}
 	return all, nil
+}
+
+// inSnapshot lists the models among the files of a snapshot, whose references begin with
+// base.
+func inSnapshot(snapshot, repo, base string, files []string) []Model {
+	var all []Model
+	models := ggufModels(files)
+	for _, file := range models {
+		chosen, err := allParts(base, file, files)
+		if err != nil {
+			continue // it is still being fetched
+		}
+		name := base + ":" + file
+		m, ok := chosen.in(snapshot, name)
+		if !ok {
+			continue // a link whose blob is gone
+		}
+		for _, n := range Names() {
+			if k, _ := parse(n); k.known != nil && k.repo == repo && k.file == file && k.known.size == m.Size {
+				m.Name = n
+			}
+		}
+		all = append(all, m)
+	}
+	if hasWeights(files) {
+		r := reference{name: base, quant: safetensors}
+		if len(models) > 0 {
+			r.name += ":" + strings.ToLower(safetensors)
+		}
+		if chosen, err := r.chooseDirectory(files); err == nil {
+			if m, ok := chosen.in(snapshot, r.name); ok {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// link makes a finished blob appear as file in a snapshot.
+func link(file, blob string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	if _, err := os.Stat(file); err == nil {
+		return nil
+	}
+	target, err := filepath.Rel(filepath.Dir(file), blob)
+	if err != nil {
+		return err
+	}
+	os.Remove(file) // a link whose blob is gone
+	if err := os.Symlink(target, file); err != nil && !errors.Is(err, fs.ErrExist) {
+		// No links here (Windows without the privilege): the tools then keep
+		// the content itself in the snapshot, and so do we.
+		return atomicfile.Rename(blob, file)
+	}
+	return nil
 }
 
 // stands reports whether r's revision stands for a commit already.
@@ -140,26 +189,8 @@ func (r reference) stands(dir, commit string) bool {
 	return err == nil && strings.TrimSpace(string(b)) == commit
 }
 
-// link makes a finished blob appear as file, in the snapshot of a commit, and r's
-// revision stand for that commit.
-func (r reference) link(dir, commit, file, blob string) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	if _, err := os.Stat(file); err != nil {
-		target, err := filepath.Rel(filepath.Dir(file), blob)
-		if err != nil {
-			return err
-		}
-		os.Remove(file) // a link whose blob is gone
-		if err := os.Symlink(target, file); err != nil && !errors.Is(err, fs.ErrExist) {
-			// No links here (Windows without the privilege): the tools then keep
-			// the content itself in the snapshot, and so do we.
-			if err := atomicfile.Rename(blob, file); err != nil {
-				return err
-			}
-		}
-	}
+// refer makes r's revision stand for a commit, all files of which are there.
+func (r reference) refer(dir, commit string) error {
 	if r.stands(dir, commit) {
 		return nil
 	}

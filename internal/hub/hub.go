@@ -91,34 +91,45 @@ func local(path string) (Model, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Model{}, fmt.Errorf("there is no model %s: it is no file or directory and no known name (%s); "+
-			"a model of the Hugging Face hub is written hf:owner/name", path, strings.Join(names(), ", "))
+			"a model of the Hugging Face hub is written hf:owner/name", path, strings.Join(Names(), ", "))
 	} else if err != nil {
 		return Model{}, err
 	}
-	if info.IsDir() && isCheckpoint(path) {
+	if !info.IsDir() {
+		return Model{path, fileSize(path, info), path, SourceFile}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return Model{}, err
+	}
+	var files []string
+	for _, e := range entries {
+		files = append(files, e.Name())
+	}
+	models := ggufModels(files)
+	if len(models) == 0 && slices.Contains(files, "config.json") {
 		return Model{path, directorySize(path), path, SourceFile}, nil
 	}
-	if info.IsDir() {
-		files, err := fs.Glob(os.DirFS(path), "*.gguf")
-		if err != nil {
-			return Model{}, err
-		}
-		file, err := single(path, files)
-		if err != nil {
-			return Model{}, err
-		}
-		path = filepath.Join(path, file)
-		if info, err = os.Stat(path); err != nil {
-			return Model{}, err
-		}
+	file, err := single(path, models)
+	if err != nil {
+		return Model{}, err
 	}
-	return Model{path, info.Size(), path, SourceFile}, nil
+	return local(filepath.Join(path, file))
 }
 
-// isCheckpoint reports whether a directory is a model as Hugging Face's libraries save it.
-func isCheckpoint(dir string) bool {
-	info, err := os.Stat(filepath.Join(dir, "config.json"))
-	return err == nil && !info.IsDir()
+// fileSize returns the bytes of a file, or of all parts that it is one of.
+func fileSize(path string, info fs.FileInfo) int64 {
+	if !isPart(path) {
+		return info.Size()
+	}
+	var size int64
+	all, _ := filepath.Glob(partPattern.ReplaceAllString(path, "$1-*-of-$3$4"))
+	for _, part := range all {
+		if info, err := os.Stat(part); err == nil {
+			size += info.Size()
+		}
+	}
+	return size
 }
 
 // directorySize returns the bytes of the files in a directory, links followed.
@@ -132,18 +143,6 @@ func directorySize(dir string) (size int64) {
 	return size
 }
 
-// ggufFiles returns the .gguf files under dir, as slash-separated paths.
-func ggufFiles(dir string) ([]string, error) {
-	var files []string
-	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && isGGUF(path) {
-			files = append(files, path)
-		}
-		return err
-	})
-	return files, err
-}
-
 func isGGUF(name string) bool { return strings.EqualFold(filepath.Ext(name), ".gguf") }
 
 // single returns the one file of files, which are those of place.
@@ -152,7 +151,7 @@ func single(place string, files []string) (string, error) {
 	case 1:
 		return files[0], nil
 	case 0:
-		return "", fmt.Errorf("%s holds no .gguf file; name another, or convert the model with llama.cpp", place)
+		return "", fmt.Errorf("%s holds no .gguf file and no model as transformers saves it; name another", place)
 	}
 	slices.Sort(files)
 	return "", fmt.Errorf("%s holds %d .gguf files; name one of them: %s", place, len(files), strings.Join(files, ", "))
@@ -161,7 +160,10 @@ func single(place string, files []string) (string, error) {
 // Models lists the models of the store and of the hub's cache, by name.
 func Models() ([]Model, error) {
 	var all []Model
-	for _, name := range names() {
+	for _, name := range Names() {
+		if known[name].sha256 == "" {
+			continue // it is in the hub's cache only
+		}
 		r := reference{name: name, known: known[name]}
 		dir, err := store()
 		if err != nil {

