@@ -97,7 +97,9 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	o := f.model.options()
-	o.Index = f.index
+	if f.index != "" {
+		o.Indexes = []string{f.index}
+	}
 	engine, err := flashback.Open(o)
 	if err != nil {
 		return err
