@@ -18,9 +18,11 @@ type keptSpans struct {
 }
 
 // keptKey is all that the KV of a virtual evidence span depends on: its tokens,
-// which fix its start, the token that it sees, and the adapter of both.
+// which fix its start, the token that it sees, and the adapter of both; and the salt,
+// which keeps texts apart that would share it.
 type keptKey struct {
 	adapter string // its digest
+	salt    string
 	sink    int32
 	tokens  string
 }
@@ -35,8 +37,8 @@ func newKeptSpans() *keptSpans {
 	return &keptSpans{spans: map[keptKey]*list.Element{}, order: list.New()}
 }
 
-func keyOf(a *Adapter, sink int32, tokens []int32) keptKey {
-	return keptKey{digestOf(a), sink, bytesOf(tokens)}
+func keyOf(a *Adapter, salt string, sink int32, tokens []int32) keptKey {
+	return keptKey{digestOf(a), salt, sink, bytesOf(tokens)}
 }
 
 // bytesOf returns the tokens as a key of a map.
