@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/eval"
 	"github.com/flashback-lm/flashback/internal/progress"
 )
@@ -20,19 +18,15 @@ const shortSystem = "Answer the question with a name, a number or a few words on
 
 // evalQAFlags are the flags of eval qa.
 type evalQAFlags struct {
-	model          modelFlags
-	data, index    string
-	output, graph  string
-	system         string
-	short          bool
-	rows, adapters []string
-	against        string
-	limit, atOnce  int
-	request        flashback.Request
+	answeringFlags
+	index   string
+	short   bool
+	against string
+	limit   int
 }
 
 func newEvalQACmd() *cobra.Command {
-	f := evalQAFlags{request: flashback.AnswerDefaults()}
+	var f evalQAFlags
 	cmd := &cobra.Command{
 		Use:   "qa --data FILE --index DIR",
 		Short: "Measure how well questions are answered",
@@ -72,56 +66,31 @@ earlier run with the same settings stopped.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	f.model.add(cmd)
+	f.add(cmd, []string{"none", "pasted", "prepend", "virtual", "append"})
 	fs := cmd.Flags()
-	fs.StringVar(&f.data, "data", "", "the `FILE` of questions")
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
-	fs.StringSliceVar(&f.rows, "rows", []string{"none", "pasted", "prepend", "virtual", "append"}, "rows to measure")
 	fs.StringVar(&f.against, "against", "", "the `ROW` to compare the others with")
-	fs.StringArrayVar(&f.adapters, "adapter", nil, "an adapter that rows may name, `NAME=DIR` (repeatable)")
 	fs.IntVar(&f.limit, "limit", 200, "questions to ask; 0: all")
-	fs.IntVar(&f.request.MaxTokens, "tokens", 48, "tokens of an answer at most")
-	d := &f.request
-	fs.IntVarP(&d.Passages, "k", "k", d.Passages, "passages a look-up, of rows that name no k")
-	fs.IntVar(&d.Stride, "stride", d.Stride, "tokens from one look-up to the next, of rows that name no stride")
-	fs.IntVar(&d.QueryLen, "query-len", d.QueryLen, "last tokens of the answer that later look-ups add to the question")
-	fs.IntVar(&d.PassageLen, "passage-len", d.PassageLen, "tokens at which a passage is cut")
-	fs.Float64Var(&d.Sampling.RepeatPenalty, "repeat-penalty", d.Sampling.RepeatPenalty, "hold back tokens of the last text; 1: do not")
-	fs.StringVar(&f.system, "system", askSystem, "the system `MESSAGE`; empty: the model's own")
 	fs.BoolVar(&f.short, "short", false, "ask for a few words instead of sentences, and take the first line, as exact match wants it")
-	fs.IntVar(&f.atOnce, "at-once", runtime.NumCPU(), "questions to ask side by side; changes no answer")
-	fs.StringVarP(&f.output, "out", "o", "", "keep the answers in this `FILE`.jsonl, and go on from what it has")
-	fs.StringVar(&f.graph, "plot", "", "draw what the rows are worth and cost to this `FILE`.png (or .svg, .pdf)")
 	return cmd
 }
 
 // parse checks the flags and returns the rows.
 func (f *evalQAFlags) parse(cmd *cobra.Command) ([]eval.QARow, error) {
-	if f.data == "" {
-		return nil, usagef("name the questions with --data")
+	rows, err := f.check()
+	if err != nil {
+		return nil, err
 	}
 	if f.limit < 0 {
 		return nil, usagef("--limit %d: must not be negative", f.limit)
-	}
-	for _, c := range []struct {
-		name  string
-		value int
-	}{
-		{"tokens", f.request.MaxTokens}, {"k", f.request.Passages}, {"stride", f.request.Stride}, {"query-len", f.request.QueryLen},
-		{"passage-len", f.request.PassageLen}, {"at-once", f.atOnce},
-	} {
-		if c.value < 1 {
-			return nil, usagef("--%s %d: must be at least 1", c.name, c.value)
-		}
-	}
-	rows, err := eval.ParseQARows(f.rows)
-	if err != nil {
-		return nil, usageError{err}
 	}
 	against := f.against == ""
 	for _, r := range rows {
 		if r.K > 0 && f.index == "" {
 			return nil, usagef("row %s needs passages: name an index with --index", r)
+		}
+		if r.Left {
+			return nil, usagef("row %s: a question alone has no turns before it", r)
 		}
 		against = against || r.String() == f.against
 	}
@@ -134,7 +103,7 @@ func (f *evalQAFlags) parse(cmd *cobra.Command) ([]eval.QARow, error) {
 		}
 		f.system, f.request.Stop = shortSystem, []string{"\n"}
 	}
-	return rows, f.model.check()
+	return rows, nil
 }
 
 func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
@@ -146,13 +115,20 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	a, err := openAnswering(f.model, f.index, f.adapters, rows)
+	o := f.model.options()
+	if f.index != "" {
+		o.Indexes = []string{f.index}
+	}
+	a, err := f.open(o, rows)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	a.system, a.request = f.system, f.request
-	answers, err := eval.OpenAnswers(f.output, f.settings(a))
+	answers, err := eval.OpenAnswers(f.output, struct {
+		asSaid
+		Index string
+		Short bool
+	}{f.said(a), filepath.Base(f.index), f.short})
 	if err != nil {
 		return err
 	}
@@ -164,28 +140,6 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 		err = errInterrupted
 	}
 	return errors.Join(err, f.report(cmd, answers.Summarise(rows, questions, f.against)))
-}
-
-// settings are what all answers of a file have in common.
-func (f *evalQAFlags) settings(a *answering) any {
-	digests := map[string]string{}
-	for name, a := range a.adapters {
-		digests[name] = a.Digest()
-	}
-	info := a.engine.Info()
-	r := f.request
-	return struct {
-		Model, Compute, Data, Index, System            string
-		Short                                          bool
-		Tokens, Passages, Stride, QueryLen, PassageLen int
-		RepeatPenalty                                  float64
-		AtOnce                                         int
-		Adapters                                       map[string]string `json:",omitempty"` // digests by name
-		KV                                             string            `json:",omitempty"` // where not as the compute says
-	}{
-		filepath.Base(info.Model), info.Compute, filepath.Base(f.data), filepath.Base(f.index), f.system, f.short,
-		r.MaxTokens, r.Passages, r.Stride, r.QueryLen, r.PassageLen, r.Sampling.RepeatPenalty, f.atOnce, digests, f.model.kv,
-	}
 }
 
 func (f *evalQAFlags) report(cmd *cobra.Command, r eval.QAResult) error {

@@ -21,6 +21,7 @@ func TestEvalQAUsage(t *testing.T) {
 		"unknown row":            good + "--rows virtual,sideways",
 		"a row twice":            good + "--rows none,none",
 		"a sink":                 good + "--rows virtual:sink=0",
+		"passages left in":       good + "--rows pasted:left",
 		"a pasted echo":          good + "--rows pasted:echo=1",
 		"negative limit":         good + "--limit -1",
 		"no tokens":              good + "--tokens 0",
@@ -102,5 +103,68 @@ func TestEvalQA(t *testing.T) {
 	}
 	if virtual.Counts.Evidence == 0 || len(virtual.Strides) != 2 {
 		t.Errorf("virtual: %+v", virtual)
+	}
+}
+
+func TestEvalChatUsage(t *testing.T) {
+	for name, args := range map[string]string{
+		"no data":         "",
+		"pasted":          "--data d.jsonl --rows virtual,pasted",
+		"a single turn":   "--data d.jsonl --turns 1",
+		"negative number": "--data d.jsonl --articles -1",
+	} {
+		_, err := output(t, append([]string{"eval", "chat"}, strings.Fields(args)...)...)
+		if _, usage := errors.AsType[usageError](err); !usage {
+			t.Errorf("%s: %v, want a usage error", name, err)
+		}
+	}
+}
+
+// TestEvalChat holds two conversations of two turns. What the engine computed for a
+// pasted prompt is what is counted from its tokens.
+func TestEvalChat(t *testing.T) {
+	path := hubtest.Model(t)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	var questions string
+	for i, text := range []string{"The lighthouse was built in 1871.", "Its lamp burned whale oil.", "The keeper had two goats.", "Ships came from the north."} {
+		for j := range 2 {
+			questions += fmt.Sprintf("{\"id\":\"q%d.%d\",\"question\":\"What is said of it, %d?\",\"answers\":[\"x\"],\"passage_id\":\"p%d\",\"passage_title\":\"Ulvey\",\"passage\":%q}\n", i, j, j, i, text)
+		}
+	}
+	if err := os.WriteFile(file("questions.jsonl"), []byte(questions), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"eval", "chat", "--model", path, "--data", file("questions.jsonl"), "--turns", "2", "--tokens", "5", "--stride", "3", "--system", "Be brief.",
+		"-o", file("chats.jsonl"), "--plot", file("chats.png")}
+	table, _, err := runCommand(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _, err := runCommand(args...); err != nil || again != table {
+		t.Errorf("the second run printed\n%s\nthe first\n%s\n%v", again, table, err)
+	}
+	text, err := os.ReadFile(file("chats.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")[1:]
+	if len(lines) != 3*2*2 || !strings.Contains(table, "1 conversation of 2 turns, new passages") {
+		t.Fatalf("%d answers, and the table is\n%s", len(lines), table)
+	}
+	for _, line := range lines {
+		var a eval.Answer
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatal(err)
+		}
+		if second := strings.HasSuffix(a.ID, " 2"); second != (a.Cached > 0) && strings.HasPrefix(a.Row, "pasted") {
+			t.Errorf("%s of %s: %d tokens of its prompt stood before", a.ID, a.Row, a.Cached)
+		}
+		if computed := a.Prompt - a.Cached + a.Tokens - 1; strings.HasPrefix(a.Row, "pasted") && computed != a.Computed() {
+			t.Errorf("%s of %s: %d tokens counted, the engine computed %d", a.ID, a.Row, computed, a.Computed())
+		}
+		if a.Row == "virtual" && a.Counts.Evidence == 0 {
+			t.Errorf("%s of virtual: no evidence", a.ID)
+		}
 	}
 }

@@ -11,12 +11,18 @@ import (
 // Answer is what one row answered to one question.
 type Answer struct {
 	Row string `json:"row"`
-	ID  string `json:"id"` // of the question
+	ID  string `json:"id"` // of the question, or of the conversation and the turn in it
 
 	Text    string     `json:"answer"`
+	Tokens  int        `json:"tokens"`            // of the answer, its last included that ends it
 	Strides [][]string `json:"strides,omitempty"` // ids of the passages shown, stride by stride
 	Counts  lm.Counts  `json:"counts"`
 	MS      float64    `json:"ms"` // from the question to the end of the answer
+
+	// Of a conversation's turns: tokens of the prompt, and how many of them stand at the
+	// beginning of a text before it.
+	Prompt int `json:"prompt,omitempty"`
+	Cached int `json:"cached,omitempty"`
 
 	InAnswer bool    `json:"in_answer"`
 	Exact    bool    `json:"exact"`
@@ -72,8 +78,10 @@ func (a *Answers) take(n int, line, head []byte) error {
 		return fmt.Errorf("F1 is %v", answer.F1)
 	case !(answer.MS >= 0):
 		return fmt.Errorf("it took %v ms", answer.MS)
-	case answer.Computed() < 0:
-		return fmt.Errorf("%d tokens were computed", answer.Computed())
+	case answer.Prompt < 0 || answer.Cached < 0 || answer.Cached > answer.Prompt:
+		return fmt.Errorf("%d of %d tokens of its prompt stood before", answer.Cached, answer.Prompt)
+	case answer.Computed() < 0 || answer.Tokens < 0:
+		return fmt.Errorf("%d tokens were computed for %d", answer.Computed(), answer.Tokens)
 	}
 	a.by[answerKey{answer.Row, answer.ID}] = answer
 	return nil

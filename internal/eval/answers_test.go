@@ -84,7 +84,8 @@ func TestAnswersGoOn(t *testing.T) {
 		"no answer":       {`"settings"` + "\n{\n", ":2: not an answer"},
 		"no share":        {`"settings"` + "\n" + `{"f1":2}` + "\n", ":2: F1 is 2"},
 		"no time":         {`"settings"` + "\n" + `{"ms":-1}` + "\n", ":2: it took -1 ms"},
-		"no tokens":       {`"settings"` + "\n" + `{"counts":{"prompt":-1}}` + "\n", ":2: -1 tokens were computed"},
+		"no tokens":       {`"settings"` + "\n" + `{"counts":{"prompt":-1}}` + "\n", ":2: -1 tokens were computed for 0"},
+		"no prompt":       {`"settings"` + "\n" + `{"prompt":3,"cached":4}` + "\n", ":2: 4 of 3 tokens"},
 	} {
 		bad := filepath.Join(t.TempDir(), "bad.jsonl")
 		if err := os.WriteFile(bad, []byte(c.text), 0o644); err != nil {

@@ -16,6 +16,8 @@ type QARow struct {
 	// Pasted passages are plain text in front of the question, in the user's message:
 	// what a program does that has a model without evidence.
 	Pasted bool
+	// Left says that pasted passages stay in the conversation when their turn has ended.
+	Left bool
 	// What the name says; else each is as in `flashback ask`.
 	NamesK, NamesEcho bool
 	Stride            int // tokens from one look-up to the next; 0: not said
@@ -23,11 +25,14 @@ type QARow struct {
 	name string
 }
 
-// pasted is the name of the rows that are pasted.
-const pasted = "pasted"
+// What only rows that are pasted are called.
+const (
+	pasted = "pasted"
+	left   = "left"
+)
 
 // ParseQARow reads what ParseRow does of a chat's rows, besides "pasted" in place of a
-// placement, and the option stride=N.
+// placement, and the options stride=N and, of pasted ones, left.
 func ParseQARow(s string) (QARow, error) {
 	r := QARow{name: s}
 	bad := func(format string, args ...any) (QARow, error) {
@@ -45,6 +50,9 @@ func ParseQARow(s string) (QARow, error) {
 				return bad("%q is no number of tokens", option)
 			}
 			r.Stride = n
+			continue
+		case i > 0 && option == left && r.Pasted:
+			r.Left = true
 			continue
 		}
 		r.NamesK = r.NamesK || key == "k"

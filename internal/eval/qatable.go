@@ -51,11 +51,7 @@ func (r QAResult) table(b *strings.Builder) {
 	}
 	columns = append(columns, column{"ms", func(row QARowResult) string { return fmt.Sprintf("%.0f", row.MS) }})
 
-	questions := "questions"
-	if r.Questions == 1 {
-		questions = "question"
-	}
-	fmt.Fprintf(b, "%d %s; 95 %% intervals", r.Questions, questions)
+	fmt.Fprintf(b, "%s; 95 %% intervals", number(r.Questions, "question"))
 	if r.Against != "" {
 		b.WriteString(", those of differences paired")
 	}
@@ -85,4 +81,11 @@ func shown(byStride []float64) string {
 		all = append(all, fmt.Sprintf("%.0f", v))
 	}
 	return strings.Join(all, " / ")
+}
+
+func number(n int, of string) string {
+	if n != 1 {
+		of += "s"
+	}
+	return fmt.Sprintf("%d %s", n, of)
 }

@@ -19,7 +19,8 @@ type Question struct {
 	Answers  []string `json:"answers"`
 
 	PassageID    string `json:"passage_id,omitempty"`    // the document that answers it
-	PassageTitle string `json:"passage_title,omitempty"` // and its article
+	PassageTitle string `json:"passage_title,omitempty"` // its article
+	Passage      string `json:"passage,omitempty"`       // and its text
 }
 
 // maxQuestion bounds a line of a file of questions.
