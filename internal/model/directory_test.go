@@ -13,6 +13,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/placement"
 )
 
@@ -41,7 +42,7 @@ func readExpected(t *testing.T, dir string) (want expected) {
 	return want
 }
 
-// compare runs the checkpoint at path and compares its logits.
+// compare opens the checkpoint at path and compares its logits and tokens.
 func compare(t *testing.T, path string, want expected) {
 	t.Helper()
 	m, err := model.Load(path)
@@ -49,30 +50,12 @@ func compare(t *testing.T, path string, want expected) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	e, err := engine.New(&m.Weights, engine.Options{Compute: engine.Exact})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	s := e.NewSequence()
-	defer s.Close()
-	if err := s.Append(want.IDs[0]); err != nil {
-		t.Fatal(err)
-	}
-	pos, worst := 0, 0.0
-	err = s.Logits(context.Background(), placement.None, nil, append(slices.Clone(want.IDs[1:]), 0), func(row []float32) {
+	compareLogits(t, m, want.IDs, func(pos int, row []float32) (worst float64) {
 		for i, w := range want.Probes[pos] {
 			worst = max(worst, math.Abs(float64(row[29*i]-w)))
 		}
-		pos++
+		return worst
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d positions, largest difference of a logit %.1e", pos, worst)
-	if pos != len(want.IDs) || worst > tolerance {
-		t.Errorf("logits differ by up to %g over %d positions, want %g over %d", worst, pos, tolerance, len(want.IDs))
-	}
 	if ids := m.Tokenizer.WithLead(m.Tokenizer.Encode(want.Text)); !slices.Equal(ids, want.Encoded) {
 		t.Errorf("tokens %v, want %v", ids, want.Encoded)
 	}
@@ -81,10 +64,65 @@ func compare(t *testing.T, path string, want expected) {
 	}
 }
 
+// compareLogits runs a text; worst is the largest difference at a position.
+func compareLogits(t *testing.T, m *model.Model, text []int32, difference func(pos int, row []float32) float64) {
+	t.Helper()
+	e, err := engine.New(&m.Weights, engine.Options{Compute: engine.Exact})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	s := e.NewSequence()
+	defer s.Close()
+	if err := s.Append(text[0]); err != nil {
+		t.Fatal(err)
+	}
+	pos, worst := 0, 0.0
+	err = s.Logits(context.Background(), placement.None, nil, append(slices.Clone(text[1:]), 0), func(row []float32) {
+		worst = max(worst, difference(pos, row))
+		pos++
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d positions, largest difference of a logit %.1e", pos, worst)
+	if pos != len(text) || !(worst <= tolerance) {
+		t.Errorf("logits differ by up to %g over %d positions, want %g over %d", worst, pos, tolerance, len(text))
+	}
+}
+
 // TestDirectories compares checkpoints as transformers saves them with what it computes.
 func TestDirectories(t *testing.T) {
 	for _, name := range []string{"plain", "llama3"} {
 		t.Run(name, func(t *testing.T) { compare(t, filepath.Join("testdata", name), readExpected(t, name)) })
+	}
+}
+
+// TestDirectoriesOfFamilies compares a checkpoint of every family.
+func TestDirectoriesOfFamilies(t *testing.T) {
+	tokenizer, err := os.ReadFile("testdata/plain/tokenizer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range modeltest.Families(t) {
+		t.Run(name, func(t *testing.T) {
+			dir := copied(t, "families/"+name)
+			if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), tokenizer, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m, err := model.Load(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			ref := modeltest.ReferenceOf(t, name)
+			compareLogits(t, m, ref.IDs, func(pos int, row []float32) (worst float64) {
+				for i, p := range ref.Probes {
+					worst = max(worst, math.Abs(float64(row[p]-ref.Logits[pos*len(ref.Probes)+i])))
+				}
+				return worst
+			})
+		})
 	}
 }
 
@@ -261,14 +299,14 @@ func TestDirectoryRefuses(t *testing.T) {
 		"no width":            {config(map[string]any{"hidden_size": nil}), "config.json has no hidden_size"},
 		"a width of text":     {config(map[string]any{"hidden_size": "wide"}), "hidden_size is wide, not an integer"},
 		"a negative width":    {config(map[string]any{"hidden_size": -32}), "hidden_size is -32, not an integer"},
-		"another width":       {config(map[string]any{"hidden_size": 64}), "config.json asks for [0, 64]"},
+		"another width":       {config(map[string]any{"hidden_size": 64}), "config.json asks for [265 64]"},
 		"more layers":         {config(map[string]any{"num_hidden_layers": 3}), `no tensor "model.layers.2.input_layernorm.weight"`},
 		"fewer layers":        {config(map[string]any{"num_hidden_layers": 1}), `"model.layers.1.`},
 		"too many layers":     {config(map[string]any{"num_hidden_layers": 1 << 40}), "num_hidden_layers"},
 		"other heads":         {config(map[string]any{"num_key_value_heads": 4}), "k_proj"},
 		"another size":        {config(map[string]any{"vocab_size": 300}), "vocab_size 300"},
 		"biases":              {config(map[string]any{"attention_bias": true}), "attention_bias true"},
-		"another function":    {config(map[string]any{"hidden_act": "relu"}), "hidden_act relu"},
+		"another function":    {config(map[string]any{"hidden_act": "relu"}), `hidden_act "relu"`},
 		"a head of its own":   {config(map[string]any{"tie_word_embeddings": false}), "tie_word_embeddings false"},
 		"another scaling":     {config(map[string]any{"rope_parameters": map[string]any{"rope_type": "wild", "rope_theta": 500}}), `"wild"`},
 		"half a scaling":      {config(map[string]any{"rope_parameters": map[string]any{"rope_type": "llama3", "rope_theta": 500, "low_freq_factor": 1}}), "rope_parameters.factor"},
@@ -280,7 +318,7 @@ func TestDirectoryRefuses(t *testing.T) {
 			k := all[key]
 			k.Shape = []int{32, 16}
 			all[key] = k
-		}), "[32 16], and config.json asks for [16, 32]"},
+		}), "[32 16], and config.json asks for [16 32]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := copied(t, "llama3")

@@ -7,6 +7,8 @@ computes, for the tests of internal/model that open directories:
 plain:   f32, one file, a head of its own, neighbouring tokens of a text
 llama3:  bf16, three shards and their index, tied, Llama 3's rotary scaling, a chat
          template in a file of its own, two tokens that end a turn
+families/NAME: the models of families.py, whose logits are beside their GGUF files; matrices
+         in f16, without a tokenizer
 """
 
 import json
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+import families
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 TOKENS = 300
@@ -77,8 +80,20 @@ def write(directory, name, lead, dtype, shard, **settings):
     )
 
 
+def write_family(directory, name):
+    model = families.build(name)
+    path = directory / "families" / name
+    shutil.rmtree(path, ignore_errors=True)
+    tied = model.config.tie_word_embeddings
+    state = {k: v.half() if v.dim() == 2 else v for k, v in model.state_dict().items() if not (tied and k == "lm_head.weight")}
+    model.save_pretrained(path, state_dict=state)
+    (path / "generation_config.json").unlink()
+
+
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     write(out, "plain", False, torch.float32, "1GB", tie_word_embeddings=False)
     scaling = {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
     write(out, "llama3", True, torch.bfloat16, "20KB", tie_word_embeddings=True, rope_theta=500.0, rope_scaling=scaling)
+    for name in families.FAMILIES:
+        write_family(out, name)

@@ -219,4 +219,5 @@ def main():
                   {"made_by": f"tools/reference/families.py, transformers {hf.__version__}"})
 
 
-main()
+if __name__ == "__main__":
+    main()
