@@ -4,7 +4,7 @@
 //
 // Open an Engine, then Stream a continuation or start a Chat:
 //
-//	e, err := flashback.Open(flashback.Options{Model: "smollm2-135m", Indexes: []string{"docs.index"}})
+//	e, err := flashback.Open(flashback.Options{Model: "smollm2-135m", Index: "docs.index"})
 //	…
 //	for event, err := range e.Stream(ctx, flashback.Request{Prompt: "Go's maps are"}) {
 //		…
@@ -33,10 +33,9 @@ type Options struct {
 	// directory with one; "" is DefaultModel. It must be on this machine:
 	// `flashback pull` brings it.
 	Model string
-	// Indexes are index directories that `flashback index` wrote. Several are searched
-	// as one: they need the same analyser, and scores are those of one index of all.
-	Indexes []string
-	// Retriever is used instead of indexes where it is not nil.
+	// Index is an index directory that `flashback index` wrote; "": none.
+	Index string
+	// Retriever is used instead of an index where it is not nil.
 	Retriever Retriever
 	// Threads is how many threads compute; 0: one a core.
 	Threads int
@@ -55,7 +54,11 @@ type Options struct {
 	// beginnings too; 0: enough for two full contexts of up to 8192 tokens. Texts that
 	// find no room wait for others to end; ErrFull says that this was in vain.
 	KVBudget int64
-	// Warn, if not nil, is told what of the model's file is wrong and was left out.
+	// Reserve is how many positions a model with learned ones (OPT, GPT-2) keeps free in
+	// front of the text for virtual passages; 0: 130. Longer passages are cut to it.
+	Reserve int
+	// Warn, if not nil, is told what of the model's file is wrong and was left out, and
+	// what of a request cannot be done as it asks.
 	Warn func(string)
 }
 
@@ -69,16 +72,17 @@ var (
 	ErrNotFinite = engine.ErrNotFinite
 )
 
-// Engine is a model, and perhaps indexes, ready to write. It is safe for
+// Engine is a model, and perhaps an index, ready to write. It is safe for
 // concurrent use.
 type Engine struct {
 	model     *model.Model
 	engine    *engine.Engine
 	retriever retrieve.Retriever
-	index     *bm25.Several
+	index     *bm25.Index
+	warn      func(string)
 }
 
-// Open opens the model and the indexes. The error says what is missing and how to
+// Open opens the model and the index. The error says what is missing and how to
 // get it.
 func Open(o Options) (*Engine, error) {
 	if o.Model == "" {
@@ -92,21 +96,22 @@ func Open(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{retriever: o.Retriever}
+	e := &Engine{retriever: o.Retriever, warn: o.Warn}
+	if e.warn == nil {
+		e.warn = func(string) {}
+	}
 	if e.model, err = model.Load(found.Path); err != nil {
 		return nil, err
 	}
-	if o.Warn != nil {
-		for _, w := range e.model.Warnings {
-			o.Warn(w)
-		}
+	for _, w := range e.model.Warnings {
+		e.warn(w)
 	}
-	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget}); err != nil {
+	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget, Reserve: o.Reserve}); err != nil {
 		e.Close()
 		return nil, err
 	}
-	if o.Retriever == nil && len(o.Indexes) > 0 {
-		if e.index, err = bm25.OpenAll(o.Indexes, bm25.Options{}); err != nil {
+	if o.Retriever == nil && o.Index != "" {
+		if e.index, err = bm25.Open(o.Index, bm25.Options{}); err != nil {
 			e.Close()
 			return nil, err
 		}
@@ -115,7 +120,7 @@ func Open(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Close releases the model and the indexes.
+// Close releases the model and the index.
 func (e *Engine) Close() error {
 	if e.engine != nil {
 		e.engine.Close()

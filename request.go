@@ -49,9 +49,8 @@ type Request struct {
 	// and the text; 0: none. What is written does not change, only its speed.
 	LookAhead int
 
-	// Salt keeps keys and values of this text and of its passages apart: a later text that
-	// begins alike, or is shown the same passages, finds and reuses them, but only under the
-	// same salt.
+	// Salt keeps keys and values of this text apart: a later text that begins alike finds
+	// and reuses them, but only under the same salt.
 	Salt string
 
 	MaxTokens int      // tokens to write at most; 0: 128
@@ -187,6 +186,8 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 	if err != nil {
 		return o, err
 	}
+	o.Placement = e.engine.Place(o.Placement)
+	e.cut(&o)
 	lead := e.model.Tokenizer.Lead()
 	switch {
 	case len(lead) > 0 && r.Sink != nil:
@@ -210,4 +211,16 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 		o.Record = r.Verify.attach(e, r.Adapter)
 	}
 	return o, nil
+}
+
+// cut shortens passages to what stands in front of a text whose positions were learned.
+func (e *Engine) cut(o *ralm.Options) {
+	room := o.Placement.Reserve
+	if o.Marks != nil {
+		room -= 2
+	}
+	if o.Placement.Reserve > 0 && o.PassageLen > room {
+		e.warn(fmt.Sprintf("passages are cut to %d tokens, not %d: the model's positions were learned, and %d are kept free in front of the text", room, o.PassageLen, o.Placement.Reserve))
+		o.PassageLen = room
+	}
 }

@@ -70,11 +70,9 @@ func (f *demoFlags) run(cmd *cobra.Command, folder string) error {
 		}
 	}
 	opt := f.model.options()
-	index, err := keptIndex(ctx, shown.Documents, f.model.model, f.reindex, out, log)
-	if err != nil {
+	if opt.Index, err = keptIndex(ctx, shown.Documents, f.model.model, f.reindex, out, log); err != nil {
 		return err
 	}
-	opt.Indexes = []string{index}
 	if f.question == "" {
 		if f.question, err = shown.ask(ctx, cmd.InOrStdin(), log); err != nil {
 			return err

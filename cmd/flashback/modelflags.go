@@ -13,6 +13,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
 )
 
 // modelFlags are the flags of every command that runs a model.
@@ -23,6 +24,7 @@ type modelFlags struct {
 	compute  string
 	kv       string
 	kvBudget byteSize
+	reserve  int
 	warn     func(string) // prints what of the model's file was left out
 }
 
@@ -35,6 +37,7 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
 	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, keys and values in 16 bits")
 	fs.StringVar(&f.kv, "kv", "", "store keys and values as f32, f16, i16 (integers, multiplied as such) or q8 (8 bits; half the memory of f16) (default: f32 in exact; i16 or f16 in fast, what the processor multiplies faster)")
+	fs.IntVar(&f.reserve, "reserve", placement.DefaultReserve, "positions kept free in front of the text for virtual passages, by models with learned ones (OPT, GPT-2)")
 	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for two full contexts")
 }
 
@@ -42,6 +45,9 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 func (f *modelFlags) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: must not be negative", f.threads)
+	}
+	if f.reserve < 3 {
+		return usagef("--reserve %d: must be at least 3, for a token and its marks", f.reserve)
 	}
 	if _, err := engine.ParseCompute(f.compute); err != nil {
 		return usageError{err}
@@ -56,12 +62,12 @@ func (f *modelFlags) check() error {
 
 // options returns what flashback.Open takes, without an index.
 func (f *modelFlags) options() flashback.Options {
-	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KV: f.kv, KVBudget: int64(f.kvBudget), Warn: f.warn}
+	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Warn: f.warn}
 }
 
 // engineOptions returns what engine.New takes.
 func (f *modelFlags) engineOptions() engine.Options {
-	return engine.Options{Threads: f.threads, Kernels: f.kernels, Compute: engine.Compute(f.compute), KV: f.kv, KVBudget: int64(f.kvBudget)}
+	return engine.Options{Threads: f.threads, Kernels: f.kernels, Compute: engine.Compute(f.compute), KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve}
 }
 
 // load binds the model alone, for commands that build their own engines.

@@ -15,9 +15,8 @@ import (
 // requestFlags are the flags of commands that write text: one a field of
 // flashback.Request.
 type requestFlags struct {
-	indexes   []string
-	retriever string // instead of them
-	adapter   adapterFlag
+	index, retriever string // at most one is given
+	adapter          adapterFlag
 	flashback.Request
 	chat bool // it answers a question
 	echo string
@@ -31,7 +30,7 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) 
 	f.MixFactor = new(*defaults.MixFactor)
 	f.adapter.add(cmd)
 	fs := cmd.Flags()
-	fs.StringArrayVar(&f.indexes, "index", nil, "the index `DIR` that passages are looked up in (repeatable: several are searched as one)")
+	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")
 	fs.StringVar(&f.Placement, "placement", "", "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
 	what := "context tokens that append (default 0) or virtual (default 1) encodes again in sight of the passages"
@@ -115,15 +114,15 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 }
 
 // retrieves reports whether there is anything to look passages up in.
-func (f *requestFlags) retrieves() bool { return len(f.indexes) > 0 || f.retriever != "" }
+func (f *requestFlags) retrieves() bool { return f.index != "" || f.retriever != "" }
 
 // open opens the model with what passages are looked up in, and gives the request
 // its adapter.
 func (f *requestFlags) open(m *modelFlags, request *flashback.Request) (*flashback.Engine, error) {
 	o := m.options()
-	o.Indexes = f.indexes
+	o.Index = f.index
 	if f.retriever != "" {
-		if len(f.indexes) > 0 {
+		if f.index != "" {
 			return nil, usagef("--index and --retriever: name one of them")
 		}
 		r, err := remote.New(f.retriever, remote.DefaultTimeout)

@@ -18,7 +18,7 @@ type beginnings struct {
 
 // origin is what the KV of a text depends on besides its tokens, and who may share it.
 type origin struct {
-	start   int    // position of its first token
+	frame   frame
 	adapter string // digest of that applied to the context
 	salt    string
 }
@@ -107,13 +107,13 @@ func (p *keptPage) oldest(than *keptPage) *keptPage {
 // then beginnings that no sequence has.
 func (e *Engine) evict() bool { return e.kept.evict() || e.beginnings.evict() }
 
-// SetSalt keeps the KV of the text and of its evidence from sequences with another salt: none of
-// them finds it, or can tell by the time that it takes whether it is there. The default is "".
+// SetSalt keeps the text's KV from sequences with another salt: none of them finds it,
+// or can tell by the time that it takes whether it is there. The default is "".
 func (s *Sequence) SetSalt(salt string) { s.salt = salt }
 
 // origin returns what the KV of the text depends on.
 func (s *Sequence) origin() origin {
-	return origin{s.context.Start(), digestOf(s.adapterOf(s.context)), s.salt}
+	return origin{s.frame, digestOf(s.adapterOf(s.context)), s.salt}
 }
 
 // begin takes the KV of up to n tokens over from sequences that began alike, if

@@ -28,7 +28,7 @@ func (w *workspace) encode(chunk []piece, wanted func() bool) error {
 		w.adapt(p, first)
 		in.Rows = append(in.Rows, device.Rows{First: first, Count: p.count, View: p.view, Self: p.into, SelfFirst: p.entry})
 		for i, token := range p.tokens[p.from : p.from+p.count] {
-			w.place(first+i, p.into.Start()+p.entry+i)
+			w.place(first+i, p.into.Start()+p.entry+i, p.long)
 			if own := p.embedding(token); own != nil {
 				w.act.Embedded.Write(first+i, own)
 				token = -1
@@ -44,9 +44,13 @@ func (w *workspace) encode(chunk []piece, wanted func() bool) error {
 }
 
 // place says at which position a row stands.
-func (w *workspace) place(row, position int) {
+func (w *workspace) place(row, position int, long bool) {
 	w.in.Positions = append(w.in.Positions, int32(position))
-	for i, r := range w.loaded.Ropes {
+	ropes := w.loaded.Ropes
+	if long {
+		ropes = w.loaded.LongRopes
+	}
+	for i, r := range ropes {
 		cos, sin := w.cos[:r.Pairs()], w.sin[:r.Pairs()]
 		r.Angles(cos, sin, position)
 		w.turns[i].Cos.Write(row, cos)

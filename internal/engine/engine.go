@@ -8,15 +8,19 @@ import (
 	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
 )
 
 // Options configure an engine; the zero value is a good default.
 type Options struct {
-	Threads  int    // threads; 0: one a core
-	Kernels  string // compute path by name; "": the fastest that the processor has
-	Compute  Compute
-	KV       string // how keys and values are stored: f32, f16, i16 or q8; "": see KVFormat
-	KVBudget int64  // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
+	Threads int    // threads; 0: one a core
+	Kernels string // compute path by name; "": the fastest that the processor has
+	Compute Compute
+	KV      string // how keys and values are stored: f32, f16, i16 or q8; "": see KVFormat
+	// Reserve is where the text starts in a model with learned positions, with virtual
+	// evidence in front of it; 0: placement.DefaultReserve.
+	Reserve  int
+	KVBudget int64 // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
 	// BatchTokens is how many rows a forward computes at once; 0: 256. Results
 	// do not depend on it, memory and speed do.
 	BatchTokens int
@@ -52,6 +56,7 @@ type Engine struct {
 	*core
 	batch *batch // of its forwards
 	pool  *kvcache.Pool
+	start int   // Options.Reserve
 	queue queue // for pages
 	// What is kept for reuse; nil keeps none.
 	kept       *keptSpans // virtual evidence
@@ -62,6 +67,12 @@ type Engine struct {
 
 // New returns an engine for the weights, which it reads but does not own.
 func New(w *model.Weights, opt Options) (*Engine, error) {
+	if opt.Reserve == 0 {
+		opt.Reserve = placement.DefaultReserve
+	}
+	if n := w.Config.Positions; n > 0 && (opt.Reserve < 1 || opt.Reserve >= n) {
+		return nil, fmt.Errorf("a reserve of %d positions in front of the text: the model has %d", opt.Reserve, n)
+	}
 	if opt.BatchTokens <= 0 {
 		opt.BatchTokens = 256
 	}
@@ -105,7 +116,7 @@ func newEngine(w *model.Weights, dev device.Device, compute Compute, shape kvcac
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{core: c, batch: newBatch(work), pool: kvcache.NewPool(storage), kept: newKeptSpans(), beginnings: newBeginnings()}
+	e := &Engine{core: c, batch: newBatch(work), pool: kvcache.NewPool(storage), start: opt.Reserve, kept: newKeptSpans(), beginnings: newBeginnings()}
 	e.pool.OnFull(e.evict)
 	return e, nil
 }
@@ -118,6 +129,11 @@ func (e *Engine) Close() {
 
 // Config returns the shape of the model.
 func (e *Engine) Config() model.Config { return e.weights.Config }
+
+// Place returns a placement as this engine's model has it: where its text starts.
+func (e *Engine) Place(p placement.Placement) placement.Placement {
+	return p.For(e.weights.Config.Positions > 0, e.start)
+}
 
 // Compute returns how the engine rounds.
 func (e *Engine) Compute() Compute { return e.compute }

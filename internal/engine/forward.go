@@ -15,6 +15,7 @@ type segment struct {
 	view    []kvcache.Part
 	into    *kvcache.Span
 	adapter *Adapter // changes its rows; nil: none
+	long    bool     // positions turn by the frequencies of long texts
 	// The rows from logitsFrom on are passed through the output head, in order,
 	// and their logits [vocabulary] given to emit, which must not keep them.
 	logitsFrom int

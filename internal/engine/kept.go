@@ -18,11 +18,10 @@ type keptSpans struct {
 }
 
 // keptKey is all that the KV of a virtual evidence span depends on: its tokens,
-// which fix its start, the token that it sees, and the adapter of both; and the salt,
-// which keeps texts apart that would share it.
+// the token that it sees, the adapter of both, and where the text starts.
 type keptKey struct {
 	adapter string // its digest
-	salt    string
+	frame   frame
 	sink    int32
 	tokens  string
 }
@@ -37,8 +36,8 @@ func newKeptSpans() *keptSpans {
 	return &keptSpans{spans: map[keptKey]*list.Element{}, order: list.New()}
 }
 
-func keyOf(a *Adapter, salt string, sink int32, tokens []int32) keptKey {
-	return keptKey{digestOf(a), salt, sink, bytesOf(tokens)}
+func keyOf(a *Adapter, f frame, sink int32, tokens []int32) keptKey {
+	return keptKey{digestOf(a), f, sink, bytesOf(tokens)}
 }
 
 // bytesOf returns the tokens as a key of a map.

@@ -33,7 +33,7 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		return nil, err
 	}
 	defer work.device.Close()
-	s := (&Engine{core: e.core, batch: newBatch(work), pool: kvcache.NewPool(storage)}).NewSequence()
+	s := (&Engine{core: e.core, start: e.start, batch: newBatch(work), pool: kvcache.NewPool(storage)}).NewSequence()
 	defer s.Close()
 	if err := s.SetAdapter(a); err != nil {
 		return nil, err
@@ -42,8 +42,8 @@ func (e *Engine) recompute(ctx context.Context, a *Adapter, p placement.Placemen
 		return nil, err
 	}
 	var rows [][]float32
-	err = s.Logits(ctx, p, evidence, target, func(logits []float32) {
+	err = s.score(ctx, p, evidence, &scoring{target: target, sampled: true, row: func(logits []float32) {
 		rows = append(rows, slices.Clone(logits))
-	})
+	}})
 	return rows, err
 }

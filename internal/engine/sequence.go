@@ -18,6 +18,7 @@ type Sequence struct {
 	e       *Engine
 	tokens  []int32
 	context *kvcache.Span // the KV of the first context.Len() tokens
+	frame   frame         // its positions'
 	fresh   int           // appended tokens that no stride has counted yet
 	ahead   int           // tokens that Encode has encoded and no stride has counted yet
 	counts  lm.Counts
@@ -82,7 +83,7 @@ func (s *Sequence) Truncate(n int) {
 
 // Fork returns a sequence with the same text, sharing its KV.
 func (s *Sequence) Fork() *Sequence {
-	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), fresh: s.fresh, ahead: s.ahead, counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter, salt: s.salt}
+	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), frame: s.frame, fresh: s.fresh, ahead: s.ahead, counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter, salt: s.salt}
 }
 
 // Continue samples up to n tokens after kept ++ evidence, keeps them, and
@@ -146,10 +147,14 @@ func (s *Sequence) Score(ctx context.Context, p placement.Placement, evidence []
 // evidence, in order; for several branches they are the logarithms of the mixed
 // probabilities. The slice is only valid during the call.
 func (s *Sequence) Logits(ctx context.Context, p placement.Placement, evidence []lm.Evidence, target []int32, row func(logits []float32)) error {
-	if len(target) == 0 {
+	return s.score(ctx, p, evidence, &scoring{target: target, row: row})
+}
+
+func (s *Sequence) score(ctx context.Context, p placement.Placement, evidence []lm.Evidence, asked *scoring) error {
+	if len(asked.target) == 0 {
 		return nil
 	}
-	st, err := s.open(ctx, p, evidence, &scoring{target: target, row: row}, len(target))
+	st, err := s.open(ctx, p, evidence, asked, len(asked.target))
 	if err != nil {
 		return err
 	}
@@ -169,6 +174,9 @@ func (s *Sequence) check(p placement.Placement, evidence []lm.Evidence, n int) e
 		if len(ev.Tokens) == 0 {
 			return fmt.Errorf("passage %d of the evidence is empty", i)
 		}
+	}
+	if err := checkReserve(p, evidence); err != nil {
+		return err
 	}
 	if need := p.Positions(len(s.tokens), lm.Lengths(evidence), n); need > s.MaxContext() {
 		return fmt.Errorf("%w: text, evidence, echo and %d new tokens take %d positions and the model has %d", ErrTooLong, n, need, s.MaxContext())

@@ -37,8 +37,18 @@ type branch struct {
 
 // scoring asks for the logits of given tokens instead of sampled ones.
 type scoring struct {
-	target []int32
-	row    func(logits []float32)
+	target  []int32
+	row     func(logits []float32)
+	sampled bool // the target is what a stride has sampled
+}
+
+// scored returns how many tokens count as text that is given; of a stride that is
+// recomputed they are as if sampled.
+func (s *scoring) scored() int {
+	if s == nil || s.sampled {
+		return 0
+	}
+	return len(s.target)
 }
 
 // plan is what a stride encodes before its first token: segments in an order in
@@ -58,12 +68,16 @@ type keeping struct {
 // evidence, the echo and, when scoring, the target. Which spans there are, where
 // they stand and what sees them are the columns of the placement.
 func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []lm.Evidence, score *scoring, n int) (*stride, error) {
+	p = s.e.Place(p)
 	if len(evidence) == 0 || len(s.tokens) < 2 {
+		reserve := p.Reserve
 		p, evidence = placement.None, nil
+		p.Reserve = reserve // the text stays where it is
 	}
 	if err := s.check(p, evidence, n); err != nil {
 		return nil, err
 	}
+	s.settle(s.frameOf(p, evidence, score.scored()))
 	st := &stride{s: s, plain: -1}
 	reused := max(0, min(s.context.Len()-s.ahead, len(s.tokens)-1))
 	if p.Evidence == placement.AtZero {
@@ -76,7 +90,7 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 	}
 	pl := st.plan(p, evidence, score)
 	for i := range pl.segments {
-		pl.segments[i].adapter = s.adapterOf(pl.segments[i].into)
+		pl.segments[i].adapter, pl.segments[i].long = s.adapterOf(pl.segments[i].into), s.frame.long
 	}
 	if s.e.tamper != nil {
 		s.e.tamper(st, pl)
@@ -170,7 +184,7 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 	s := st.s
 	// Only evidence that sees no more than the sink has KV that others can use.
 	keeps := p.EvidenceSees == placement.SeesSink && s.e.kept != nil
-	key := keyOf(s.adapter, s.salt, s.tokens[0], tokens)
+	key := keyOf(s.adapter, s.frame, s.tokens[0], tokens)
 	if keeps {
 		if k := s.e.kept.get(key); k != nil {
 			st.kept = append(st.kept, k)
@@ -276,7 +290,7 @@ func (st *stride) decode(ctx context.Context, tokens []int32) (draft []int32, er
 	for i := range st.branches {
 		b := &st.branches[i]
 		b.logits = b.logits[:0]
-		f.segments = append(f.segments, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail), emit: b.emit})
+		f.segments = append(f.segments, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail), long: st.s.frame.long, emit: b.emit})
 	}
 	f.samples, f.decodes, f.drafts = true, true, len(tokens)-1
 	if err := st.s.forward(ctx); err != nil {

@@ -26,7 +26,9 @@ type family struct {
 var families = map[string]family{
 	"gemma2":  gemma2,
 	"gemma3":  gemma3,
+	"gpt2":    gpt2,
 	"llama":   llama,
+	"opt":     opt,
 	"phi3":    phi3,
 	"qwen2":   qwen2,
 	"qwen3":   qwen3,

@@ -49,6 +49,10 @@ func TestDigestsStay(t *testing.T) {
 // TestDigestsOfFamiliesStay has one model a family, of internal/model/modeltest.
 func TestDigestsOfFamiliesStay(t *testing.T) {
 	want := map[string]string{
+		"gpt2":         "8b793c9113813469579c758b79e1d9a11c80c7d5977d546881b1d90377fc8ecb",
+		"opt-350m":     "91f8c2e00c33dbce251df8275982285bd7685058e303439e9b758ff63749ce19",
+		"opt":          "13f2fd2ca2c4ca96d3749c49beefde05725d4172eaaf6dbc4e21eb6ef54ed740",
+		"phi3-long":    "978c86656a7109d8432e522025e793740d6d7648745a8c9df0322badef0c9882",
 		"gemma2":       "16b060ef7b0f98696c012ed0ed2e4b4abd0cc9578c327bb14310baa5f20a3232",
 		"gemma3":       "517a6dbfe35e192c7e4b607b497b0d53619f7d47fbd985eae8044961fcc17c39",
 		"llama-linear": "0242908f548fe02956f09f2ce9eb7729f1d1298d92e7164e666ce1bd1e72450f",
@@ -148,7 +152,7 @@ func TestLoadRefuses(t *testing.T) {
 		"missing":      {func(*gguf.Writer) {}, "blk.1.ffn_up.weight", []string{"no tensor", "blk.1.ffn_up.weight"}},
 		"shape": {func(out *gguf.Writer) { out.Add(vector("blk.1.ffn_norm.weight", 32)) }, "blk.1.ffn_norm.weight",
 			[]string{"blk.1.ffn_norm.weight", "[1, 32]", "[1, 64]"}},
-		"architecture": {func(out *gguf.Writer) { out.Set("general.architecture", "bert") }, "", []string{`"bert"`, "reads gemma2, gemma3, llama, phi3, qwen2"}},
+		"architecture": {func(out *gguf.Writer) { out.Set("general.architecture", "bert") }, "", []string{`"bert"`, "reads gemma2, gemma3, gpt2, llama"}},
 		"heads":        {func(out *gguf.Writer) { out.Set("llama.attention.head_count_kv", uint32(3)) }, "", []string{"4 query heads", "3 KV heads"}},
 		"no layers":    {func(out *gguf.Writer) { out.Set("llama.block_count", uint32(0)) }, "", []string{"llama.block_count", "from 1"}},
 	} {

@@ -35,9 +35,6 @@ func phi3Config(r *reader, key func(string) string) (Config, error) {
 	if err != nil || r.err != nil || !r.has(shortFactors) {
 		return c, err
 	}
-	if r.has(longFactors) {
-		return c, fmt.Errorf("rotary scaling of the type longrope (%s) is not supported yet", longFactors)
-	}
 	if c.RopeFactors != nil {
 		return c, fmt.Errorf("rotary scaling is given twice, by %s and by the tensor %q", key("rope.scaling.factor"), shortFactors)
 	}

@@ -30,6 +30,20 @@ func (c Config) Ropes() []Rope {
 	return []Rope{global, {Base: c.LocalBase, Rotated: c.Turned(), Scale: 1}}
 }
 
+// LongRopes returns the ways for a text that takes more than ShortContext positions; nil
+// where they are the same.
+func (c Config) LongRopes() []Rope {
+	if c.LongFactors == nil {
+		return nil
+	}
+	long := c.Ropes()
+	long[0].Factors = c.LongFactors
+	return long
+}
+
+// Long reports whether a text of so many positions turns by LongRopes.
+func (c Config) Long(positions int) bool { return c.LongFactors != nil && positions > c.ShortContext }
+
 // RopeOf returns which of the ways is a layer's; -1: positions turn nothing there.
 func (c Config) RopeOf(layer int) int {
 	switch {

@@ -10,10 +10,12 @@ import (
 
 // Model is a model's weights as a device has loaded them. Nothing in it changes.
 type Model struct {
-	Input  Input
-	Ropes  []Rope // which blocks refer to
-	Blocks []Block
-	Head   Head
+	Input Input
+	Ropes []Rope // which blocks refer to
+	// LongRopes are Ropes for long texts; nil: they are the same.
+	LongRopes []Rope
+	Blocks    []Block
+	Head      Head
 }
 
 // AttendShape returns how a model's heads are laid out.
@@ -32,6 +34,9 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 	m := &Model{Blocks: make([]Block, len(w.Layers))}
 	for _, r := range c.Ropes() {
 		m.Ropes = append(m.Ropes, NewRope(r))
+	}
+	for _, r := range c.LongRopes() {
+		m.LongRopes = append(m.LongRopes, NewRope(r))
 	}
 	l := loader{device: d, compute: compute}
 	l.work.SetLimit(max(1, d.Info().Threads))

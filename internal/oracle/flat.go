@@ -14,6 +14,7 @@ type flat struct {
 	sees      [][]bool // [tokens][size]: row sees column
 	context   []bool   // whether a token is of the plain context, and not of evidence or what follows it
 	beside    []run    // virtual evidence, which no window hides
+	long      bool     // positions turn by the frequencies of long texts
 	size      int      // at least the number of tokens
 }
 
@@ -26,6 +27,7 @@ func (r run) first(n int) run { return run{r.from, r.from + n} }
 // flatten writes the row of the placement table that p is. The last len(target)
 // tokens of the result are those whose logits predict the target.
 func flatten(p placement.Placement, text []int32, evidence [][]int32, target []int32) (*flat, error) {
+	start := p.Reserve
 	if len(evidence) == 0 || len(text) < 2 {
 		p, evidence = placement.None, nil
 	}
@@ -45,8 +47,8 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 
 	switch p.Evidence {
 	case placement.Nowhere:
-		context := f.add(text, 0)
-		f.add(sampled, len(text), context)
+		context := f.add(text, start)
+		f.add(sampled, start+len(text), context)
 		f.mark(len(f.tokens))
 
 	case placement.AtZero:
@@ -57,17 +59,17 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 		f.add(sampled, len(text)+n, before, passage, behind)
 
 	default:
-		context := f.add(text, 0)
+		context := f.add(text, start)
 		f.mark(len(text))
 		// The tail: the echo, and what is sampled.
 		tail, at, seen := append(append([]int32(nil), text[len(text)-echo:]...), sampled...), len(text)+n, []run{context}
 		if p.EchoInPlace {
-			at, seen = len(text)-echo, []run{context.first(len(text) - echo)}
+			at, seen = start+len(text)-echo, []run{context.first(len(text) - echo)}
 		}
 		for _, passage := range evidence {
-			start, sees := len(text), run{}
+			at, sees := len(text), run{}
 			if p.Evidence == placement.BeforeZero {
-				start = -len(passage)
+				at = p.Reserve - len(passage)
 			}
 			switch p.EvidenceSees {
 			case placement.SeesContext:
@@ -75,7 +77,7 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 			case placement.SeesSink:
 				sees = context.first(1)
 			}
-			seen = append(seen, f.add(passage, start, sees))
+			seen = append(seen, f.add(passage, at, sees))
 			if p.Evidence == placement.BeforeZero {
 				f.beside = append(f.beside, seen[len(seen)-1])
 			}

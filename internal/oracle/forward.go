@@ -198,8 +198,12 @@ func attend(w *model.Weights, layer int, q, k, v [][]float32, f *flat) [][]float
 	headNorm(q, w.Layers[layer], model.QNorm, c)
 	headNorm(k, w.Layers[layer], model.KNorm, c)
 	if r := c.RopeOf(layer); r >= 0 {
-		rotate(q, f.positions, c.Ropes()[r], c)
-		rotate(k, f.positions, c.Ropes()[r], c)
+		rope := c.Ropes()[r]
+		if f.long {
+			rope = c.LongRopes()[r]
+		}
+		rotate(q, f.positions, rope, c)
+		rotate(k, f.positions, rope, c)
 	}
 	sees := f.within(c.WindowOf(layer))
 	out := matrix(len(q), c.Heads*c.HeadDim)

@@ -41,9 +41,10 @@ func (o *Oracle) Recompute(ctx context.Context, p placement.Placement, text []in
 	if p.SideBySide || len(evidence) < 2 {
 		return o.Logits(ctx, p, text, passages, target)
 	}
+	long := o.long(p, text, passages)
 	var branches [][][]float32
 	for i := range passages {
-		rows, err := o.Logits(ctx, p, text, passages[i:i+1], target)
+		rows, err := o.logits(ctx, p, text, passages[i:i+1], target, long)
 		if err != nil {
 			return nil, err
 		}
@@ -81,15 +82,39 @@ func addSoftmax(p []float64, logits []float32, weight float64) {
 // Logits is Recompute for one branch: the passages of a placement that puts them
 // side by side, or at most one.
 func (o *Oracle) Logits(ctx context.Context, p placement.Placement, text []int32, passages [][]int32, target []int32) ([][]float32, error) {
+	return o.logits(ctx, p, text, passages, target, o.long(p, text, passages))
+}
+
+// long reports whether a stride after the text turns by the frequencies of long texts.
+func (o *Oracle) long(p placement.Placement, text []int32, passages [][]int32) bool {
+	if len(passages) == 0 || len(text) < 2 {
+		p, passages = placement.None, nil
+	}
+	lengths := make([]int, len(passages))
+	for i, tokens := range passages {
+		lengths[i] = len(tokens)
+	}
+	return o.w.Config.Long(p.Positions(len(text), lengths, 0))
+}
+
+func (o *Oracle) logits(ctx context.Context, p placement.Placement, text []int32, passages [][]int32, target []int32, long bool) ([][]float32, error) {
 	if len(target) == 0 {
 		return nil, nil
 	}
 	if len(text) == 0 {
 		return nil, errors.New("oracle: the text is empty")
 	}
+	c := o.w.Config
+	p = p.For(c.Positions > 0, placement.DefaultReserve)
 	f, err := flatten(p, text, passages, target)
 	if err != nil {
 		return nil, err
+	}
+	f.long = long
+	for _, position := range f.positions {
+		if c.Positions > 0 && (position < 0 || position >= c.Positions) {
+			return nil, fmt.Errorf("oracle: position %d is none of the model's %d", position, c.Positions)
+		}
 	}
 	for _, t := range f.tokens {
 		if (t < 0 || int(t) >= o.w.Config.Vocab) && (o.a == nil || o.a.Row(t) == nil) {

@@ -4,9 +4,10 @@ package placement
 // table for a text and evidence of given lengths. Counts are of tokens; a tail's own
 // earlier entries, and a passage's, are always seen and not listed.
 type Layout struct {
-	// Context is how many tokens of the text stand at 0 … as plain text: all of it,
+	// Context is how many tokens of the text stand at Start … as plain text: all of it,
 	// or those in front of prepended evidence.
 	Context  int
+	Start    int
 	Passages []Passage // none: no evidence is placed
 	Branches []Branch
 }
@@ -32,16 +33,16 @@ type Branch struct {
 // is placed where there is none, and beside a text of a single token.
 func (p Placement) Layout(text int, evidence []int) Layout {
 	if p.Evidence == Nowhere || len(evidence) == 0 || text < 2 {
-		return Layout{Context: text, Branches: []Branch{{Sees: text, Tail: text, Start: text}}}
+		return Layout{Context: text, Start: p.Reserve, Branches: []Branch{{Sees: text, Tail: text, Start: p.Reserve + text}}}
 	}
-	l := Layout{Context: text, Passages: make([]Passage, len(evidence))}
+	l := Layout{Context: text, Start: p.Reserve, Passages: make([]Passage, len(evidence))}
 	if p.Evidence == AtZero {
 		l.Context = p.At
 	}
 	for i, n := range evidence {
 		at := Passage{Start: l.Context}
 		if p.Evidence == BeforeZero {
-			at.Start = -n
+			at.Start = p.Reserve - n
 		}
 		switch p.EvidenceSees {
 		case SeesContext:
@@ -70,7 +71,7 @@ func (p Placement) branch(context, text int, evidence []int, from, to int) Branc
 	case p.Evidence == AtZero:
 		b.Tail = context
 	case p.EchoInPlace:
-		b.Sees, b.Start = b.Tail, b.Tail
+		b.Sees, b.Start = b.Tail, p.Reserve+b.Tail
 		return b
 	}
 	for _, n := range evidence[from:to] {
@@ -85,8 +86,11 @@ func (p Placement) echo(text int) int { return max(0, min(p.Echo, text-1)) }
 // Positions returns how many positions a stride of n tokens takes behind a text: the
 // text, the evidence, whose lengths are given, the echo unless it stands in place, and
 // the tokens. Passages side by side count all; where each has a branch, the longest
-// does.
+// does. In front of a reserve they take no more than that.
 func (p Placement) Positions(text int, evidence []int, n int) int {
+	if p.Reserve > 0 {
+		return p.Reserve + text + n
+	}
 	all, longest := 0, 0
 	for _, length := range evidence {
 		all += length

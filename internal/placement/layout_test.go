@@ -54,6 +54,12 @@ func TestLayout(t *testing.T) {
 			Passages: []Passage{{10, 10}},
 			Branches: []Branch{{Sees: 10, From: 0, To: 1, Tail: 1, Start: 14}},
 		}},
+		{"virtual, learned positions", Virtual.For(true, 20), 10, two, Layout{
+			Context:  10,
+			Start:    20,
+			Passages: []Passage{{16, 1}, {17, 1}},
+			Branches: []Branch{{Sees: 9, From: 0, To: 2, Tail: 9, Start: 29}},
+		}},
 		{"virtual", Virtual, 10, two, Layout{
 			Context:  10,
 			Passages: []Passage{{-4, 1}, {-3, 1}},

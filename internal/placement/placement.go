@@ -20,7 +20,7 @@ const (
 	Nowhere    Anchor = iota // no evidence
 	AtZero                   // evidence 0 … n-1, the context follows at n …
 	AfterText                // context 0 … p-1, evidence p … p+n-1
-	BeforeZero               // context 0 … p-1, passage j at -n_j … -1
+	BeforeZero               // context R … R+p-1, passage j at R-n_j … R-1; R is Reserve, else 0
 )
 
 // Sight says what an evidence token sees besides the earlier tokens of its own
@@ -54,6 +54,24 @@ type Placement struct {
 	// At is, for AtZero only, how many context tokens stand before the prepended
 	// evidence: 0 in the paper; chat puts evidence into the user's message.
 	At int
+	// Reserve is, for BeforeZero only, at which position the context starts. A model with
+	// learned positions has none below 0, so its evidence stands at Reserve-n … Reserve-1.
+	Reserve int
+}
+
+// DefaultReserve holds a passage of 128 tokens and its marks.
+const DefaultReserve = 130
+
+// For returns the placement for a model: with learned positions it starts the context at
+// the reserve, unless it says where itself, otherwise at 0.
+func (p Placement) For(learned bool, reserve int) Placement {
+	switch {
+	case !learned || p.Evidence != BeforeZero:
+		p.Reserve = 0
+	case p.Reserve == 0:
+		p.Reserve = reserve
+	}
+	return p
 }
 
 // The four placements.
