@@ -86,7 +86,7 @@ func ExampleBuildIndex() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	e, err := flashback.Open(flashback.Options{Index: index})
+	e, err := flashback.Open(flashback.Options{Indexes: []string{index}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,7 +4,7 @@
 //
 // Open an Engine, then Stream a continuation or start a Chat:
 //
-//	e, err := flashback.Open(flashback.Options{Model: "smollm2-135m", Index: "docs.index"})
+//	e, err := flashback.Open(flashback.Options{Model: "smollm2-135m", Indexes: []string{"docs.index"}})
 //	…
 //	for event, err := range e.Stream(ctx, flashback.Request{Prompt: "Go's maps are"}) {
 //		…
@@ -33,9 +33,10 @@ type Options struct {
 	// directory with one; "" is DefaultModel. It must be on this machine:
 	// `flashback pull` brings it.
 	Model string
-	// Index is an index directory that `flashback index` wrote; "": none.
-	Index string
-	// Retriever is used instead of an index where it is not nil.
+	// Indexes are index directories that `flashback index` wrote. Several are searched
+	// as one: they need the same analyser, and scores are those of one index of all.
+	Indexes []string
+	// Retriever is used instead of indexes where it is not nil.
 	Retriever Retriever
 	// Threads is how many threads compute; 0: one a core.
 	Threads int
@@ -72,17 +73,17 @@ var (
 	ErrNotFinite = engine.ErrNotFinite
 )
 
-// Engine is a model, and perhaps an index, ready to write. It is safe for
+// Engine is a model, and perhaps indexes, ready to write. It is safe for
 // concurrent use.
 type Engine struct {
 	model     *model.Model
 	engine    *engine.Engine
 	retriever retrieve.Retriever
-	index     *bm25.Index
+	index     *bm25.Several
 	warn      func(string)
 }
 
-// Open opens the model and the index. The error says what is missing and how to
+// Open opens the model and the indexes. The error says what is missing and how to
 // get it.
 func Open(o Options) (*Engine, error) {
 	if o.Model == "" {
@@ -110,8 +111,8 @@ func Open(o Options) (*Engine, error) {
 		e.Close()
 		return nil, err
 	}
-	if o.Retriever == nil && o.Index != "" {
-		if e.index, err = bm25.Open(o.Index, bm25.Options{}); err != nil {
+	if o.Retriever == nil && len(o.Indexes) > 0 {
+		if e.index, err = bm25.OpenAll(o.Indexes, bm25.Options{}); err != nil {
 			e.Close()
 			return nil, err
 		}
@@ -120,7 +121,7 @@ func Open(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Close releases the model and the index.
+// Close releases the model and the indexes.
 func (e *Engine) Close() error {
 	if e.engine != nil {
 		e.engine.Close()

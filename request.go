@@ -49,8 +49,9 @@ type Request struct {
 	// and the text; 0: none. What is written does not change, only its speed.
 	LookAhead int
 
-	// Salt keeps keys and values of this text apart: a later text that begins alike finds
-	// and reuses them, but only under the same salt.
+	// Salt keeps keys and values of this text and of its passages apart: a later text that
+	// begins alike, or is shown the same passages, finds and reuses them, but only under the
+	// same salt.
 	Salt string
 
 	MaxTokens int      // tokens to write at most; 0: 128

@@ -34,7 +34,7 @@ func TestVerify(t *testing.T) {
 	if _, err := flashback.BuildIndex(t.Context(), index, corpus.GoDoc(docs.root), flashback.IndexOptions{Model: model}); err != nil {
 		t.Fatal(err)
 	}
-	engine, err := flashback.Open(flashback.Options{Model: model, Index: index})
+	engine, err := flashback.Open(flashback.Options{Model: model, Indexes: []string{index}})
 	if err != nil {
 		t.Fatal(err)
 	}

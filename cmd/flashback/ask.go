@@ -46,10 +46,11 @@ conversation it ends the answer only.`,
 		Example: `  flashback ask --index notes.index "Where do we keep the keys?"
   flashback ask --index notes.index
   echo "Where do we keep the keys?" | flashback ask --index notes.index --json
+  flashback ask --index notes.index --index mail.index "When do we meet?"
   flashback ask --index notes.index --placement prepend -k 2 "Who wrote this?"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !f.request.retrieves() && len(args) > 0 && bm25.IsIndex(args[0]) {
-				f.request.index, args = args[0], args[1:] // as search takes it
+				f.request.indexes, args = args[:1], args[1:] // as search takes it
 			}
 			return f.run(cmd, strings.Join(args, " "))
 		},

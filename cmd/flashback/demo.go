@@ -70,9 +70,11 @@ func (f *demoFlags) run(cmd *cobra.Command, folder string) error {
 		}
 	}
 	opt := f.model.options()
-	if opt.Index, err = keptIndex(ctx, shown.Documents, f.model.model, f.reindex, out, log); err != nil {
+	index, err := keptIndex(ctx, shown.Documents, f.model.model, f.reindex, out, log)
+	if err != nil {
 		return err
 	}
+	opt.Indexes = []string{index}
 	if f.question == "" {
 		if f.question, err = shown.ask(ctx, cmd.InOrStdin(), log); err != nil {
 			return err

@@ -9,6 +9,6 @@ func newEvalCmd() *cobra.Command {
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newEvalPerplexityCmd(), newEvalQACmd(), newEvalRetrievalCmd())
+	cmd.AddCommand(newEvalPerplexityCmd(), newEvalQACmd(), newEvalChatCmd(), newEvalRetrievalCmd())
 	return cmd
 }

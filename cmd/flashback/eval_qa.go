@@ -8,23 +8,21 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/eval"
 	"github.com/flashback-lm/flashback/internal/progress"
 )
 
-// qaSystem asks for what exact match can match: small models answer in sentences
+// shortSystem asks for what exact match can match: small models answer in sentences
 // unless they are told.
-const qaSystem = "Answer the question with a name, a number or a few words only, no sentence. The passages may help."
+const shortSystem = "Answer the question with a name, a number or a few words only, no sentence. The passages may help."
 
 // evalQAFlags are the flags of eval qa.
 type evalQAFlags struct {
-	model               modelFlags
-	data, index, output string
-	system              string
-	rows, adapters      []string
-	limit, tokens       int
-	passageLen          int
+	answeringFlags
+	index   string
+	short   bool
+	against string
+	limit   int
 }
 
 func newEvalQACmd() *cobra.Command {
@@ -32,64 +30,85 @@ func newEvalQACmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "qa --data FILE --index DIR",
 		Short: "Measure how well questions are answered",
-		Long: `Qa asks questions in a chat as 'flashback ask' does, without examples, and compares
-the first line of each answer with the right ones by SQuAD's exact match and F1:
-without case, punctuation and articles, the best over all right answers.
+		Long: `Qa asks each question in a chat of its own as 'flashback ask' does, in every row, and
+prints a Markdown table:
+
+  in answer        a right answer's words stand in the answer, in their order
+  exact match, F1  SQuAD's, of the whole answer; --short asks for answers fit for them
+  gold shown       the question's own passage was among those shown, by stride
+  tokens computed  prompt, prefilled and decoded; nothing is kept from other questions
+  ms               from question to answer, with --at-once questions asked side by side
+
+Words are compared without case, punctuation and articles. Intervals are of a
+bootstrap over questions; --against compares rows with one of them on the same
+questions.
 
 FILE is .jsonl, perhaps .gz or .zst, a question a line: "question" and "answers",
-a list, perhaps an "id". A row is a placement and its options, as in
-'flashback eval perplexity'; none is the closed book. Rows with an adapter show
-passages between its marks, if it has them. Intervals are of a
-bootstrap over the questions.
+a list, perhaps "id", and "passage_id", the document that answers it. A row is a
+placement and its options, as in 'flashback eval perplexity':
+
+  none               no passages
+  virtual  append  prepend
+  pasted             the same passages as plain text in front of the question, in
+                     the user's message, without any evidence
+  virtual:stride=48  look passages up every 48 tokens
+  virtual:k=1        options as there: k=N, echo=N, echo=turn, adapter=NAME
+
+What a row does not name is as in 'flashback ask'.
 
 With -o each answer is kept as a line of JSON, and the command goes on where an
 earlier run with the same settings stopped.`,
-		Example: `  flashback index qa_passages.jsonl.zst -o qa.index
-  flashback eval qa --data qa_nq.jsonl.zst --index qa.index --limit 200 -o answers.jsonl
-  flashback eval qa --data questions.jsonl --index qa.index --rows none,virtual:k=2,append:echo=16
-  flashback eval qa --data questions.jsonl --index qa.index --adapter mine=runs/mine --rows append,append:adapter=mine`,
+		Example: `  flashback index qa_passages.jsonl.zst --chunk tokens:400 -o qa.index
+  flashback eval qa --data qa_squad2.jsonl.zst --index qa.index --passage-len 400 --against pasted
+  flashback eval qa --data questions.jsonl --index qa.index --rows none,pasted,virtual,virtual:stride=48 -o answers.jsonl --plot answers.png
+  flashback eval qa --data questions.jsonl --index qa.index --adapter mine=runs/mine --rows pasted,append:adapter=mine
+  flashback eval qa --data questions.jsonl --index qa.index --short --tokens 32`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	f.model.add(cmd)
+	f.add(cmd, []string{"none", "pasted", "prepend", "virtual", "append"})
 	fs := cmd.Flags()
-	fs.StringVar(&f.data, "data", "", "the `FILE` of questions")
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
-	fs.StringSliceVar(&f.rows, "rows", []string{"none", "prepend", "virtual", "append"}, "rows to measure")
-	fs.StringArrayVar(&f.adapters, "adapter", nil, "an adapter that rows may name, `NAME=DIR` (repeatable)")
+	fs.StringVar(&f.against, "against", "", "the `ROW` to compare the others with")
 	fs.IntVar(&f.limit, "limit", 200, "questions to ask; 0: all")
-	fs.IntVar(&f.tokens, "tokens", 32, "tokens of an answer at most")
-	fs.IntVar(&f.passageLen, "passage-len", flashback.Defaults().PassageLen, "tokens at which a passage is cut")
-	fs.StringVar(&f.system, "system", qaSystem, "the system `MESSAGE`; empty: the model's own")
-	fs.StringVarP(&f.output, "out", "o", "", "keep the answers in this `FILE`.jsonl, and go on from what it has")
+	fs.BoolVar(&f.short, "short", false, "ask for a few words instead of sentences, and take the first line, as exact match wants it")
 	return cmd
 }
 
-func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
-	switch {
-	case f.data == "":
-		return usagef("name the questions with --data")
-	case f.limit < 0:
-		return usagef("--limit %d: must not be negative", f.limit)
-	case f.tokens < 1:
-		return usagef("--tokens %d: must be at least 1", f.tokens)
-	}
-	rows, err := eval.ParseRows(f.rows, -1)
+// parse checks the flags and returns the rows.
+func (f *evalQAFlags) parse(cmd *cobra.Command) ([]eval.QARow, error) {
+	rows, err := f.check()
 	if err != nil {
-		return usageError{err}
+		return nil, err
 	}
+	if f.limit < 0 {
+		return nil, usagef("--limit %d: must not be negative", f.limit)
+	}
+	against := f.against == ""
 	for _, r := range rows {
 		if r.K > 0 && f.index == "" {
-			return usagef("row %s needs passages: name an index with --index", r)
+			return nil, usagef("row %s needs passages: name an index with --index", r)
 		}
-		if r.Sink >= 0 {
-			return usagef("row %s: a chat begins with its template's token", r)
+		if r.Left {
+			return nil, usagef("row %s: a question alone has no turns before it", r)
 		}
-		if r.Random {
-			return usagef("row %s: a chat takes the best passages", r)
-		}
+		against = against || r.String() == f.against
 	}
-	if err := f.model.check(); err != nil {
+	if !against {
+		return nil, usagef("--against %s: is not among the rows", f.against)
+	}
+	if f.short {
+		if cmd.Flags().Changed("system") {
+			return nil, usagef("--short brings its own system message: give --short or --system")
+		}
+		f.system, f.request.Stop = shortSystem, []string{"\n"}
+	}
+	return rows, nil
+}
+
+func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
+	rows, err := f.parse(cmd)
+	if err != nil {
 		return err
 	}
 	questions, err := eval.ReadQuestions(f.data, f.limit)
@@ -97,68 +116,35 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	o := f.model.options()
-	o.Index = f.index
-	engine, err := flashback.Open(o)
+	if f.index != "" {
+		o.Indexes = []string{f.index}
+	}
+	a, err := f.open(o, rows)
 	if err != nil {
 		return err
 	}
-	defer engine.Close()
-	adapters, err := openNamed(f.adapters, rows, engine.LoadAdapter)
-	if err != nil {
-		return err
-	}
-	digests := map[string]string{}
-	for name, a := range adapters {
-		digests[name] = a.Digest()
-	}
-	passageLen := f.passageLen
-	if passageLen == flashback.Defaults().PassageLen {
-		passageLen = 0
-	}
+	defer a.Close()
 	answers, err := eval.OpenAnswers(f.output, struct {
-		Model, Compute, Data, Index, System string
-		Tokens                              int
-		Adapters                            map[string]string `json:",omitempty"` // digests by name
-		KV                                  string            `json:",omitempty"` // where not as the compute says
-		PassageLen                          int               `json:",omitempty"` // where not the default
-	}{filepath.Base(engine.Info().Model), engine.Info().Compute, filepath.Base(f.data), filepath.Base(f.index), f.system, f.tokens, digests, f.model.kv, passageLen})
+		asSaid
+		Index string
+		Short bool
+	}{f.said(a), filepath.Base(f.index), f.short})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, answers.Close()) }()
-	bar := progress.New(cmd.ErrOrStderr(), "asking", int64(len(questions)), false)
-	err = answers.Ask(cmd.Context(), rows, questions, func(ctx context.Context, r eval.Row, question string) (string, []string, error) {
-		return f.ask(ctx, engine, adapters[r.Adapter], r, question)
-	}, func() { bar.Add(1) })
+	bar := progress.New(cmd.ErrOrStderr(), "asking", int64(len(questions)*len(rows)), false)
+	err = answers.Ask(cmd.Context(), rows, questions, f.atOnce, a.ask, func() { bar.Add(1) })
 	bar.Finish()
 	if errors.Is(err, context.Canceled) {
 		err = errInterrupted
 	}
-	return errors.Join(err, answers.Markdown(cmd.OutOrStdout(), rows, questions))
+	return errors.Join(err, f.report(cmd, answers.Summarise(rows, questions, f.against)))
 }
 
-// ask asks one question in a chat of its own, with the row's adapter, if it has one.
-// Passages are looked up once, with the question.
-func (f *evalQAFlags) ask(ctx context.Context, engine *flashback.Engine, a *flashback.Adapter, row eval.Row, question string) (string, []string, error) {
-	chat := engine.NewChat(f.system)
-	defer chat.Close()
-	r := flashback.Request{
-		Adapter: a, Placement: row.Placement.Name, Echo: &row.Placement.Echo, Passages: row.K, PassageLen: f.passageLen,
-		Stride: f.tokens, MaxTokens: f.tokens, Stop: []string{"\n"},
+func (f *evalQAFlags) report(cmd *cobra.Command, r eval.QAResult) error {
+	if err := r.Markdown(cmd.OutOrStdout()); err != nil || f.graph == "" || r.Questions == 0 {
+		return err
 	}
-	var trace flashback.Trace
-	for event, err := range chat.Ask(ctx, question, r) {
-		if err != nil {
-			return "", nil, err
-		}
-		trace.Add(event)
-	}
-	if err := ctx.Err(); err != nil {
-		return "", nil, err // the answer is not whole
-	}
-	var ids []string
-	for _, p := range trace.Sources() {
-		ids = append(ids, p.ID)
-	}
-	return strings.TrimSpace(trace.Text()), ids, nil
+	return r.Plot(f.graph, strings.TrimSuffix(filepath.Base(f.data), ".zst"))
 }

@@ -105,7 +105,7 @@ func TestHostileAnswers(t *testing.T) {
 		harmless(t, args[0], out.String())
 		harmless(t, args[0], errs)
 	}
-	engine, err := flashback.Open(flashback.Options{Model: model, Index: index})
+	engine, err := flashback.Open(flashback.Options{Model: model, Indexes: []string{index}})
 	if err != nil {
 		t.Fatal(err)
 	}

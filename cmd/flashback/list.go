@@ -42,7 +42,7 @@ names: how many passages each has, its size and date when it was read, and its t
 }
 
 func list(out io.Writer, index *bm25.Index) error {
-	short := shortNames(index)
+	short := shortNames(index.Roots())
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "PASSAGES\tSIZE\tDATE\tSOURCE\tTITLE")
 	for s, err := range index.Sources() {
@@ -74,7 +74,7 @@ type listedSource struct {
 }
 
 func listJSON(out io.Writer, index *bm25.Index) error {
-	w, short := terminal.Raw(out), shortNames(index)
+	w, short := terminal.Raw(out), shortNames(index.Roots())
 	for s, err := range index.Sources() {
 		if err != nil {
 			return err

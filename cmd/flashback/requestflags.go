@@ -15,8 +15,9 @@ import (
 // requestFlags are the flags of commands that write text: one a field of
 // flashback.Request.
 type requestFlags struct {
-	index, retriever string // at most one is given
-	adapter          adapterFlag
+	indexes   []string
+	retriever string // instead of them
+	adapter   adapterFlag
 	flashback.Request
 	chat bool // it answers a question
 	echo string
@@ -30,7 +31,7 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) 
 	f.MixFactor = new(*defaults.MixFactor)
 	f.adapter.add(cmd)
 	fs := cmd.Flags()
-	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
+	fs.StringArrayVar(&f.indexes, "index", nil, "the index `DIR` that passages are looked up in (repeatable: several are searched as one)")
 	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")
 	fs.StringVar(&f.Placement, "placement", "", "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
 	what := "context tokens that append (default 0) or virtual (default 1) encodes again in sight of the passages"
@@ -114,15 +115,15 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 }
 
 // retrieves reports whether there is anything to look passages up in.
-func (f *requestFlags) retrieves() bool { return f.index != "" || f.retriever != "" }
+func (f *requestFlags) retrieves() bool { return len(f.indexes) > 0 || f.retriever != "" }
 
 // open opens the model with what passages are looked up in, and gives the request
 // its adapter.
 func (f *requestFlags) open(m *modelFlags, request *flashback.Request) (*flashback.Engine, error) {
 	o := m.options()
-	o.Index = f.index
+	o.Indexes = f.indexes
 	if f.retriever != "" {
-		if f.index != "" {
+		if len(f.indexes) > 0 {
 			return nil, usagef("--index and --retriever: name one of them")
 		}
 		r, err := remote.New(f.retriever, remote.DefaultTimeout)

@@ -17,14 +17,14 @@ import (
 
 // searchFlags are the flags of search.
 type searchFlags struct {
-	query  retrieve.Query
-	opt    bm25.Options
-	index  string
-	topics string
-	format string
-	json   bool
-	full   bool
-	stats  bool
+	query   retrieve.Query
+	opt     bm25.Options
+	indexes []string
+	topics  string
+	format  string
+	json    bool
+	full    bool
+	stats   bool
 }
 
 func newSearchCmd() *cobra.Command {
@@ -32,34 +32,35 @@ func newSearchCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "search INDEX WORDS...",
 		Short: "Find passages in an index",
-		Long: `Search prints the passages of the index in the directory INDEX that fit the words
-best: title, score and place of each, the headings that it stands under, and what
+		Long: `Search prints the passages of the index in the directory INDEX, or of several that
+--index names, that fit the words best: title, score and place of each, the headings that it stands under, and what
 of it is around the words; --full prints it whole. With --topics it asks many
 queries instead.`,
 		Example: `  flashback search notes.index read a file line by line
   flashback search --index notes.index --full -k 3 red kettle
+  flashback search --index notes.index --index mail.index red kettle
   flashback search notes.index red kettle --json
   flashback search wiki.index --topics topics.tsv --format trec -k 10 > run.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.index == "" && len(args) > 0 {
-				f.index, args = args[0], args[1:]
+			if len(f.indexes) == 0 && len(args) > 0 {
+				f.indexes, args = args[:1], args[1:]
 			}
 			if f.json {
 				f.format = "json"
 			}
 			switch {
-			case f.index == "":
+			case len(f.indexes) == 0:
 				return usagef("name the index and what to look for: flashback search INDEX WORDS")
 			case len(args) > 0 && f.topics != "":
 				return usagef("give words, or queries with --topics")
 			case len(args) == 0 && f.topics == "":
-				return usagef("say what to look for: flashback search %s WORDS", f.index)
+				return usagef("say what to look for: flashback search %s WORDS", f.indexes[0])
 			case f.query.K < 1:
 				return usagef("-k must be at least 1")
 			case f.format != "text" && f.format != "json" && f.format != "trec":
 				return usagef("--format %q is not one of text, json and trec", f.format)
 			}
-			index, err := bm25.Open(f.index, f.opt)
+			index, err := bm25.OpenAll(f.indexes, f.opt)
 			if err != nil {
 				return err
 			}
@@ -74,7 +75,7 @@ queries instead.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.index, "index", "", "the index's `DIR`, in place of the first word")
+	fl.StringArrayVar(&f.indexes, "index", nil, "the index's `DIR`, in place of the first word (repeatable: several are searched as one)")
 	fl.IntVarP(&f.query.K, "k", "k", 10, "passages a query")
 	fl.BoolVar(&f.json, "json", false, "print a line of JSON a passage")
 	fl.BoolVar(&f.full, "full", false, "print whole passages")
@@ -89,22 +90,26 @@ queries instead.`,
 	return cmd
 }
 
-func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Index, topics []trec.Topic) error {
+func (f *searchFlags) run(cmd *cobra.Command, index *bm25.Several, topics []trec.Topic) error {
 	target := cmd.OutOrStdout()
 	if f.format != "trec" {
 		target = terminal.Raw(target) // those clean what they write themselves
 	}
 	out := bufio.NewWriter(target)
 	defer out.Flush()
-	short := shortNames(index)
-	shown := newHitPrinter(out, index.Info().Analyzer, f.full)
+	var roots []bm25.Root
+	for _, p := range index.Parts() {
+		roots = append(roots, p.Index.Roots()...)
+	}
+	short := shortNames(roots)
+	shown := newHitPrinter(out, index.Analyzer(), f.full)
 	if terminal.Is(cmd.OutOrStdout()) && os.Getenv("NO_COLOR") == "" {
 		shown.open, shown.end = "\x1b[1m", "\x1b[0m"
 	}
 	for _, t := range topics {
 		q := f.query
 		q.Text = t.Query
-		q.ExcludeIDs, q.ExcludeSources = fullNames(index, q.ExcludeIDs), fullNames(index, q.ExcludeSources)
+		q.ExcludeIDs, q.ExcludeSources = fullNames(roots, q.ExcludeIDs), fullNames(roots, q.ExcludeSources)
 		hits, stats, err := index.Search(q, nil)
 		if err != nil {
 			return err

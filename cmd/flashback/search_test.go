@@ -89,3 +89,23 @@ func TestSearchErrors(t *testing.T) {
 		}
 	}
 }
+
+// Two indexes of folders that are called alike are searched as one, and each hit says
+// which it is of; a name that is printed leaves its passage out.
+func TestSearchSeveral(t *testing.T) {
+	a := wordsIndex(t, map[string]string{"tea.md": "A red kettle."})
+	b := wordsIndex(t, map[string]string{"tea.md": "A red kettle of copper."})
+	out, errs, err := runCommand("search", "--index", a, "--index", b, "red", "kettle")
+	if err != nil || errs != "" {
+		t.Fatal(err, errs)
+	}
+	for _, index := range []string{a, b} {
+		if !strings.Contains(out, index+"/docs/tea.md:1\n") {
+			t.Errorf("no passage of %s in\n%s", index, out)
+		}
+	}
+	out, _, err = runCommand("search", "--index", a, "--index", b, "--exclude-file", b+"/docs/tea.md", "red kettle")
+	if err != nil || strings.Contains(out, "copper") || !strings.Contains(out, a) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

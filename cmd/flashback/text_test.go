@@ -213,7 +213,7 @@ func TestAsk(t *testing.T) {
 
 func TestConverse(t *testing.T) {
 	model, index := indexed(t)
-	engine, err := flashback.Open(flashback.Options{Model: model, Index: index})
+	engine, err := flashback.Open(flashback.Options{Model: model, Indexes: []string{index}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,21 +54,3 @@ func TestFromDocumentsToAdapter(t *testing.T) {
 	run("| virtual:adapter=mine |", "eval", "qa", "--model", model, "--index", index, "--data", questions, "--adapter", "mine="+adapter,
 		"--rows", "virtual,virtual:adapter=mine", "--tokens", "4")
 }
-
-func TestEvalQA(t *testing.T) {
-	model, index := indexed(t)
-	data := filepath.Join(t.TempDir(), "questions.jsonl")
-	if err := os.WriteFile(data, []byte(`{"question":"Where do the keys of the north tower hang?","answers":["behind the clock"]}`+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if _, err := executeWith(t.Context(), "", &out, "eval", "qa", "--model", model, "--index", index, "--data", data,
-		"--rows", "none,virtual", "--tokens", "4"); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"1 question", "| none |", "| virtual |"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in:\n%s", want, out.String())
-		}
-	}
-}

@@ -42,7 +42,7 @@ func answer(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	e, err := flashback.Open(flashback.Options{Index: index})
+	e, err := flashback.Open(flashback.Options{Indexes: []string{index}})
 	if err != nil {
 		return err
 	}

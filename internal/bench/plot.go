@@ -2,13 +2,10 @@ package bench
 
 import (
 	"image/color"
-	"io"
 	"maps"
 	"math"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -16,7 +13,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"github.com/flashback-lm/flashback/internal/atomicfile"
+	"github.com/flashback-lm/flashback/internal/plots"
 )
 
 // Plot draws two panels, ms a token and the memory of keys and values, to a file of
@@ -40,7 +37,7 @@ func Plot(file, title string, rows []Row) error {
 	memory.Legend = plot.NewLegend()
 	share := min(0.06*float64(names(all)), 0.6)
 	times.Y.Max *= math.Pow(times.Y.Max/times.Y.Min, share/(1-share))
-	return save(file, times, memory)
+	return plots.SideBySide(file, times, memory)
 }
 
 // axis is what the curves grow with.
@@ -86,22 +83,6 @@ func panel(x axis, label string, all []*curve, values func(*curve) (ours, peer p
 	// A little room keeps a level curve from having no height at all.
 	p.Y.Min, p.Y.Max = p.Y.Min/1.1, p.Y.Max*1.1
 	return p, nil
-}
-
-// save draws the panels side by side.
-func save(file string, panels ...*plot.Plot) error {
-	canvas, err := draw.NewFormattedCanvas(11*vg.Inch, 4.5*vg.Inch, strings.TrimPrefix(filepath.Ext(file), "."))
-	if err != nil {
-		return err
-	}
-	tiles := draw.Tiles{Rows: 1, Cols: len(panels), PadX: vg.Points(24), PadTop: vg.Points(4), PadRight: vg.Points(12)}
-	for i, c := range plot.Align([][]*plot.Plot{panels}, tiles, draw.New(canvas))[0] {
-		panels[i].Draw(c)
-	}
-	return atomicfile.Write(file, func(w io.Writer) error {
-		_, err := canvas.WriteTo(w)
-		return err
-	})
 }
 
 // curve is one kind of row along the axis.

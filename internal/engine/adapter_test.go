@@ -136,7 +136,7 @@ func TestAdaptersAreKeptApart(t *testing.T) {
 		}
 	}
 	other := load(t, e, adapter(false, 3))
-	key := keyOf(other, frame{}, text[0], evidence[0].Tokens)
+	key := keyOf(other, frame{}, "", text[0], evidence[0].Tokens)
 	for stranger, el := range e.kept.spans {
 		if stranger.tokens == key.tokens {
 			e.kept.spans[key] = el // as if the key had no digest

@@ -107,8 +107,8 @@ func (p *keptPage) oldest(than *keptPage) *keptPage {
 // then beginnings that no sequence has.
 func (e *Engine) evict() bool { return e.kept.evict() || e.beginnings.evict() }
 
-// SetSalt keeps the text's KV from sequences with another salt: none of them finds it,
-// or can tell by the time that it takes whether it is there. The default is "".
+// SetSalt keeps the KV of the text and of its evidence from sequences with another salt: none of
+// them finds it, or can tell by the time that it takes whether it is there. The default is "".
 func (s *Sequence) SetSalt(salt string) { s.salt = salt }
 
 // origin returns what the KV of the text depends on.

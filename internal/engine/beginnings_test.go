@@ -128,6 +128,22 @@ func TestBeginningsOfOthersAreNotTaken(t *testing.T) {
 	}
 }
 
+// TestSaltKeepsEvidenceApart: virtual evidence is found again under its own salt only.
+func TestSaltKeepsEvidenceApart(t *testing.T) {
+	e := newTiny(t, Options{})
+	r := rand.New(rand.NewPCG(9, 10))
+	q := request{prompt: randomTokens(r, 20), placement: placement.Virtual, evidence: []lm.Evidence{{Tokens: randomTokens(r, 30), Weight: 1}}}
+	for _, c := range []struct {
+		salt   string
+		reused int // of two strides
+	}{{"", 30}, {"a", 30}, {"a", 60}, {"b", 30}, {"", 60}} {
+		q.salt = c.salt
+		if _, counts := q.answer(t, e); counts.EvidenceReused != c.reused {
+			t.Errorf("salt %q: %d tokens of evidence reused, want %d", c.salt, counts.EvidenceReused, c.reused)
+		}
+	}
+}
+
 // TestBeginningsGiveWay: in a full cache evidence that nobody reads goes first, then
 // the beginnings that were longest not used, from their ends; those of sequences that
 // still write stay.

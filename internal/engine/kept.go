@@ -18,10 +18,12 @@ type keptSpans struct {
 }
 
 // keptKey is all that the KV of a virtual evidence span depends on: its tokens,
-// the token that it sees, the adapter of both, and where the text starts.
+// the token that it sees, the adapter of both, and where the text starts; and the salt,
+// which keeps texts apart that would share it.
 type keptKey struct {
 	adapter string // its digest
 	frame   frame
+	salt    string
 	sink    int32
 	tokens  string
 }
@@ -36,8 +38,8 @@ func newKeptSpans() *keptSpans {
 	return &keptSpans{spans: map[keptKey]*list.Element{}, order: list.New()}
 }
 
-func keyOf(a *Adapter, f frame, sink int32, tokens []int32) keptKey {
-	return keptKey{digestOf(a), f, sink, bytesOf(tokens)}
+func keyOf(a *Adapter, f frame, salt string, sink int32, tokens []int32) keptKey {
+	return keptKey{digestOf(a), f, salt, sink, bytesOf(tokens)}
 }
 
 // bytesOf returns the tokens as a key of a map.

@@ -184,7 +184,7 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 	s := st.s
 	// Only evidence that sees no more than the sink has KV that others can use.
 	keeps := p.EvidenceSees == placement.SeesSink && s.e.kept != nil
-	key := keyOf(s.adapter, s.frame, s.tokens[0], tokens)
+	key := keyOf(s.adapter, s.frame, s.salt, s.tokens[0], tokens)
 	if keeps {
 		if k := s.e.kept.get(key); k != nil {
 			st.kept = append(st.kept, k)

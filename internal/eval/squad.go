@@ -17,6 +17,19 @@ func ExactMatch(answer string, right []string) bool {
 	return false
 }
 
+// InAnswer reports whether the words of a right one stand in an answer, in their order
+// and side by side, after what ExactMatch leaves out: what a reader looks for in a
+// sentence.
+func InAnswer(answer string, right []string) bool {
+	got := " " + normalise(answer) + " "
+	for _, r := range gold(right) {
+		if want := normalise(r); want != "" && strings.Contains(got, " "+want+" ") {
+			return true
+		}
+	}
+	return false
+}
+
 // F1 returns the harmonic mean of precision and recall of an answer's words against
 // the right answer that gives the most, as SQuAD's script does.
 func F1(answer string, right []string) float64 {

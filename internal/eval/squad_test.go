@@ -39,3 +39,28 @@ func TestSQuAD(t *testing.T) {
 		}
 	}
 }
+
+// TestInAnswer: whole words in their order, wherever they stand.
+func TestInAnswer(t *testing.T) {
+	for _, c := range []struct {
+		answer string
+		right  []string
+		want   bool
+	}{
+		{"It was built in Paris, France.", []string{"paris"}, true},
+		{"It was built in Paris, France.", []string{"The Paris France"}, true},
+		{"It was built in Paris, France.", []string{"France Paris"}, false},
+		{"The parish was rich.", []string{"paris"}, false},
+		{"Nicolaus the Copernicus", []string{"Nicolaus Copernicus"}, true},
+		{"in 1,871 years", []string{"1871"}, true},
+		{"12 or 13", []string{"3"}, false},
+		{"one", []string{"two", "one"}, true},
+		{"", []string{"x"}, false},
+		{"x", []string{"the"}, false}, // nothing is left of the right answer
+		{"", []string{""}, false},
+	} {
+		if got := InAnswer(c.answer, c.right); got != c.want {
+			t.Errorf("InAnswer(%q, %q) = %v", c.answer, c.right, got)
+		}
+	}
+}

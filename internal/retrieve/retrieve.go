@@ -70,3 +70,10 @@ type Query struct {
 type Retriever interface {
 	Retrieve(ctx context.Context, q Query) ([]Passage, error)
 }
+
+// Neighbours is a Retriever that knows what stands around a passage which it found.
+type Neighbours interface {
+	// Neighbour returns the passage of the same document that follows p, where step is
+	// 1, or that p follows, where it is -1. ok is false where there is none.
+	Neighbour(ctx context.Context, p Passage, step int) (q Passage, ok bool, err error)
+}

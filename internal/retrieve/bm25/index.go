@@ -45,13 +45,7 @@ var _ retrieve.Retriever = (*Index)(nil)
 
 // Open opens the index in dir.
 func Open(dir string, opt Options) (*Index, error) {
-	if opt == (Options{}) {
-		opt = Options{DefaultK1, DefaultB}
-	}
-	if !(opt.K1 >= 0 && opt.K1 < 1e6) || !(opt.B >= 0 && opt.B <= 1) {
-		return nil, fmt.Errorf("k1 is %g and b %g; k1 must not be negative, b must lie between 0 and 1", opt.K1, opt.B)
-	}
-	x := &Index{dir: dir, denseLimit: denseLimit, window: defaultWindow, cache: newPassageCache(cachedPassages)}
+	x := newIndex(dir)
 	for attempt := 0; ; attempt++ {
 		m, err := readManifest(dir)
 		if err != nil {
@@ -70,9 +64,32 @@ func Open(dir string, opt Options) (*Index, error) {
 			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	if _, err := analysis.New(x.manifest.Analyzer); err != nil {
+	_, err := analysis.New(x.manifest.Analyzer)
+	if err == nil {
+		for _, s := range x.segments {
+			s.breadcrumb = x.manifest.BreadcrumbWeight > 0
+		}
+		err = x.bind(opt)
+	}
+	if err != nil {
 		x.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return x, nil
+}
+
+// newIndex returns an index that has yet to get its segments.
+func newIndex(dir string) *Index {
+	return &Index{dir: dir, denseLimit: denseLimit, window: defaultWindow, cache: newPassageCache(cachedPassages)}
+}
+
+// bind numbers the passages of the segments and lets them score as one collection.
+func (x *Index) bind(opt Options) error {
+	if opt == (Options{}) {
+		opt = Options{DefaultK1, DefaultB}
+	}
+	if !(opt.K1 >= 0 && opt.K1 < 1e6) || !(opt.B >= 0 && opt.B <= 1) {
+		return fmt.Errorf("k1 is %g and b %g; k1 must not be negative, b must lie between 0 and 1", opt.K1, opt.B)
 	}
 	base := uint64(0)
 	for _, s := range x.segments {
@@ -82,13 +99,12 @@ func Open(dir string, opt Options) (*Index, error) {
 		x.collection.terms += s.info.Terms
 	}
 	if base > maxPassages {
-		x.Close()
-		return nil, damagedf(manifestName, "%d passages in all", base)
+		return damagedf(manifestName, "%d passages in all", base)
 	}
 	x.similarity = x.collection.similarity(opt.K1, opt.B)
 	x.setUnits()
 	x.searchers.New = func() any { return newSearcher(x) }
-	return x, nil
+	return nil
 }
 
 // boundTFs is how many term frequencies blockUnits tells apart.
@@ -214,8 +230,10 @@ func (x *Index) Passage(doc uint32) (retrieve.Passage, error) {
 	if err != nil {
 		return retrieve.Passage{}, err
 	}
-	p, err := x.segments[i].stored.passage(doc - x.bases[i])
-	p.Breadcrumb = x.manifest.BreadcrumbWeight > 0
+	seg := x.segments[i]
+	p, err := seg.stored.passage(doc - x.bases[i])
+	p.Breadcrumb = seg.breadcrumb
+	p.ID, p.Source = seg.named+p.ID, seg.named+p.Source
 	if err == nil {
 		x.cache.put(doc, p)
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/blevesearch/vellum"
 	"github.com/cespare/xxhash/v2"
@@ -166,6 +167,9 @@ func (s *searcher) exclude(seg *segment, q retrieve.Query) error {
 	s.ranges = s.ranges[:0]
 	gather := func(kind keyKind, names []string) (err error) {
 		for _, name := range names {
+			if kind != byTitle {
+				name = strings.TrimPrefix(name, seg.named)
+			}
 			if s.found, err = seg.keys.find(s.found[:0], kind, xxhash.Sum64String(name)); err != nil {
 				return err
 			}

@@ -37,20 +37,24 @@ type segmentInfo struct {
 
 // segment is an open segment. It does not change.
 type segment struct {
-	info     segmentInfo
-	docs     uint32
-	exact    bool // lengths take 4 bytes, else one of Lucene's
-	dict     *vellum.FST
-	terms    *blockFile
-	postings *blockFile
-	lengths  []byte
-	lenFile  *blockFile
-	table    codeTable
-	units    [codes]float32 // what a posting of each code scores at weight 1; 0 for code 0
-	stored   *stored
-	keys     *keys
-	deleted  []byte // a bit a passage, or nil
-	files    []*blockFile
+	info  segmentInfo
+	docs  uint32
+	exact bool // lengths take 4 bytes, else one of Lucene's
+	// Of its index: whether passages know their title and headings, and what is put
+	// before their names (several.go).
+	breadcrumb bool
+	named      string
+	dict       *vellum.FST
+	terms      *blockFile
+	postings   *blockFile
+	lengths    []byte
+	lenFile    *blockFile
+	table      codeTable
+	units      [codes]float32 // what a posting of each code scores at weight 1; 0 for code 0
+	stored     *stored
+	keys       *keys
+	deleted    []byte // a bit a passage, or nil
+	files      []*blockFile
 }
 
 func openSegment(dir string, info segmentInfo, exact bool) (s *segment, err error) {

@@ -1,0 +1,159 @@
+package bm25
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/flashback-lm/flashback/internal/retrieve"
+)
+
+// Several are indexes that are searched as one: the frequencies of terms and the
+// lengths of passages are those of all together, so scores are to the bit those of one
+// index of all their documents. Where two might call sources alike, each puts its
+// directory before the names of its own.
+type Several struct {
+	parts  []Part
+	joined *Index // of the segments of all
+}
+
+// Part is one of the indexes that are searched together. It is not to be searched
+// alone.
+type Part struct {
+	Dir   string // where it was opened
+	Index *Index
+	named string // what its names have before them
+}
+
+var (
+	_ retrieve.Retriever  = (*Several)(nil)
+	_ retrieve.Neighbours = (*Several)(nil)
+)
+
+// OpenAll opens the indexes in the directories, which must have one analyser.
+func OpenAll(dirs []string, opt Options) (s *Several, err error) {
+	if len(dirs) == 0 {
+		return nil, errors.New("no index is named")
+	}
+	s = &Several{}
+	defer func() {
+		if err != nil {
+			s.Close()
+			s = nil
+		}
+	}()
+	for _, dir := range dirs {
+		dir = filepath.Clean(dir)
+		if slices.ContainsFunc(s.parts, func(p Part) bool { return p.Dir == dir }) {
+			return s, fmt.Errorf("the index %s is named twice", dir)
+		}
+		x, err := Open(dir, opt)
+		if err != nil {
+			return s, err
+		}
+		s.parts = append(s.parts, Part{Dir: dir, Index: x})
+		if first := s.parts[0]; x.manifest.Analyzer != first.Index.manifest.Analyzer {
+			return s, fmt.Errorf("%s was made with --analyzer %s and %s with %s: indexes that are searched together need one and the same; make one of them again",
+				first.Dir, first.Index.manifest.Analyzer, dir, x.manifest.Analyzer)
+		}
+	}
+	return s, s.join(opt)
+}
+
+// join makes one index of all segments.
+func (s *Several) join(opt Options) error {
+	if s.joined = s.parts[0].Index; len(s.parts) == 1 {
+		return nil
+	}
+	s.joined = newIndex(s.joined.dir)
+	s.joined.manifest = s.parts[0].Index.manifest
+	clash := s.clash()
+	for i := range s.parts {
+		p := &s.parts[i]
+		if clash {
+			p.named = filepath.ToSlash(p.Dir) + "/"
+		}
+		for _, seg := range p.Index.segments {
+			seg.named = p.named
+			s.joined.segments = append(s.joined.segments, seg)
+		}
+	}
+	return s.joined.bind(opt)
+}
+
+// clash reports whether two indexes may have a source of the same name: names begin
+// with those of roots, and what has no root may be called anything.
+func (s *Several) clash() bool {
+	var names []string
+	for _, p := range s.parts {
+		roots := p.Index.manifest.Roots
+		if len(roots) == 0 {
+			return true
+		}
+		for _, r := range roots {
+			if slices.ContainsFunc(names, func(n string) bool { return inside(n, r.Name) || inside(r.Name, n) }) {
+				return true
+			}
+		}
+		for _, r := range roots {
+			names = append(names, r.Name)
+		}
+	}
+	return false
+}
+
+// inside reports whether a name is another's or begins with it.
+func inside(outer, name string) bool {
+	return name == outer || strings.HasPrefix(name, outer+"/")
+}
+
+// Close gives the files of all back. No search may be under way.
+func (s *Several) Close() error {
+	var errs []error
+	for _, p := range s.parts {
+		errs = append(errs, p.Index.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Parts returns the indexes, in the order in which they were named.
+func (s *Several) Parts() []Part { return s.parts }
+
+// Analyzer names the analyser of all.
+func (s *Several) Analyzer() string { return s.joined.manifest.Analyzer }
+
+// Retrieve implements retrieve.Retriever.
+func (s *Several) Retrieve(ctx context.Context, q retrieve.Query) ([]retrieve.Passage, error) {
+	return s.joined.Retrieve(ctx, q)
+}
+
+// Neighbour implements retrieve.Neighbours.
+func (s *Several) Neighbour(ctx context.Context, p retrieve.Passage, step int) (retrieve.Passage, bool, error) {
+	return s.joined.Neighbour(ctx, p, step)
+}
+
+// Search is Index.Search in all.
+func (s *Several) Search(q retrieve.Query, dst []Hit) ([]Hit, SearchStats, error) {
+	return s.joined.Search(q, dst)
+}
+
+// Passage is Index.Passage, by the numbers that Search returns.
+func (s *Several) Passage(doc uint32) (retrieve.Passage, error) { return s.joined.Passage(doc) }
+
+// Of returns the index that a source is of and its name there; ok is false for one of
+// none of them.
+func (s *Several) Of(source string) (p Part, name string, ok bool) {
+	for _, p := range s.parts {
+		name, has := strings.CutPrefix(source, p.named)
+		if has && (p.named != "" || len(s.parts) == 1) {
+			return p, name, true
+		}
+		if has && slices.ContainsFunc(p.Index.manifest.Roots, func(r Root) bool { return inside(r.Name, name) }) {
+			return p, name, true
+		}
+	}
+	return Part{}, "", false
+}
