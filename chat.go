@@ -23,10 +23,13 @@ type Chat struct {
 }
 
 // NewChat starts a conversation; system is the system message, "" for the model's
-// own.
+// own. Where the chat template has none, it stands in front of the first question.
 func (e *Engine) NewChat(system string) *Chat {
 	c := &Chat{e: e, sequence: e.engine.NewSequence()}
 	if system != "" {
+		if !e.model.Tokenizer.HasSystemRole() {
+			e.noSystem()
+		}
 		c.messages = append(c.messages, tokenizer.Message{Role: "system", Content: system})
 	}
 	return c

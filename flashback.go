@@ -14,6 +14,7 @@ package flashback
 import (
 	"context"
 	"iter"
+	"sync"
 
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/hub"
@@ -58,6 +59,8 @@ type Options struct {
 	// Reserve is how many positions a model with learned ones (OPT, GPT-2) keeps free in
 	// front of the text for virtual passages; 0: 130. Longer passages are cut to it.
 	Reserve int
+	// Template is the chat template, in Jinja, instead of the model's; "": the model's.
+	Template string
 	// Warn, if not nil, is told what of the model's file is wrong and was left out, and
 	// what of a request cannot be done as it asks.
 	Warn func(string)
@@ -81,6 +84,7 @@ type Engine struct {
 	retriever retrieve.Retriever
 	index     *bm25.Several
 	warn      func(string)
+	noSystem  func() // warns, once, that the chat template has no system role
 }
 
 // Open opens the model and the indexes. The error says what is missing and how to
@@ -104,6 +108,15 @@ func Open(o Options) (*Engine, error) {
 	if e.model, err = model.Load(found.Path); err != nil {
 		return nil, err
 	}
+	if o.Template != "" {
+		if e.model.Tokenizer, err = e.model.Tokenizer.WithTemplate(o.Template); err != nil {
+			e.Close()
+			return nil, err
+		}
+	}
+	e.noSystem = sync.OnceFunc(func() {
+		e.warn("the model's chat template has no system role: the system message stands in front of the first question")
+	})
 	for _, w := range e.model.Warnings {
 		e.warn(w)
 	}

@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"os"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -25,6 +28,7 @@ type modelFlags struct {
 	kv       string
 	kvBudget byteSize
 	reserve  int
+	template string       // the file of a chat template, and then its text
 	warn     func(string) // prints what of the model's file was left out
 }
 
@@ -41,7 +45,38 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for two full contexts")
 }
 
-// check returns a usage error for values that no model can take.
+// addTemplate gives a command that chats the flag for another chat template.
+func (f *modelFlags) addTemplate(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.template, "template", "", "a `FILE` with the chat template, in Jinja, instead of the model's")
+}
+
+// maxTemplate bounds the file of a chat template.
+const maxTemplate = 1 << 20
+
+// readTemplate puts the text of the chat template in the place of its file's name.
+func (f *modelFlags) readTemplate() error {
+	if f.template == "" {
+		return nil
+	}
+	file, err := os.Open(f.template)
+	if err != nil {
+		return fmt.Errorf("cannot read the chat template: %w", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxTemplate+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot read the chat template: %w", err)
+	case len(text) > maxTemplate:
+		return fmt.Errorf("the chat template %s is larger than %d MiB", f.template, maxTemplate>>20)
+	case strings.TrimSpace(string(text)) == "":
+		return fmt.Errorf("the chat template %s is empty", f.template)
+	}
+	f.template = string(text)
+	return nil
+}
+
+// check returns a usage error for values that no model can take, and reads the chat template.
 func (f *modelFlags) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: must not be negative", f.threads)
@@ -57,12 +92,12 @@ func (f *modelFlags) check() error {
 			return usageError{err}
 		}
 	}
-	return nil
+	return f.readTemplate()
 }
 
 // options returns what flashback.Open takes, without an index.
 func (f *modelFlags) options() flashback.Options {
-	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Warn: f.warn}
+	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Template: f.template, Warn: f.warn}
 }
 
 // engineOptions returns what engine.New takes.

@@ -2,8 +2,10 @@ package tokenizer
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -25,6 +27,9 @@ func (t *Tokenizer) Chat(messages []Message, addGenerationPrompt bool) ([]int32,
 	if t.chatErr != nil {
 		return nil, t.chatErr
 	}
+	if !t.HasSystemRole() {
+		messages = withoutSystem(messages)
+	}
 	cover := t.chat.cover(messages)
 	turns := make([]any, len(messages))
 	for i, m := range messages {
@@ -45,6 +50,49 @@ func (t *Tokenizer) Chat(messages []Message, addGenerationPrompt bool) ([]int32,
 	return t.WithLead(ids), nil
 }
 
+// HasSystemRole tells whether the chat template writes what a system message says. Where it does not, or refuses such a
+// message, Chat puts the text in front of what the user says first.
+func (t *Tokenizer) HasSystemRole() bool { return t.systemRole() }
+
+func (t *Tokenizer) findSystemRole() bool {
+	const said = "Be brief."
+	user := jinja.NewDict("role", "user", "content", "Why?")
+	if text, err := t.render([]any{jinja.NewDict("role", "system", "content", said), user}, true); err == nil && strings.Contains(text, said) {
+		return true
+	}
+	_, err := t.render([]any{user}, true)
+	return err != nil // it is not the system message that is wrong
+}
+
+// withoutSystem puts a system message that begins a conversation in front of the user's first one.
+func withoutSystem(messages []Message) []Message {
+	if len(messages) == 0 || messages[0].Role != "system" {
+		return messages
+	}
+	system, rest := messages[0], slices.Clone(messages[1:])
+	first := slices.IndexFunc(rest, func(m Message) bool { return m.Role == "user" })
+	if first < 0 {
+		return append([]Message{{Role: "user", Content: system.Content}}, rest...)
+	}
+	rest[first].Content = system.Content + "\n\n" + rest[first].Content
+	return rest
+}
+
+// WithTemplate gives the tokenizer with another chat template, in Jinja. The error says what in it is not supported.
+func (t *Tokenizer) WithTemplate(source string) (*Tokenizer, error) {
+	other := *t
+	other.config.ChatTemplate = source
+	other.bindTemplate()
+	return &other, other.chatErr
+}
+
+// bindTemplate reads the chat template. What depends on what it renders is found when it is asked for first.
+func (t *Tokenizer) bindTemplate() {
+	t.chat, t.chatErr = newChat(t.config.ChatTemplate, slices.Sorted(maps.Keys(t.marks)))
+	t.ends = sync.OnceValue(t.findEnds)
+	t.systemRole = sync.OnceValue(t.findSystemRole)
+}
+
 // render gives the text that the template makes of turns, each with a role and a content.
 func (t *Tokenizer) render(turns []any, addGenerationPrompt bool) (string, error) {
 	if t.chatErr != nil {
@@ -60,7 +108,7 @@ func (t *Tokenizer) render(turns []any, addGenerationPrompt bool) (string, error
 	}
 	text, err := t.chat.template.Render(variables)
 	if err != nil {
-		return "", fmt.Errorf("tokenizer: chat template (tokenizer.chat_template): %w", err)
+		return "", fmt.Errorf("the chat template: %w (--template FILE names another one)", err)
 	}
 	return text, nil
 }
@@ -79,11 +127,11 @@ const maxFirsts = 64
 // newChat reads the chat template of a model whose tokens the template may write.
 func newChat(source string, special []string) (*chat, error) {
 	if source == "" {
-		return nil, fmt.Errorf("tokenizer: the model has no chat template (tokenizer.chat_template)")
+		return nil, fmt.Errorf("the model has no chat template, so it may not have learnt to answer: name one with --template FILE, or write on with generate")
 	}
 	template, err := jinja.Parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: chat template (tokenizer.chat_template): %w", err)
+		return nil, fmt.Errorf("the chat template: %w (--template FILE names another one)", err)
 	}
 	c := &chat{template: template, source: source}
 	for _, token := range special {

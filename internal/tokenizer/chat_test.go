@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/flashback-lm/flashback/internal/tokenizer/jinja"
 )
 
 // chatFixture is chat.json: conversations with what Jinja2 renders them to and the ids of that; both are absent where the
@@ -29,6 +32,11 @@ func smallChat(t testing.TB, template string) *Tokenizer {
 	return mustNew(t, c)
 }
 
+func TestMain(m *testing.M) {
+	jinja.Now = func() time.Time { return time.Date(2024, 7, 6, 8, 9, 5, 0, time.UTC) } // as in the fixture's script
+	m.Run()
+}
+
 func TestChat(t *testing.T) {
 	var f chatFixture
 	readFixture(t, "chat.json", &f)
@@ -38,6 +46,9 @@ func TestChat(t *testing.T) {
 			if c.Template != name {
 				continue
 			}
+			if c.Messages[0].Role == "system" && !tk.HasSystemRole() {
+				continue // TestSystemRole
+			}
 			got, err := tk.Chat(c.Messages, c.Prompt)
 			known := !slices.ContainsFunc(c.Messages, func(m Message) bool { return !slices.Contains(roles, m.Role) })
 			if (err == nil) != (c.Text != nil && known) {
@@ -46,6 +57,47 @@ func TestChat(t *testing.T) {
 				t.Errorf("%s: %v\ngot  %q\nwant %q", name, c.Messages, tk.Decode(got), *c.Text)
 			}
 		}
+	}
+}
+
+// TestSystemRole: where a template has no system message, or drops it, its text stands in front of the first question.
+func TestSystemRole(t *testing.T) {
+	const (
+		with    = "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}"
+		refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + with
+		drops   = "{% for m in messages if m.role != 'system' %}{{ m.role }}:{{ m.content }};{% endfor %}"
+	)
+	system := []Message{{"system", "S"}}
+	for _, c := range []struct {
+		template string
+		messages []Message
+		want     string
+	}{
+		{with, append(system, Message{"user", "U"}), "system:S;user:U;"},
+		{refuses, append(system, Message{"user", "U"}), "user:S\n\nU;"},
+		{drops, append(system, Message{"user", "U"}, Message{"assistant", "A"}, Message{"user", "V"}), "user:S\n\nU;assistant:A;user:V;"},
+		{drops, append(system, Message{"assistant", "A"}), "user:S;assistant:A;"},
+		{refuses, []Message{{"user", "U"}}, "user:U;"},
+	} {
+		tk := smallChat(t, c.template)
+		ids, err := tk.Chat(c.messages, true)
+		if got := tk.Decode(ids); err != nil || got != c.want {
+			t.Errorf("%s: %q, %v; want %q", c.template, got, err, c.want)
+		}
+		if tk.HasSystemRole() != (c.template == with) {
+			t.Errorf("%s has a system role: %v", c.template, tk.HasSystemRole())
+		}
+	}
+	if system[0].Content != "S" {
+		t.Error("the messages were changed")
+	}
+	tk := smallChat(t, refuses)
+	other, err := tk.WithTemplate(with)
+	if err != nil || !other.HasSystemRole() || tk.HasSystemRole() {
+		t.Errorf("%v: another template has a system role %v, the first one %v", err, other.HasSystemRole(), tk.HasSystemRole())
+	}
+	if _, err := tk.WithTemplate("{% if"); err == nil {
+		t.Error("a broken template is taken")
 	}
 }
 

@@ -18,11 +18,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // The ggml token types: what a GGUF says about each entry of its vocabulary (tokenizer.ggml.token_type).
@@ -81,7 +79,9 @@ type Tokenizer struct {
 	special *trie // the same and control tokens: recognised by EncodeSpecial
 	chat    *chat
 	chatErr error // why the chat template cannot be used; nil when it can
-	ends    func() []int32
+
+	ends       func() []int32
+	systemRole func() bool
 }
 
 // New checks the configuration and builds a tokenizer from it. The error names the key and the entry that are wrong. A
@@ -105,8 +105,7 @@ func New(c Config) (*Tokenizer, error) {
 		return nil, err
 	}
 	t.digest = digest(c)
-	t.chat, t.chatErr = newChat(c.ChatTemplate, slices.Sorted(maps.Keys(t.marks)))
-	t.ends = sync.OnceValue(t.findEnds) // it renders the template, which few callers need
+	t.bindTemplate()
 	return t, nil
 }
 

@@ -20,6 +20,7 @@ added tokens; so does the tokenizer built here.
 """
 
 import base64
+import datetime
 import hashlib
 import io
 import json
@@ -540,6 +541,52 @@ a {%- if true %} b {% endif -%} c {{- ' d ' -}} e {#- f -#} g
 {{ messages[-1]['content'] }} {{ messages[0]['nope'] }} {{ messages[99] is defined }} {{ bos_token }}{{ eos_token }}
 {{ {'a': {'b': [1, {'c': 'deep'}]}}.a.b[1].c }} {{ {'a}}': '{{'} }} {{ '%}' }} { { } } {
 {% generation %}x{% endgeneration %}
+{% macro f(a, b='x') %}[{{ a }}{{ b }}]{% endmacro %}{{ f(1) }}{{ f(1, 2) }}{{ f(b=3, a=4) }}{{ f() }}{{ f(1)|upper }}
+{% macro f(a) %}{{ a }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1, 2, 3, k=4) }}{{ f(1) }}
+{% macro f(a) %}x{% endmacro %}{{ f(1, 2) }}
+{% macro f(a) %}x{% endmacro %}{{ f(1, c=2) }}
+{% macro f(n) %}{{ n }}{% if n > 0 %},{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(4) }}
+{% set x = 1 %}{% macro f() %}{{ x }}{% set x = 5 %}{{ x }}{% endmacro %}{% set x = 2 %}{{ f() }}{{ x }}
+{% macro wrap(t) %}<{{ t }}>{{ caller() }}</{{ t }}>{% endmacro %}{% call wrap('b') %}in{{ 1 + 1 }}{% endcall %}
+{% macro each(xs) %}{% for x in xs %}{{ caller(x, loop.index) }}{% endfor %}{% endmacro %}{% call(v, i) each(['p', 'q']) %}{{ i }}={{ v }};{% endcall %}
+{% if tools %}{% macro g() %}{{ 1 }}{% endmacro %}{% endif %}{{ g is defined }}
+{% if false %}{{ 'a' | nofilter }}{{ 'a' is notest }}{{ 'a'.nomethod() }}{{ nofunction() }}{% endif %}ok
+{{ [1, 2, 3, 4] | select('odd') | list }} {{ [1, 2, 3] | reject('odd') | list }} {{ [0, 1, '', 'a'] | select | list }} {{ [0, 1] | reject | list }} {{ ['a', 'b'] | reject('equalto', 'a') | join(', ') }} {{ [1, 2, 3] | select('gt', 1) | list }} {{ [1, 2] | select('in', [2, 3]) | list }}
+{{ messages | map(attribute='role') | join(',') }} {{ ['a', 'b'] | map('upper') | list }} {{ [' a '] | map('trim') | list }} {{ messages | map(attribute='nope', default='d') | list | first }} {{ ['ab', 'cb'] | map('replace', 'b', 'x') | join }} {{ [{'a': {'b': 1}}] | map(attribute='a.b') | list }}
+{{ '3' | int + 1 }} {{ '3.7' | int }} {{ 'x' | int }} {{ 'x' | int(7) }} {{ 2.9 | int }} {{ '0x1f' | int(base=16) }} {{ none | int }} {{ true | int }} {{ '2.5' | float }} {{ 'x' | float }} {{ 3 | float }} {{ 'x' | float(1.5) }}
+{{ 2.5 | round }} {{ 3.5 | round }} {{ 2.675 | round(2) }} {{ 2.1 | round(method='ceil') }} {{ 2.9 | round(0, 'floor') }} {{ 42.55 | round(1) }} {{ 2.5 | round | int }} {{ 1234 | round(-2) }}
+{{ -3 | abs }} {{ -2.5 | abs }} {{ 3 | abs }} {{ [3, 1, 2] | max }} {{ [3, 1, 2] | min }} {{ ['b', 'A', 'c'] | min }} {{ ['b', 'A'] | max }} {{ [] | max is defined }} {{ [{'a': 1}, {'a': 5}] | max(attribute='a') }}
+{{ 'hello wORLD foo-bar (baz) it\'s' | title }} {{ "hello wORLD it's 3rd" .title() }} {{ '%s is %d' | format('a', 3) }} {{ '%05.2f|%-5s|%5s|%x|%%' | format(3.14159, 'ab', 'cd', 255) }} {{ '%(a)s-%(b)d' | format(a='x', b=2) }} {{ '%s and %s' % ('a', 'b') }} {{ '%s' % 'x' }} {{ '%r' % 'q' }} {{ '%+d % d' % (3, 4) }}
+{{ '{} and {}'.format('a', 2) }} {{ '{1}{0}'.format('a', 'b') }} {{ '{x}-{y}'.format(x=1, y='z') }} {{ '{:>5}|{:<5}|{:^5}|{:05d}|{:.2f}|{{}}'.format('a', 'b', 'c', 42, 3.14159) }} {{ '{0[k]}{0.k}'.format({'k': 1}) if false else 'n' }}
+{{ 'abcb'.find('b') }} {{ 'abcb'.rfind('b') }} {{ 'abc'.find('z') }} {{ 'abcb'.find('b', 2) }} {{ 'h\u00e9b'.find('b') }} {{ 'abc'.index('c') }} {{ 'banana'.count('an') }} {{ 'a\nb\r\nc\n'.splitlines() }} {{ 'a\nb'.splitlines(true) }} {{ 'a-b-c'.rsplit('-', 1) }} {{ ' a b  c '.rsplit(none, 1) }} {{ 'a-b-c'.rsplit('-') }}
+{{ 'abc'.removeprefix('a') }} {{ 'abc'.removesuffix('c') }} {{ 'abc'.removeprefix('x') }} {{ 'a=b=c'.partition('=') }} {{ 'a=b=c'.rpartition('=') }} {{ 'abc'.partition('x') }} {{ 'aXbX'.replace('X', 'y', 1) }} {{ 'aaa' | replace('a', 'b', 2) }} {{ 'Ab'.swapcase() }} {{ 'abc'.startswith(('x', 'a')) }} {{ 'abc'.endswith(('x', 'c')) }}
+{{ '12'.isdigit() }} {{ '1a'.isdigit() }} {{ ''.isdigit() }} {{ 'ab'.isalpha() }} {{ 'a1'.isalnum() }} {{ ' '.isspace() }} {{ 'AB'.isupper() }} {{ 'ab'.islower() }} {{ 'ab'.ljust(4) }}| {{ 'ab'.rjust(4, '*') }} {{ 'ab'.center(5, '-') }} {{ 'abc'.center(6, '-') }} {{ '-7'.zfill(4) }} {{ '7'.zfill(3) }} {{ 'ab' | center(6) }}|
+{% for x in [1, 2, 3, 4] %}{% if x == 2 %}{% continue %}{% endif %}{% if x == 4 %}{% break %}{% endif %}{{ x }}{% endfor %} {% for x in [1, 2] %}{% for y in [1, 2] %}{% if y == 2 %}{% break %}{% endif %}{{ x }}{{ y }};{% endfor %}{% endfor %} {% for x in [1] %}{% break %}{% else %}e{% endfor %}
+{% break %}
+{% set a, b = 1, 2 %}{{ a }}{{ b }} {% set (c, d) = [3, 4] %}{{ c }}{{ d }} {% set e = 1, 2 %}{{ e }} {% set f, (g, h) = 1, (2, 3) %}{{ f }}{{ g }}{{ h }} {% for i, (j, k) in [(1, (2, 3))] %}{{ i }}{{ j }}{{ k }}{% endfor %} {% for x in 1, 2 %}{{ x }}{% endfor %} {{ 1, 2 }} {{ (1,) }} {{ () }}
+{% set a, b = [1] %}
+{% with a = 1, b = 2 %}{{ a }}{{ b }}{% endwith %}{{ a is defined }} {% set a = 5 %}{% with b = a, a = 6 %}{{ a }}{{ b }}{% endwith %}{{ a }} {% with %}x{% endwith %}
+{% raw %}{{ x }}{% if %}{# #}{% endraw %} {%- raw -%}  y  {%- endraw -%}  z
+{% filter upper %}ab{{ 'c' }}{% endfilter %} {% set x | trim | upper %}  a {% endset %}{{ x }} {% filter replace('a', 'b') | upper %}aXa{% endfilter %}
+{{ {'a': [1, {'b': none}], 'c': {}, 'd': []} | tojson(indent=4) }}
+{{ {'b': 1, 'a': '\u00e9"\\'} | tojson(sort_keys=true) }} {{ [1, 2] | tojson(separators=(',', ':')) }} {{ {'a': 1} | tojson(separators=(',', ':')) }} {{ '\u00e9\u4e2d\U0001f600' | tojson(ensure_ascii=true) }} {{ messages | tojson(indent=2) }} {{ (1, 'a') | tojson }} {{ {1: 2, none: 3} | tojson }} {{ 1e16 | tojson }} {{ 0.1 | tojson }}
+{{ strftime_now('%d %b %Y') }} {{ strftime_now('%Y-%m-%d %H:%M:%S') }} {{ strftime_now('%B %A %a %j %y %I %p %%') }} {{ strftime_now('%-d %-m') }}
+{{ 2 ** 10 }} {{ 2 ** -1 }} {{ 2 ** 0.5 }} {{ -2 ** 2 }} {{ 1_000 }} {{ 0x1f }} {{ 0b101 }} {{ 1e3 }} {{ 1.5e-5 }} {{ 1000000.0 }} {{ 1e22 }} {{ 123456789.125 }} {{ 1e16 }} {{ 0.0001 }} {{ 0.00001 }}
+{{ [1, 2] * 2 }} {{ 3 * 'ab' if false else 'n' }} {{ (1, 2) + (3,) }} {{ [3, 1, 2] | sort }} {{ ['b', 'A', 'c'] | sort }} {{ ['b', 'A'] | sort(case_sensitive=true) }} {{ [1, 3, 2] | sort(reverse=true) }} {{ [{'a': 2}, {'a': 1}] | sort(attribute='a') }} {{ [1, 2, 1] | unique | list }} {{ ['a', 'A'] | unique | list }} {{ [1, 2] | sum }} {{ [{'a': 1}, {'a': 2}] | sum(attribute='a') }} {{ [1, 2] | sum(start=10) }}
+{{ [1, 2, 3] | reverse | list }} {{ 'abc' | reverse }} {{ {'b': 1, 'a': 2} | dictsort }} {{ {'b': 1, 'a': 2} | dictsort(by='value') }} {{ [1, 2, 3, 4, 5] | batch(2) | list }} {{ [1, 2, 3] | batch(2, 0) | list }} {{ [1, 2, 3, 4, 5] | slice(2) | list }} {{ {'a': 1}.items() | list }} {{ {'a': 1} | items | list }} {{ [(1, 2)] | list }} {{ ['a', 'b'] | first }} {{ messages | map(attribute='role') | unique | list }}
+{{ 'a\nb\n\nc' | indent }}| {{ 'a\nb' | indent(2, true) }}| {{ 'a\n\nb' | indent(2, blank=true) }}| {{ 'x y  z' | wordcount }} {{ '<a href="x">&\'' | e }} {{ {'k': 1} | attr('nope') is defined }} {{ [[1, 2], [3]] | map('length') | list }} {{ [{'a': 1}, {'a': 2}] | join(',', attribute='a') }}
+{{ 3 is divisibleby(3) }} {{ 3 is gt 2 }} {{ 3 is lessthan(2) }} {{ 1 is sameas 1 }} {{ 'a' is lower }} {{ 'A' is upper }} {{ 'upper' is filter }} {{ 'nofilter' is filter }} {{ 'odd' is test }} {{ range is callable }} {{ nope is iterable }} {{ nope is sequence }} {{ none is iterable }} {{ 1 is le 1 }} {{ 1 is ge 2 }} {{ (1,) is sequence }}
+{{ dict(a=1, b='x') }} {{ namespace(a=1).a }} {% set ns = namespace({'x': 1}, y=2) %}{{ ns.x }}{{ ns.y }} {{ {'a': 1}['a'] }} {{ {1: 'x'}[1] }} {{ {'items': 3}['items'] }} {{ [1, 2, 3].index(2) }} {{ [1, 1].count(1) }} {{ [1, 2][0] }} {{ 'abc'.0 if false else 'n' }} {{ [5, 6].1 }}
+{% for x in [1, [2, [3]]] recursive %}{% if x is iterable %}({{ loop(x) }}){% else %}{{ x }}.{{ loop.depth }}{% endif %}{% endfor %} {% for x in [1, 1, 2] %}{{ loop.changed(x) }}{{ loop.cycle('a', 'b') }}{% endfor %}
+{{ 'a' if true }} {{ 'a' if false else 'b' if true }} {{ 1 if 2 if 0 else 3 }} {{ not [] is defined }} {{ 1 == 1 and 2 > 1 or false }} {{ [1, 2] < [1, 3] }} {{ 'b' > 'a' > '' }} {{ (1, 2) == (1, 2) }} {{ [1] == (1,) }} {{ none == none }} {{ nope == none }} {{ nope == nope2 }}
+{{ 'a' ~ 1.0 ~ [1] ~ none }} {{ '\x41\101\u0042\n'|length if false else 'n' }} {{ "\t|\a|\b" }} {{ 'tab\tq' }} {{ "a\\nb" }} {{ '\d' }}
+{% include 'x' %}
+{% if false %}{% include 'x' %}{% endif %}ok
+{% include %}
+{% for x in [1, 2] %}{% set x = x * 2 %}{{ x }}{% endfor %} {% set ns = namespace(l=[]) %}{% for x in [1, 2] %}{% set ns.l = ns.l + [x] %}{% endfor %}{{ ns.l }} {% set ns.l, y = 3, 4 %}{{ ns.l }}{{ y }}
+{{ [1, 2, 3].append(4) }}
+{{ {'a': 1}.update({'b': 2}) }}
+{{ messages[0].content.split(' ')[-1] }} {{ messages[1:][0].role }} {{ messages[::-1][0].content | trim }} {{ (messages | last).role }} {{ messages | length - 1 }} {{ loop is defined }}
 {{ messages.nope.deeper }}
 {{ nope.deeper }}
 {{ nope['x'] }}
@@ -579,7 +626,7 @@ BLANKS = [
 
 
 def jinja_environment():
-    """As transformers sets it up for chat templates, without strftime_now."""
+    """As transformers sets it up for chat templates, on a day in 2024."""
 
     def raise_exception(message):
         raise jinja2.exceptions.TemplateError(message)
@@ -595,8 +642,13 @@ def jinja_environment():
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )
-    environment.filters["tojson"] = lambda x, **kw: json.dumps(x, ensure_ascii=False, **kw)
+
+    def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+        return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+    environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = datetime.datetime(2024, 7, 6, 8, 9, 5, tzinfo=datetime.timezone.utc).strftime
     return environment
 
 

@@ -3,11 +3,11 @@
 // They are written in Jinja, and they come from files that nobody has looked at, so what a render may cost is bounded: the
 // size of the template, the depth of its nesting, the steps taken and the bytes made. nikolalohinski/gonja has no place to
 // count them (a loop that doubles a string ends only when memory does) and reads other files; hence this small interpreter
-// of what chat templates use. A construct that it does not know is an error that names it.
+// of what chat templates use. A statement that it does not know is an error that names it.
 //
-// Templates see what Hugging Face's transformers gives them: trim_blocks and lstrip_blocks are on, raise_exception,
-// namespace and range are there, tojson does not escape HTML. strftime_now is undefined, so that a prompt does not change
-// from day to day; templates that ask whether it is defined fall back on a fixed date.
+// Templates see what Hugging Face's transformers gives them: trim_blocks, lstrip_blocks and loop controls are on,
+// raise_exception and strftime_now are there, tojson does not escape HTML. A name that the interpreter does not know, of a
+// filter, a test or a method, is an error only where it is run.
 package jinja
 
 import (
@@ -74,7 +74,7 @@ func sizeOf(value any) (n int) {
 		}
 	case *Dict:
 		for _, key := range v.keys {
-			n += entryBytes + len(key) + sizeOf(v.values[key])
+			n += entryBytes + sizeOf(key) + sizeOf(v.values[key])
 		}
 	}
 	return n

@@ -62,6 +62,11 @@ func conversation(messages []struct{ Role, Content string }) (list []any) {
 	return list
 }
 
+func TestMain(m *testing.M) {
+	Now = func() time.Time { return time.Date(2024, 7, 6, 8, 9, 5, 0, time.UTC) } // as in the fixture's script
+	m.Run()
+}
+
 func TestSnippets(t *testing.T) {
 	f := readFixture(t)
 	var messages []struct{ Role, Content string }
@@ -115,6 +120,25 @@ func TestBounds(t *testing.T) {
 		"conditions":     `{{ ` + strings.Repeat("1 if 0 else ", 5000) + `1 }}`,
 		"blocks":         strings.Repeat(`{% if 1 %}`, 6000),
 		"elif":           `{% if 0 %}` + strings.Repeat(`{% elif 0 %}`, 5000) + `{% endif %}`,
+		"macro":          `{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}`,
+		"macros":         `{% macro f(x) %}{{ g(x) }}{{ g(x) }}{% endmacro %}{% macro g(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}`,
+		"macro tree":     `{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}`,
+		"caller":         `{% macro f() %}{% call f() %}{{ caller() }}{% endcall %}{% endmacro %}{{ f() }}`,
+		"recursive loop": `{% set n = namespace(l=[1]) %}{% for x in n.l recursive %}{{ loop(n.l) }}{% endfor %}`,
+		"list repeated":  `{{ [1] * 9223372036854775807 }}`,
+		"power":          `{{ 10 ** 1000000000000 }}`,
+		"width":          `{{ '%99999999999d' % 1 }}`,
+		"precision":      `{{ '%.999999999f' | format(1) }}`,
+		"field":          `{{ '{:>999999999}'.format(1) }}`,
+		"padding":        `{{ 'a'.center(9223372036854775807) }}`,
+		"zeros":          `{{ 'a'.zfill(1000000000000) }}`,
+		"indent": `{{ ('a
+' * 100000) | indent(100000) }}`,
+		"json indent":    `{{ [[[1]]] | tojson(indent=1000000000) }}`,
+		"batch":          `{{ [1] | batch(100000000000, 0) | list }}`,
+		"slice":          `{{ [1] | slice(100000000000) | list }}`,
+		"sort":           `{% set l = ['a' * 100000] * 3000 %}{% for i in range(1000) %}{{ (l | sort)[0][0] }}{% endfor %}`,
+		"map":            `{% set l = ['a' * 100000] * 100 %}{% for i in range(100000) %}{{ (l | map('upper') | list)[0][0] }}{% endfor %}`,
 		"large template": strings.Repeat("a", maxSource+1),
 	} {
 		start := time.Now()

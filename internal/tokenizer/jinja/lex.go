@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -73,17 +74,17 @@ func lex(source string) []token {
 		}
 		switch {
 		case sign == '-':
-			text = strings.TrimRightFunc(text, unicode.IsSpace)
+			text = before(text, "-", lineStart)
 		case sign != '+' && tag != "{{":
-			line := strings.LastIndexByte(text, '\n') + 1
-			if (line > 0 || lineStart) && strings.TrimSpace(text[line:]) == "" {
-				text = text[:line]
-			}
+			text = before(text, "", lineStart)
 		}
 		l.add(tokenData, text)
 		l.source = l.source[open+2:]
 		if sign == '-' || sign == '+' {
 			l.source = l.source[1:]
+		}
+		if tag == "{%" && l.raw(&lineStart) {
+			continue
 		}
 		var end byte // the sign in the closing delimiter
 		switch tag {
@@ -117,6 +118,44 @@ func lex(source string) []token {
 			lineStart = true
 		}
 	}
+}
+
+var (
+	rawBegin = regexp.MustCompile(`^\s*raw\s*(-%}\s*|%})`)
+	rawEnd   = regexp.MustCompile(`{%([-+]?)\s*endraw\s*(?:\+%}|-%}\s*|%}\n?)`)
+)
+
+// raw reads a raw block, whose text is no template, from behind its "{%", if there is one.
+func (l *lexer) raw(lineStart *bool) bool {
+	begin := rawBegin.FindString(l.source)
+	if begin == "" {
+		return false
+	}
+	text := l.source[len(begin):]
+	end := rawEnd.FindStringSubmatchIndex(text)
+	if end == nil {
+		l.failf("a raw block has no end")
+	}
+	shown, sign := text[:end[0]], text[end[2]:end[3]]
+	*lineStart = strings.HasSuffix(begin, "\n")
+	l.source = text[end[1]:]
+	l.add(tokenData, before(shown, sign, *lineStart))
+	*lineStart = strings.HasSuffix(text[end[0]:end[1]], "\n")
+	return true
+}
+
+// before gives the text in front of a block or comment whose opening delimiter has that sign, "" for none.
+func before(text, sign string, lineStart bool) string {
+	switch sign {
+	case "-":
+		return strings.TrimRightFunc(text, unicode.IsSpace)
+	case "":
+		line := strings.LastIndexByte(text, '\n') + 1
+		if (line > 0 || lineStart) && strings.TrimSpace(text[line:]) == "" {
+			return text[:line]
+		}
+	}
+	return text
 }
 
 // nextTag finds the next opening delimiter, -1 when there is none.
@@ -211,18 +250,18 @@ func (l *lexer) take(kind tokenKind, n int) {
 	l.source = l.source[n:]
 }
 
+var (
+	floatForm   = regexp.MustCompile(`^\d[\d_]*(?:(?:\.\d[\d_]*)?[eE][+-]?\d[\d_]*|\.\d[\d_]*)`)
+	integerForm = regexp.MustCompile(`^(?:0[bB][01_]+|0[oO][0-7_]+|0[xX][\da-fA-F_]+|\d[\d_]*)`)
+)
+
 func (l *lexer) number() {
-	isDigit := func(r rune) bool { return '0' <= r && r <= '9' }
-	n := l.span(isDigit)
-	if n+1 < len(l.source) && l.source[n] == '.' && isDigit(rune(l.source[n+1])) {
-		whole := l.source
-		l.source = whole[n+1:]
-		m := l.span(isDigit)
-		l.source = whole
-		l.take(tokenFloat, n+1+m)
+	afterDot := len(l.tokens) > 0 && l.tokens[len(l.tokens)-1].is(".")
+	if n := len(floatForm.FindString(l.source)); n > 0 && !afterDot {
+		l.take(tokenFloat, n)
 		return
 	}
-	l.take(tokenInteger, n)
+	l.take(tokenInteger, len(integerForm.FindString(l.source)))
 }
 
 // str reads a string literal with its escapes.
@@ -238,13 +277,9 @@ func (l *lexer) str(quote byte) {
 			if i++; i == len(l.source) {
 				break
 			}
-			if plain := strings.IndexByte(`nrt\'"`, l.source[i]); plain >= 0 {
-				value.WriteByte("\n\r\t\\'\""[plain])
-			} else if l.source[i] == 'u' || l.source[i] == 'x' {
-				digits := 4
-				if l.source[i] == 'x' {
-					digits = 2
-				}
+			if plain := strings.IndexByte(`nrtabfv0\'"`, l.source[i]); plain >= 0 {
+				value.WriteByte("\n\r\t\a\b\f\v\x00\\'\""[plain])
+			} else if digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[l.source[i]]; digits > 0 {
 				var r rune
 				if i+digits >= len(l.source) {
 					l.failf("a string has no end")

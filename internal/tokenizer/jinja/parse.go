@@ -1,9 +1,11 @@
 package jinja
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // statement does its work on a render: writes text, sets a name, runs other statements.
@@ -16,6 +18,7 @@ type parser struct {
 	tokens []token
 	at     int
 	depth  int
+	loops  int // around what is read, within its macro
 }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
@@ -79,7 +82,7 @@ func (p *parser) statements(until ...string) (body []statement) {
 		case tokenData:
 			body = append(body, func(r *render) { r.write(t.text) })
 		case tokenOutput:
-			value := p.expression()
+			value := p.tuple(p.expression)
 			p.expectKind(tokenOutputEnd, "the end of the tag")
 			body = append(body, func(r *render) { r.write(r.str(value(r))) })
 		case tokenBlock:
@@ -108,6 +111,20 @@ func (p *parser) block(word string) statement {
 		return p.forBlock()
 	case "set":
 		return p.setBlock()
+	case "break":
+		return p.jumpBlock(word, breakLoop)
+	case "continue":
+		return p.jumpBlock(word, continueLoop)
+	case "macro":
+		return p.macroBlock()
+	case "call":
+		return p.callBlock()
+	case "filter":
+		return p.filterBlock()
+	case "with":
+		return p.withBlock()
+	case "include", "import", "from", "extends":
+		return p.otherTemplate(word)
 	case "generation": // marks what an assistant wrote, for training; no effect here
 		p.endBlock()
 		body := p.statements("endgeneration")
@@ -144,99 +161,50 @@ func (p *parser) ifBlock() statement {
 	}
 }
 
-func (p *parser) forBlock() statement {
-	names := []string{p.name()}
+// tuple reads one value, or several with commas between, which are a tuple.
+func (p *parser) tuple(one func() expr) expr {
+	first := one()
+	if !p.peek().is(",") {
+		return first
+	}
+	values := []expr{first}
 	for p.accept(",") {
-		names = append(names, p.name())
-	}
-	p.expect("in")
-	list := p.or() // no "x if y else z" here: an "if" filters
-	var filter expr
-	if p.accept("if") {
-		filter = p.expression()
-	}
-	p.endBlock()
-	body := p.statements("else", "endfor")
-	var otherwise []statement
-	if p.accept("else") {
-		p.endBlock()
-		otherwise = p.statements("endfor")
-	}
-	p.end("endfor")
-	return func(r *render) {
-		items := r.iterate(list(r))
-		defer r.push()()
-		if filter != nil {
-			kept := r.list(0)
-			for _, item := range items {
-				r.step()
-				r.bind(names, item)
-				if truth(filter(r)) {
-					kept = r.append(kept, item)
-				}
-			}
-			items = kept
+		if t := p.peek(); t.kind == tokenBlockEnd || t.kind == tokenOutputEnd || t.is("if") || t.is("recursive") {
+			break
 		}
-		for i, item := range items {
-			r.step()
-			leave := r.push()
-			r.bind(names, item)
-			r.set("loop", loopDict(items, i))
-			r.run(body)
-			leave()
-		}
-		if len(items) == 0 {
-			r.run(otherwise)
-		}
+		values = append(values, one())
 	}
+	return tupleOf(values)
 }
 
-// setBlock reads "set x = …", "set ns.x = …" and "set x" up to endset.
-func (p *parser) setBlock() statement {
-	name, attribute := p.name(), ""
-	if p.accept(".") {
-		attribute = p.name()
-	}
-	assign := func(r *render, value any) {
-		if attribute == "" {
-			r.set(name, value)
-			return
+func tupleOf(values []expr) expr {
+	return func(r *render) any {
+		list := r.list(len(values))
+		for _, value := range values {
+			list = append(list, value(r))
 		}
-		ns, ok := r.lookup(name).(*namespace)
-		if !ok {
-			failf("%s is no namespace, so %s.%s cannot be set", name, name, attribute)
-		}
-		ns.set(r, attribute, value)
+		return tuple(list)
 	}
-	if p.accept("=") {
-		value := p.expression()
-		p.endBlock()
-		return func(r *render) { assign(r, value(r)) }
-	}
-	p.endBlock()
-	body := p.statements("endset")
-	p.end("endset")
-	return func(r *render) { assign(r, r.capture(body)) }
 }
 
 // expression reads the loosest binding: x if y else z. One without else gives undefined.
 func (p *parser) expression() expr {
 	defer p.enter()()
 	value := p.or()
-	if !p.accept("if") {
-		return value
-	}
-	condition := p.or()
-	otherwise := expr(func(*render) any { return undefined{"the value of an if without else"} })
-	if p.accept("else") {
-		otherwise = p.expression()
-	}
-	return func(r *render) any {
-		if truth(condition(r)) {
-			return value(r)
+	for p.accept("if") {
+		then, condition := value, p.or()
+		otherwise := expr(func(*render) any { return undefined{"the value of an if without else"} })
+		if p.accept("else") {
+			otherwise = p.expression()
 		}
-		return otherwise(r)
+		value = func(r *render) any {
+			if truth(condition(r)) {
+				return then(r)
+			}
+			return otherwise(r)
+		}
 	}
+	return value
 }
 
 func (p *parser) or() expr {
@@ -312,11 +280,11 @@ func (p *parser) comparison() expr {
 }
 
 // levels are the arithmetic operators, loosest first.
-var levels = [][]string{{"+", "-"}, {"~"}, {"*", "/", "//", "%"}}
+var levels = [][]string{{"+", "-"}, {"~"}, {"*", "/", "//", "%"}, {"**"}}
 
 func (p *parser) binary(level int) expr {
 	if level == len(levels) {
-		return p.unary()
+		return p.unary(true)
 	}
 	left := p.binary(level + 1)
 	for {
@@ -330,63 +298,119 @@ func (p *parser) binary(level int) expr {
 	}
 }
 
-func (p *parser) unary() expr {
+// unary reads a value with its sign and what follows it; filters and tests are applied to the signed value, and so only to
+// the outermost sign's.
+func (p *parser) unary(filtered bool) expr {
 	defer p.enter()()
-	if p.accept("-") {
-		value := p.unary()
-		return func(r *render) any { return r.arithmetic("-", 0, value(r)) }
+	var value expr
+	switch {
+	case p.accept("-"):
+		of := p.unary(false)
+		value = func(r *render) any { return r.arithmetic("-", 0, of(r)) }
+	case p.accept("+"):
+		value = p.unary(false)
+	default:
+		value = p.primary()
 	}
-	if p.accept("+") {
-		return p.unary()
+	value = p.postfix(value)
+	for filtered {
+		of := value
+		switch {
+		case p.accept("|"):
+			value = p.filter(of)
+		case p.accept("is"):
+			value = p.test(of)
+		case p.accept("("):
+			value = p.call(of)
+		default:
+			return value
+		}
 	}
-	return p.postfix(p.primary())
+	return value
 }
 
-// postfix reads what may follow a value: .name, [index], (arguments), |filter and "is test".
+// postfix reads what may follow a value: .name, [index] and (arguments).
 func (p *parser) postfix(value expr) expr {
 	for {
 		of := value
 		switch {
 		case p.accept("."):
+			if t := p.peek(); t.kind == tokenInteger {
+				p.at++
+				index, _ := strconv.Atoi(t.text)
+				value = func(r *render) any { return item(r, of(r), index) }
+				continue
+			}
 			name := p.name()
 			value = func(r *render) any { return attribute(r, of(r), name) }
 		case p.accept("["):
 			value = p.subscript(of)
 		case p.accept("("):
-			args := p.arguments()
-			value = func(r *render) any {
-				callee := of(r)
-				f, ok := callee.(function)
-				if !ok {
-					failf("%s cannot be called", describe(callee))
-				}
-				return f(r, args(r))
-			}
-		case p.accept("|"):
-			name := p.name()
-			f, ok := filters[name]
-			if !ok {
-				p.failf("the filter %q is not supported", name)
-			}
-			args := p.optionalArguments()
-			value = func(r *render) any {
-				subject := of(r)
-				r.scan(subject)
-				return f(r, args(r).after(subject))
-			}
-		case p.accept("is"):
-			negate := p.accept("not")
-			name := p.next().text
-			test, ok := tests[name]
-			if !ok {
-				p.failf("the test %q is not supported", name)
-			}
-			args := p.testArguments()
-			value = func(r *render) any { return truth(test(r, args(r).after(of(r)))) != negate }
+			value = p.call(of)
 		default:
 			return value
 		}
 	}
+}
+
+// call reads the arguments of a call, the opening parenthesis having been read.
+func (p *parser) call(of expr) expr {
+	args := p.arguments()
+	return func(r *render) any {
+		caller := r.caller
+		r.caller = nil
+		callee := of(r)
+		f, ok := callee.(function)
+		if l, isLoop := callee.(*loop); isLoop && l.down != nil {
+			f, ok = l.down, true
+		}
+		if !ok {
+			failf("%s cannot be called", describe(callee))
+		}
+		a := args(r)
+		if caller != nil {
+			a.keywords = append(a.keywords, keyword{"caller", caller})
+		}
+		return f(r, a)
+	}
+}
+
+// filter reads a filter behind its "|". One of a name that there is not fails where it is run.
+func (p *parser) filter(of expr) expr {
+	name := p.dotted()
+	f := filters[name]
+	args := p.optionalArguments()
+	return func(r *render) any {
+		if f == nil {
+			failf("the filter %q is not supported", name)
+		}
+		subject := of(r)
+		r.scan(subject)
+		return f(r, args(r).after(subject))
+	}
+}
+
+// test reads a test behind its "is". One of a name that there is not fails where it is run.
+func (p *parser) test(of expr) expr {
+	negate := p.accept("not")
+	name := p.dotted()
+	test := tests[name]
+	args := p.testArguments()
+	return func(r *render) any {
+		if test == nil {
+			failf("the test %q is not supported", name)
+		}
+		return truth(test(r, args(r).after(of(r)))) != negate
+	}
+}
+
+// dotted reads a name that may have dots.
+func (p *parser) dotted() string {
+	name := p.name()
+	for p.accept(".") {
+		name += "." + p.name()
+	}
+	return name
 }
 
 func (p *parser) subscript(of expr) expr {
@@ -463,12 +487,12 @@ func (p *parser) optionalArguments() func(*render) arguments {
 // testArguments reads a test's arguments: in parentheses, or one value without them.
 func (p *parser) testArguments() func(*render) arguments {
 	t := p.peek()
-	plain := t.kind == tokenString || t.kind == tokenInteger || t.kind == tokenFloat || t.is("[") ||
+	plain := t.kind == tokenString || t.kind == tokenInteger || t.kind == tokenFloat || t.is("[") || t.is("{") ||
 		t.kind == tokenName && !slices.Contains([]string{"and", "or", "not", "if", "else", "is", "in"}, t.text)
 	if !plain {
 		return p.optionalArguments()
 	}
-	value := p.primary()
+	value := p.postfix(p.primary())
 	return func(r *render) arguments { return arguments{positional: []any{value(r)}} }
 }
 
@@ -484,13 +508,13 @@ func (p *parser) primary() expr {
 		}
 		return constant(text)
 	case tokenInteger:
-		n, err := strconv.Atoi(t.text)
+		n, err := strconv.ParseInt(decimal(t.text), 0, 64)
 		if err != nil {
 			p.failf("the number %s is too large", t.text)
 		}
-		return constant(n)
+		return constant(int(n))
 	case tokenFloat:
-		f, _ := strconv.ParseFloat(t.text, 64)
+		f, _ := strconv.ParseFloat(strings.ReplaceAll(t.text, "_", ""), 64)
 		return constant(f)
 	case tokenName:
 		switch t.text {
@@ -506,16 +530,17 @@ func (p *parser) primary() expr {
 		switch t.text {
 		case "(":
 			if p.accept(")") {
-				return constant([]any{})
+				return constant(tuple{})
 			}
 			value := p.expression()
 			if p.accept(")") {
 				return value
 			}
 			p.expect(",")
-			return p.elements(")", value)
+			return tupleOf(p.elements(")", value))
 		case "[":
-			return p.elements("]")
+			values := p.elements("]")
+			return func(r *render) any { return []any(tupleOf(values)(r).(tuple)) }
 		case "{":
 			return p.dict()
 		}
@@ -525,21 +550,24 @@ func (p *parser) primary() expr {
 	return nil
 }
 
-// elements reads a list up to its closing bracket; those in values have been read.
-func (p *parser) elements(closing string, values ...expr) expr {
+// decimal gives a whole number without underscores and leading zeros, which would make it octal.
+func decimal(text string) string {
+	text = strings.ReplaceAll(text, "_", "")
+	if strings.Trim(text, "0123456789") == "" {
+		return cmp.Or(strings.TrimLeft(text, "0"), "0")
+	}
+	return text
+}
+
+// elements reads values up to a closing bracket; those given have been read.
+func (p *parser) elements(closing string, values ...expr) []expr {
 	for !p.accept(closing) {
 		values = append(values, p.expression())
 		if !p.peek().is(closing) {
 			p.expect(",")
 		}
 	}
-	return func(r *render) any {
-		list := r.list(len(values))
-		for _, value := range values {
-			list = append(list, value(r))
-		}
-		return list
-	}
+	return values
 }
 
 func (p *parser) dict() expr {
@@ -555,10 +583,7 @@ func (p *parser) dict() expr {
 	return func(r *render) any {
 		d := NewDict()
 		for i := range keys {
-			key, ok := keys[i](r).(string)
-			if !ok {
-				failf("only strings can be keys of a mapping")
-			}
+			key := mustKey(keys[i](r))
 			r.charge(entryBytes)
 			d.Set(key, values[i](r))
 		}

@@ -7,11 +7,14 @@ import (
 
 // render is one run of a template.
 type render struct {
-	scope *scope
-	out   *strings.Builder
-	steps int // that may still be taken
-	bytes int // that may still be made
-	depth int // of the values being looked through
+	scope  *scope
+	out    *strings.Builder
+	steps  int      // that may still be taken
+	bytes  int      // that may still be made
+	depth  int      // of the values being looked through and of the calls being made
+	jump   jump     // how the loop's body around ends, while it does
+	block  string   // what the set or filter block has written, while its filters run
+	caller function // the body of a call block, until its call takes it
 }
 
 // scope holds the names set in a block; those of the blocks around it are visible too.
@@ -43,7 +46,7 @@ func (r *render) scan(value any) {
 // nest counts the depth of values within values; the caller defers what it returns.
 func (r *render) nest() (leave func()) {
 	if r.depth++; r.depth > maxDepth {
-		failf("the template makes a value nested more than %d deep", maxDepth)
+		failf("the template nests values or calls more than %d deep", maxDepth)
 	}
 	return func() { r.depth-- }
 }
@@ -60,6 +63,9 @@ func (r *render) run(body []statement) {
 	for _, s := range body {
 		r.step()
 		s(r)
+		if r.jump != noJump {
+			return
+		}
 	}
 }
 
@@ -68,12 +74,12 @@ func (r *render) write(text string) {
 	r.out.WriteString(text)
 }
 
-// capture runs body and gives what it writes.
-func (r *render) capture(body []statement) string {
+// capture gives what is written while write runs.
+func (r *render) capture(write func()) string {
 	outer := r.out
 	defer func() { r.out = outer }()
 	r.out = &strings.Builder{}
-	r.run(body)
+	write()
 	return r.out.String()
 }
 
@@ -93,21 +99,6 @@ func (r *render) lookup(name string) any {
 		}
 	}
 	return undefined{name}
-}
-
-// bind sets the names of a loop: one to the item, several to its elements.
-func (r *render) bind(names []string, item any) {
-	if len(names) == 1 {
-		r.set(names[0], item)
-		return
-	}
-	elements, ok := item.([]any)
-	if !ok || len(elements) != len(names) {
-		failf("%s cannot be taken apart into %d names", describe(item), len(names))
-	}
-	for i, name := range names {
-		r.set(name, elements[i])
-	}
 }
 
 // list makes a list with room for n elements, which are counted.
@@ -134,9 +125,19 @@ func (r *render) arithmetic(op string, a, b any) any {
 		if n, ok := integer(b); ok && op == "*" {
 			return r.repeat(x, n)
 		}
+		if op == "%" {
+			return r.printf(x, b)
+		}
 	case []any:
 		if y, ok := b.([]any); ok && op == "+" {
 			return append(append(r.list(len(x)+len(y)), x...), y...)
+		}
+		if n, ok := integer(b); ok && op == "*" {
+			return r.repeatList(x, n)
+		}
+	case tuple:
+		if y, ok := b.(tuple); ok && op == "+" {
+			return tuple(append(append(r.list(len(x)+len(y)), x...), y...))
 		}
 	}
 	x, okX := integer(a)
@@ -153,24 +154,53 @@ func (r *render) arithmetic(op string, a, b any) any {
 }
 
 func intArithmetic(op string, x, y int) any {
+	var whole int
+	exact := true
 	switch op {
 	case "+":
-		return x + y
+		whole = x + y
+		exact = (whole > x) == (y > 0)
 	case "-":
-		return x - y
+		whole = x - y
+		exact = (whole < x) == (y > 0)
 	case "*":
-		return x * y
+		whole = x * y
+		exact = x == 0 || whole/x == y && !(x == -1 && y == math.MinInt)
+	case "**":
+		if y < 0 {
+			return math.Pow(float64(x), float64(y))
+		}
+		return intPower(x, y)
+	default:
+		if y == 0 {
+			failf("division by zero")
+		}
+		switch op {
+		case "//":
+			return (x - mod(x, y)) / y
+		case "%":
+			return mod(x, y)
+		}
+		return float64(x) / float64(y)
 	}
-	if y == 0 {
-		failf("division by zero")
+	if !exact {
+		failf("%d %s %d is too large a number", x, op, y)
 	}
-	switch op {
-	case "//":
-		return (x - mod(x, y)) / y
-	case "%":
-		return mod(x, y)
+	return whole
+}
+
+func intPower(x, y int) any {
+	result := 1
+	for range min(y, 64) {
+		result = intArithmetic("*", result, x).(int)
 	}
-	return float64(x) / float64(y)
+	if y > 64 && x != 0 && x != 1 && x != -1 {
+		failf("%d ** %d is too large a number", x, y)
+	}
+	if y > 64 && x == -1 && y%2 == 1 {
+		return -1
+	}
+	return result
 }
 
 // mod has the sign of y, as in Python.
@@ -190,6 +220,8 @@ func floatArithmetic(op string, x, y float64) any {
 		return x - y
 	case "*":
 		return x * y
+	case "**":
+		return math.Pow(x, y)
 	}
 	if y == 0 {
 		failf("division by zero")
@@ -215,6 +247,18 @@ func (r *render) repeat(s string, n int) string {
 	}
 	r.charge(n * len(s))
 	return strings.Repeat(s, n)
+}
+
+func (r *render) repeatList(list []any, n int) any {
+	n = max(n, 0)
+	if len(list) > 0 && n > r.bytes/len(list) {
+		r.charge(math.MaxInt)
+	}
+	made := r.list(n * len(list))
+	for range n {
+		made = append(made, list...)
+	}
+	return made
 }
 
 func (r *render) compare(op string, a, b any) bool {
@@ -244,7 +288,7 @@ func (r *render) compare(op string, a, b any) bool {
 	case okS && okT:
 		order = strings.Compare(s, t)
 	default:
-		failf("%s and %s cannot be compared", describe(a), describe(b))
+		order = r.compareLists(a, b)
 	}
 	switch op {
 	case "<":
@@ -257,6 +301,26 @@ func (r *render) compare(op string, a, b any) bool {
 	return order >= 0
 }
 
+// compareLists compares element by element.
+func (r *render) compareLists(a, b any) int {
+	defer r.nest()()
+	x, okX := sequence(a)
+	y, okY := sequence(b)
+	if !okX || !okY {
+		failf("%s and %s cannot be compared", describe(a), describe(b))
+	}
+	for i := range min(len(x), len(y)) {
+		if r.equal(x[i], y[i]) {
+			continue
+		}
+		if r.compare("<", x[i], y[i]) {
+			return -1
+		}
+		return 1
+	}
+	return len(x) - len(y)
+}
+
 func (r *render) contains(in, value any) bool {
 	switch c := in.(type) {
 	case string:
@@ -267,8 +331,8 @@ func (r *render) contains(in, value any) bool {
 		}
 		return strings.Contains(c, s)
 	case *Dict:
-		s, ok := value.(string)
-		return ok && c.has(s)
+		key, ok := keyOf(value)
+		return ok && c.has(key)
 	}
 	for _, e := range r.iterate(in) {
 		r.step()
@@ -284,14 +348,12 @@ func (r *render) iterate(value any) []any {
 	switch v := value.(type) {
 	case []any:
 		return v
+	case tuple:
+		return v
 	case undefined:
 		return nil
 	case *Dict:
-		keys := r.list(len(v.keys))
-		for _, key := range v.keys {
-			keys = append(keys, key)
-		}
-		return keys
+		return append(r.list(len(v.keys)), v.keys...)
 	case string:
 		offsets := runeOffsets(r, v)
 		characters := r.list(len(offsets) - 1)
@@ -341,14 +403,19 @@ func (r *render) slice(value any, bounds [3]any) any {
 		}
 		return start, step, count
 	}
-	switch v := value.(type) {
-	case []any:
+	cut := func(v []any) []any {
 		start, step, count := part(len(v))
 		list := r.list(count)
 		for i := range count {
 			list = append(list, v[start+i*step])
 		}
 		return list
+	}
+	switch v := value.(type) {
+	case []any:
+		return cut(v)
+	case tuple:
+		return tuple(cut(v))
 	case string:
 		offsets := runeOffsets(r, v)
 		start, step, count := part(len(offsets) - 1)

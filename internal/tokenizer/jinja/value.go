@@ -8,36 +8,77 @@ import (
 	"unicode/utf8"
 )
 
-// A value is nil (none), undefined, bool, int, float64, string, []any, *Dict, *namespace or function. None but a namespace
-// changes once made.
+// A value is nil (none), undefined, bool, int, float64, string, []any, tuple, *Dict, *namespace, *loop or function. None but
+// a namespace changes once made.
 
 // undefined is what a name, key or attribute that is not there gives: false and empty, but without attributes.
 type undefined struct{ name string }
 
-// Dict is a mapping from strings that keeps the order of its entries.
-type Dict struct {
-	keys   []string
-	values map[string]any
+// tuple is a list that is written in parentheses.
+type tuple []any
+
+// sequence gives the elements of a list or tuple.
+func sequence(value any) (elements []any, ok bool) {
+	switch v := value.(type) {
+	case []any:
+		return v, true
+	case tuple:
+		return v, true
+	}
+	return nil, false
 }
 
-// NewDict makes a mapping of alternating keys, which are strings, and values.
+// Dict is a mapping that keeps the order of its entries. Keys are strings, numbers, truth values or none.
+type Dict struct {
+	keys   []any // as they are written
+	values map[any]any
+}
+
+// NewDict makes a mapping of alternating keys and values.
 func NewDict(entries ...any) *Dict {
-	d := &Dict{values: make(map[string]any, len(entries)/2)}
+	d := &Dict{values: make(map[any]any, len(entries)/2)}
 	for i := 0; i+1 < len(entries); i += 2 {
-		d.Set(entries[i].(string), entries[i+1])
+		d.Set(entries[i], entries[i+1])
 	}
 	return d
 }
 
-// Set adds or replaces an entry.
-func (d *Dict) Set(key string, value any) {
-	if !d.has(key) {
-		d.keys = append(d.keys, key)
+// Set adds or replaces an entry. A key that cannot be one is left out.
+func (d *Dict) Set(key, value any) {
+	if key, ok := keyOf(key); ok {
+		if !d.has(key) {
+			d.keys = append(d.keys, key)
+		}
+		d.values[key] = value
 	}
-	d.values[key] = value
 }
 
-func (d *Dict) has(key string) bool { _, ok := d.values[key]; return ok }
+func (d *Dict) has(key any) bool { _, ok := d.values[key]; return ok }
+
+// keyOf gives a key such that equal ones are one: 1, 1.0 and true are, as in Python.
+func keyOf(value any) (key any, ok bool) {
+	switch v := value.(type) {
+	case nil, string, int:
+		return v, true
+	case bool:
+		n, _ := integer(v)
+		return n, true
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+			return int(v), true
+		}
+		return v, v == v
+	}
+	return nil, false
+}
+
+func mustKey(value any) any {
+	key, ok := keyOf(value)
+	if !ok {
+		failf("%s cannot be the key of a mapping", describe(value))
+	}
+	return key
+}
 
 // namespace is the one value that changes: what namespace() gives.
 type namespace struct{ Dict }
@@ -66,9 +107,9 @@ func (a arguments) after(first any) arguments {
 	return a
 }
 
-// get gives an argument by its place or name, or otherwise when it is not there.
+// get gives an argument by its place, -1 for none, or name, or otherwise when it is not there.
 func (a arguments) get(i int, name string, otherwise any) any {
-	if i < len(a.positional) {
+	if i >= 0 && i < len(a.positional) {
 		return a.positional[i]
 	}
 	for _, k := range a.keywords {
@@ -88,19 +129,6 @@ func (a arguments) str(i int, name string) string {
 	return s
 }
 
-// loopDict is the variable "loop" of a for block.
-func loopDict(items []any, i int) *Dict {
-	d := NewDict("index", i+1, "index0", i, "revindex", len(items)-i, "revindex0", len(items)-i-1,
-		"first", i == 0, "last", i == len(items)-1, "length", len(items))
-	if i > 0 {
-		d.Set("previtem", items[i-1])
-	}
-	if i+1 < len(items) {
-		d.Set("nextitem", items[i+1])
-	}
-	return d
-}
-
 func truth(value any) bool {
 	switch v := value.(type) {
 	case nil, undefined:
@@ -114,6 +142,8 @@ func truth(value any) bool {
 	case string:
 		return v != ""
 	case []any:
+		return len(v) > 0
+	case tuple:
 		return len(v) > 0
 	case *Dict:
 		return len(v.keys) > 0
@@ -170,15 +200,10 @@ func (r *render) equal(a, b any) bool {
 		return ok && x == y
 	case []any:
 		y, ok := b.([]any)
-		if !ok || len(x) != len(y) {
-			return false
-		}
-		for i := range x {
-			if !r.equal(x[i], y[i]) {
-				return false
-			}
-		}
-		return true
+		return ok && r.equalElements(x, y)
+	case tuple:
+		y, ok := b.(tuple)
+		return ok && r.equalElements(x, y)
 	case *Dict:
 		y, ok := b.(*Dict)
 		if !ok || len(x.keys) != len(y.keys) {
@@ -192,6 +217,18 @@ func (r *render) equal(a, b any) bool {
 		return true
 	}
 	return false
+}
+
+func (r *render) equalElements(x, y []any) bool {
+	if len(x) != len(y) {
+		return false
+	}
+	for i := range x {
+		if !r.equal(x[i], y[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // attribute gives value.name: a method, else an entry.
@@ -210,15 +247,22 @@ func attribute(r *render, value any, name string) any {
 		return entry(v, name)
 	case *namespace:
 		return entry(&v.Dict, name)
+	case *loop:
+		return entry(&v.Dict, name)
+	case []any, tuple:
+		elements, _ := sequence(v)
+		if m, ok := listMethods[name]; ok {
+			return function(func(r *render, a arguments) any { return m(r, elements, a) })
+		}
 	}
 	return undefined{name}
 }
 
-func entry(d *Dict, key string) any {
-	if v, ok := d.values[key]; ok {
-		return v
+func entry(d *Dict, key any) any {
+	if key, ok := keyOf(key); ok && d.has(key) {
+		return d.values[key]
 	}
-	return undefined{key}
+	return undefined{describe(key)}
 }
 
 // item gives value[index].
@@ -226,11 +270,16 @@ func item(r *render, value, index any) any {
 	if key, ok := index.(string); ok {
 		switch v := value.(type) {
 		case *Dict:
-			return entry(v, key)
+			if v.has(key) {
+				return v.values[key]
+			}
 		case undefined:
 			failf("%s is undefined, so it has no entry %q", v.name, key)
 		}
 		return attribute(r, value, key)
+	}
+	if d, ok := value.(*Dict); ok {
+		return entry(d, index)
 	}
 	i, ok := integer(index)
 	if !ok {
@@ -239,12 +288,13 @@ func item(r *render, value, index any) any {
 	switch v := value.(type) {
 	case undefined:
 		failf("%s is undefined, so it has no element %d", v.name, i)
-	case []any:
+	case []any, tuple:
+		elements, _ := sequence(v)
 		if i < 0 {
-			i += len(v)
+			i += len(elements)
 		}
-		if i >= 0 && i < len(v) {
-			return v[i]
+		if i >= 0 && i < len(elements) {
+			return elements[i]
 		}
 	case string:
 		r.scan(v)
@@ -276,18 +326,23 @@ func describe(value any) string {
 	case undefined:
 		return v.name + ", which is undefined,"
 	case string:
-		if len(v) > 40 {
-			v = v[:40] + "…"
-		}
-		return strconv.Quote(v)
-	case []any:
+		return strconv.Quote(clip(v))
+	case []any, tuple:
 		return "a list"
-	case *Dict, *namespace:
+	case *Dict, *namespace, *loop:
 		return "a mapping"
 	case function:
 		return "a function"
 	}
 	return fmt.Sprint(value)
+}
+
+// clip shortens a text for an error message.
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
 }
 
 // str writes a value as Python's str does.
@@ -321,11 +376,7 @@ func (r *render) repr(b *strings.Builder, value any) {
 	case int:
 		b.WriteString(strconv.Itoa(v))
 	case float64:
-		s := strconv.FormatFloat(v, 'g', -1, 64)
-		if v == math.Trunc(v) && !strings.ContainsAny(s, "e.") {
-			s += ".0"
-		}
-		b.WriteString(s)
+		b.WriteString(floatText(v))
 	case string:
 		quote := "'"
 		if strings.Contains(v, "'") && !strings.Contains(v, `"`) {
@@ -334,25 +385,16 @@ func (r *render) repr(b *strings.Builder, value any) {
 		b.WriteString(quote)
 		strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, quote, `\`+quote).WriteString(b, v)
 		b.WriteString(quote)
-	case []any, *Dict:
-		container(b, v, r.repr)
-	default:
-		failf("%s cannot be written", describe(value))
-	}
-}
-
-// container writes a list or a dictionary, which look the same as Python and as
-// JSON but for their elements.
-func container(b *strings.Builder, value any, write func(*strings.Builder, any)) {
-	switch v := value.(type) {
+	case tuple:
+		b.WriteByte('(')
+		r.elements(b, v, r.repr)
+		if len(v) == 1 {
+			b.WriteByte(',')
+		}
+		b.WriteByte(')')
 	case []any:
 		b.WriteByte('[')
-		for i, element := range v {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			write(b, element)
-		}
+		r.elements(b, v, r.repr)
 		b.WriteByte(']')
 	case *Dict:
 		b.WriteByte('{')
@@ -360,10 +402,39 @@ func container(b *strings.Builder, value any, write func(*strings.Builder, any))
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			write(b, key)
+			r.repr(b, key)
 			b.WriteString(": ")
-			write(b, v.values[key])
+			r.repr(b, v.values[key])
 		}
 		b.WriteByte('}')
+	default:
+		failf("%s cannot be written", describe(value))
 	}
+}
+
+func (r *render) elements(b *strings.Builder, list []any, write func(*strings.Builder, any)) {
+	for i, element := range list {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		write(b, element)
+	}
+}
+
+// floatText writes a number as Python does.
+func floatText(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "nan"
+	case math.IsInf(v, 0):
+		return strings.TrimPrefix(strings.ToLower(strconv.FormatFloat(v, 'f', -1, 64)), "+")
+	}
+	if size := math.Abs(v); size != 0 && (size < 1e-4 || size >= 1e16) {
+		return strconv.FormatFloat(v, 'e', -1, 64)
+	}
+	s := strconv.FormatFloat(v, 'f', -1, 64)
+	if !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
 }
