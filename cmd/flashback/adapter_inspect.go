@@ -32,6 +32,9 @@ func inspectAdapter(out io.Writer, dir string, asJSON bool) error {
 	row("targets", "%s", strings.Join(s.Targets, ", "))
 	row("trained", "%d numbers in %d tensors (%s)", s.Numbers, s.Tensors, hub.FormatSize(s.Bytes))
 	row("embeddings", "%d", s.Rows)
+	if len(s.Saved) > 0 {
+		row("whole", "%s: in the place of the base's", strings.Join(s.Saved, ", "))
+	}
 	if m := s.Info.Marks; m != nil {
 		row("marks", "%d %s, %d %s", m.Left, lora.LeftMark, m.Right, lora.RightMark)
 	}

@@ -11,13 +11,13 @@ type Ops interface {
 	// AddPositions adds the rows of the input's positions to x [tokens, width].
 	AddPositions(x Buffer, t Table)
 
-	// RMSNorm sets dst = x / √(mean(x²) + eps) · scale for rows of scale's width; dst may
-	// be x. A buffer's row may hold several of them, one behind the other: rows counts
-	// those.
-	RMSNorm(dst, x Buffer, scale Vector, rows int, eps float32)
+	// RMSNorm sets dst = x / √(mean(x²) + eps) · scale for rows of scale's width, from row
+	// first on; dst may be x. A buffer's row may hold several of them, one behind the
+	// other: first and rows count those.
+	RMSNorm(dst, x Buffer, scale Vector, first, rows int, eps float32)
 
 	// LayerNorm sets dst = (x - mean(x)) / √(var(x) + eps) · scale + bias; dst may be x.
-	LayerNorm(dst, x Buffer, scale, bias Vector, rows int, eps float32)
+	LayerNorm(dst, x Buffer, scale, bias Vector, first, rows int, eps float32)
 
 	// MatMul computes up to three products of the same x [rows, in]. Outputs are not x.
 	MatMul(x Buffer, rows int, products []Product)

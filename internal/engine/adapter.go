@@ -8,6 +8,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/lora"
+	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/nn"
 	"github.com/flashback-lm/flashback/internal/placement"
 )
@@ -18,7 +19,6 @@ type Adapter struct {
 	e         *Engine
 	source    *lora.Adapter
 	updates   *nn.Adapter
-	rows      map[int32][]float32 // embeddings by token
 	digest    string
 	activated bool
 }
@@ -29,18 +29,11 @@ func (e *Engine) LoadAdapter(a *lora.Adapter) (*Adapter, error) {
 	if shape := lora.ShapeOf(e.weights); a.Shape != shape {
 		return nil, fmt.Errorf("the adapter is for a model of another shape: %v, this one is %v", a.Shape, shape)
 	}
-	updates, err := nn.NewAdapter(e.dev, &a.Weights)
+	updates, err := nn.NewAdapter(e.dev, e.weights, e.loaded, a, e.compute)
 	if err != nil {
 		return nil, err
 	}
-	loaded := &Adapter{
-		e: e, source: a, updates: updates, rows: map[int32][]float32{},
-		digest: a.Digest(), activated: a.Info.Activated,
-	}
-	for _, r := range a.Rows {
-		loaded.rows[r.Token] = r.Embedding
-	}
-	return loaded, nil
+	return &Adapter{e: e, source: a, updates: updates, digest: a.Digest(), activated: a.Info.Activated}, nil
 }
 
 // Source returns what was loaded.
@@ -91,7 +84,15 @@ func (s *segment) embedding(token int32) []float32 {
 	if s.adapter == nil {
 		return nil
 	}
-	return s.adapter.rows[token]
+	return s.adapter.source.Embed(s.adapter.e.weights.Tensors[model.Embedding], token)
+}
+
+// head returns the head of the segment's adapter, or nil where it is the base's.
+func (s *segment) head() *nn.Head {
+	if s.adapter == nil {
+		return nil
+	}
+	return s.adapter.updates.Head()
 }
 
 // OpenAdapter reads and loads the adapter in a directory. One that was trained on

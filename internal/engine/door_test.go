@@ -167,10 +167,10 @@ func (w *cardWorkspace) Embed(x device.Buffer, t device.Table) {
 	})
 }
 
-func (w *cardWorkspace) RMSNorm(dst, x device.Buffer, scale device.Vector, rows int, eps float32) {
+func (w *cardWorkspace) RMSNorm(dst, x device.Buffer, scale device.Vector, first, rows int, eps float32) {
 	w.do(func() {
 		n := scale.Width()
-		for r := range rows {
+		for r := first; r < first+rows; r++ {
 			from, to := x.(*cardBuffer).data[r*n:][:n], dst.(*cardBuffer).data[r*n:][:n]
 			var squares float64
 			for _, v := range from {
@@ -262,9 +262,9 @@ func (w *cardWorkspace) AddPositions(x device.Buffer, t device.Table) {
 	})
 }
 
-func (w *cardWorkspace) LayerNorm(dst, x device.Buffer, scale, bias device.Vector, rows int, eps float32) {
+func (w *cardWorkspace) LayerNorm(dst, x device.Buffer, scale, bias device.Vector, first, rows int, eps float32) {
 	w.do(func() {
-		for r := range rows {
+		for r := first; r < first+rows; r++ {
 			from, to := x.(*cardBuffer).row(r), dst.(*cardBuffer).row(r)
 			n := float64(len(from))
 			var sum, squares float64

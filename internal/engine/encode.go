@@ -74,7 +74,11 @@ func (w *workspace) runBlocks(d device.Ops) error {
 // runHead are the operations from rows of the residual stream to their logits.
 func (w *workspace) runHead(d device.Ops) error {
 	d.Gather(w.headIn, w.act.X)
-	w.loaded.Head.Forward(d, w.act, w.logits, w.headIn, len(w.in.Wanted))
+	head := &w.loaded.Head
+	if w.ownHead != nil {
+		head = w.ownHead
+	}
+	head.Forward(d, w.act, w.logits, w.headIn, len(w.in.Wanted))
 	return nil
 }
 
@@ -87,7 +91,7 @@ type headRow struct {
 
 // emit computes the logits that the chunk's segments want. Rows of all segments go
 // through the output head together, so that its weights are read once for headRows
-// of them.
+// of them; those of an adapter with a head of its own go through that.
 func (w *workspace) emit(chunk []piece) error {
 	w.toHead = w.toHead[:0]
 	first := 0
@@ -98,12 +102,20 @@ func (w *workspace) emit(chunk []piece) error {
 		first += p.count
 	}
 	in := &w.in
-	in.Tokens, in.Rows, in.Repeats = in.Tokens[:0], in.Rows[:0], true
+	in.Tokens, in.Rows = in.Tokens[:0], in.Rows[:0]
 	for rest := w.toHead; len(rest) > 0; {
 		if !w.wanted() {
 			return errDeserted
 		}
 		n := min(headRows, len(rest))
+		w.ownHead = rest[0].head()
+		in.Repeats = w.ownHead == nil
+		for i, row := range rest[:n] {
+			if row.head() != w.ownHead {
+				n = i
+				break
+			}
+		}
 		in.Wanted = in.Wanted[:0]
 		for _, row := range rest[:n] {
 			in.Wanted = append(in.Wanted, row.row)

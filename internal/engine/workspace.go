@@ -28,6 +28,7 @@ type workspace struct {
 	cos, sin []float32 // of a row
 	in       device.Input
 	wanted   func() bool            // the chunk is
+	ownHead  *nn.Head               // of the adapter whose rows go through the head; nil: the model's
 	blocks   func(device.Ops) error // runBlocks and runHead, bound once
 	head     func(device.Ops) error
 }

@@ -19,6 +19,7 @@ import (
 // Adapter is a trained, or fresh, change to a base model of a shape.
 type Adapter struct {
 	Weights
+	Beside
 	Shape  Shape
 	Config Config
 	Info   Info
@@ -179,6 +180,7 @@ func (a *Adapter) Digest() string {
 		number(int(r.Token))
 		hashFloats(h, r.Embedding)
 	}
+	a.Beside.digest(h, number)
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -1,6 +1,7 @@
 package lora
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,26 +18,27 @@ const maxRank = 1 << 16
 
 // peftConfig is adapter_config.json as far as it matters.
 type peftConfig struct {
-	PeftType     string             `json:"peft_type"`
-	Base         *string            `json:"base_model_name_or_path"`
-	R            int64              `json:"r"`
-	Alpha        float64            `json:"lora_alpha"`
-	Dropout      float64            `json:"lora_dropout"`
-	RSLoRA       bool               `json:"use_rslora"`
-	RankPattern  map[string]int64   `json:"rank_pattern"`
-	AlphaPattern map[string]float64 `json:"alpha_pattern"`
-	Targets      json.RawMessage    `json:"target_modules"` // names, or a regular expression
-	Rows         json.RawMessage    `json:"trainable_token_indices"`
-	Saved        []string           `json:"modules_to_save"`
-	Init         any                `json:"init_lora_weights"`
+	PeftType     string            `json:"peft_type"`
+	Base         *string           `json:"base_model_name_or_path"`
+	R            int64             `json:"r"`
+	Alpha        float64           `json:"lora_alpha"`
+	Dropout      float64           `json:"lora_dropout"`
+	RSLoRA       bool              `json:"use_rslora"`
+	RankPattern  patterns[int64]   `json:"rank_pattern"`
+	AlphaPattern patterns[float64] `json:"alpha_pattern"`
+	Targets      json.RawMessage   `json:"target_modules"` // names, or a regular expression; shown only
+	Rows         json.RawMessage   `json:"trainable_token_indices"`
+	Saved        []string          `json:"modules_to_save"`
+	Init         any               `json:"init_lora_weights"`
 }
 
 // harmless are keys that change nothing of what the files compute: how weights began,
-// how they are stored, what wrote them.
+// how they are stored, what wrote them, and which modules were chosen, which the tensors
+// tell.
 var harmless = []string{
-	"auto_mapping", "ensure_weight_tying", "eva_config", "exclude_modules", "inference_mode", "layers_pattern",
-	"loftq_config", "megatron_core", "peft_version", "qalora_group_size", "revision", "runtime_config", "task_type",
-	"corda_config", "lora_ga_config",
+	"auto_mapping", "bias", "corda_config", "ensure_weight_tying", "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode",
+	"layers_pattern", "layers_to_transform", "loftq_config", "lora_ga_config", "megatron_core", "peft_version", "qalora_group_size",
+	"revision", "runtime_config", "task_type",
 }
 
 // known are the keys of peftConfig.
@@ -77,8 +79,8 @@ func parseConfig(data []byte) (*peftConfig, error) {
 
 func (c *peftConfig) checkNumbers() error {
 	ranks := map[string]int64{"r": c.R}
-	for key, rank := range c.RankPattern {
-		ranks["rank_pattern "+clip(key)] = rank
+	for _, p := range c.RankPattern {
+		ranks["rank_pattern "+clip(p.expression)] = p.value
 	}
 	for name, rank := range ranks {
 		if rank < 1 || rank > maxRank {
@@ -86,8 +88,8 @@ func (c *peftConfig) checkNumbers() error {
 		}
 	}
 	alphas := map[string]float64{"lora_alpha": c.Alpha, "lora_dropout": c.Dropout}
-	for key, alpha := range c.AlphaPattern {
-		alphas["alpha_pattern "+clip(key)] = alpha
+	for _, p := range c.AlphaPattern {
+		alphas["alpha_pattern "+clip(p.expression)] = p.value
 	}
 	for name, alpha := range alphas {
 		if math.Abs(alpha) > 1e9 {
@@ -120,12 +122,18 @@ func (c *peftConfig) rows(embedding string) ([]int32, error) {
 	if err := json.Unmarshal(c.Rows, &byModule); err != nil {
 		return nil, fmt.Errorf("trainable_token_indices: %w", err)
 	}
-	for name := range byModule {
-		if name != embedding {
+	for name, ids := range byModule {
+		if last(name) != embedding || len(byModule) > 1 {
 			return nil, fmt.Errorf("trainable_token_indices names %q: only %s is read", clip(name), embedding)
 		}
+		return ids, nil
 	}
-	return byModule[embedding], nil
+	return nil, nil
+}
+
+// saves reports whether modules_to_save names a module: by its end, as PEFT does.
+func (c *peftConfig) saves(module string) bool {
+	return slices.ContainsFunc(c.Saved, func(name string) bool { return strings.HasSuffix(module, name) })
 }
 
 // rankOf and alphaOf return those of a module.
@@ -138,24 +146,51 @@ func (c *peftConfig) alphaOf(module string) (float64, error) {
 	return match("alpha_pattern", c.AlphaPattern, module, c.Alpha)
 }
 
-// match returns the value of the pattern that a module's name ends in, as PEFT
-// matches them, or the fallback.
-func match[T comparable](key string, patterns map[string]T, module string, fallback T) (T, error) {
-	value, found := fallback, ""
-	for _, pattern := range slices.Sorted(maps.Keys(patterns)) {
-		re, err := regexp.Compile(`^(?:.*\.)?(?:` + pattern + `)$`)
-		if err != nil {
-			return value, fmt.Errorf("%s %q: %w", key, clip(pattern), err)
-		}
-		if !re.MatchString(module) {
-			continue
-		}
-		if found != "" && value != patterns[pattern] {
-			return value, fmt.Errorf("%s: %q and %q both match %s", key, clip(found), clip(pattern), module)
-		}
-		value, found = patterns[pattern], pattern
+// patterns are values of modules by expressions, in the order of the file.
+type patterns[T any] []pattern[T]
+
+type pattern[T any] struct {
+	expression string
+	value      T
+}
+
+// UnmarshalJSON reads an object, whose order matters.
+func (p *patterns[T]) UnmarshalJSON(data []byte) error {
+	var byExpression map[string]T
+	if err := json.Unmarshal(data, &byExpression); err != nil {
+		return err
 	}
-	return value, nil
+	*p = nil
+	d := json.NewDecoder(bytes.NewReader(data))
+	for level := 0; ; {
+		token, err := d.Token()
+		if err != nil { // the end: the object is sound
+			return nil
+		}
+		switch token := token.(type) {
+		case json.Delim:
+			level++
+		case string:
+			if value, ok := byExpression[token]; ok && level == 1 {
+				*p = append(*p, pattern[T]{token, value})
+			}
+		}
+	}
+}
+
+// match returns the value of the first pattern that a module's name ends in, as PEFT
+// matches them, or the fallback.
+func match[T any](key string, all patterns[T], module string, fallback T) (T, error) {
+	for _, p := range all {
+		re, err := regexp.Compile(`^(?:.*\.)?(?:` + p.expression + `)$`)
+		if err != nil {
+			return fallback, fmt.Errorf("%s %q: %w", key, clip(p.expression), err)
+		}
+		if re.MatchString(module) {
+			return p.value, nil
+		}
+	}
+	return fallback, nil
 }
 
 // compact returns JSON without blanks.

@@ -128,6 +128,11 @@ func TestDigestSeesEverything(t *testing.T) {
 		"token":     func(a *Adapter) { a.Rows[1].Token++ },
 		"place":     func(a *Adapter) { a.Layers[0][model.K], a.Layers[0][model.V] = a.Layers[0][model.V], nil },
 		"activated": func(a *Adapter) { a.Info.Activated = true },
+		"head":      func(a *Adapter) { a.Head = a.Layers[0][model.Q] },
+		"embedding": func(a *Adapter) { a.Embedding = a.Layers[0][model.Q] },
+		"both":      func(a *Adapter) { a.TiedRows = true },
+		"norm":      func(a *Adapter) { a.Saved = []Saved{{Spec: tiny.Norms[model.OutputNorm]}} },
+		"its layer": func(a *Adapter) { a.Saved = []Saved{{Spec: tiny.Norms[model.AttnNorm].In(1)}} },
 	} {
 		a := trained(config)
 		if change(a); a.Digest() == want {
@@ -173,34 +178,47 @@ func TestHostile(t *testing.T) {
 			return w
 		}
 	}
+	add := func(name string, shape ...int) edit {
+		return func(_ map[string]any, w []safetensors.Tensor) []safetensors.Tensor {
+			n := 1
+			for _, d := range shape {
+				n *= d
+			}
+			return append(w, safetensors.F32(name, make([]float32, n), shape...))
+		}
+	}
 	for name, c := range map[string]struct {
 		edit edit
 		want string
 	}{
-		"dora":             {set("use_dora", true), "use_dora"},
-		"bias of factors":  {set("lora_bias", true), "lora_bias"},
-		"bias":             {set("bias", "all"), "bias"},
-		"transposed":       {set("fan_in_fan_out", true), "fan_in_fan_out"},
-		"layers":           {set("layers_to_transform", []int{1}), "layers_to_transform"},
-		"a kind to come":   {set("use_tomorrow", map[string]any{"x": 1}), "use_tomorrow"},
-		"pissa":            {set("init_lora_weights", "pissa"), "pissa"},
-		"other method":     {set("peft_type", "IA3"), "IA3"},
-		"saved head":       {set("modules_to_save", []string{"lm_head"}), "lm_head"},
-		"huge rank":        {set("r", 1<<31-1), "2147483647"},
-		"rank of 2^40":     {set("rank_pattern", map[string]any{"q_proj": 1 << 40}), "rank_pattern"},
-		"negative rank":    {set("r", -3), "-3"},
-		"other rank":       {set("r", 4), "shape"},
-		"bad pattern":      {set("rank_pattern", map[string]any{"(": 3}), "rank_pattern"},
-		"unknown target":   {set("target_modules", []string{"c_attn"}), "c_attn"},
-		"missing target":   {set("target_modules", []string{"up_proj"}), "up_proj"},
-		"too few tokens":   {set("trainable_token_indices", map[string]any{"embed_tokens": []int{20}}), "1 tokens"},
-		"token of base":    {set("trainable_token_indices", []int{3, 20}), "token 3"},
-		"token far behind": {set("trainable_token_indices", []int{20, 1 << 30}), "token 1073741824"},
-		"token twice":      {set("trainable_token_indices", []int{20, 20}), "twice"},
-		"no such layer":    {rename("base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight"), "2 layers"},
-		"huge layer":       {rename("base_model.model.model.layers.99999999999999999999.self_attn.q_proj.lora_A.weight"), "no such part"},
-		"no such module":   {rename("base_model.model.model.layers.0.self_attn.z_proj.lora_A.weight"), "z_proj"},
-		"other tensor":     {rename("lm_head.weight"), "lm_head"},
+		"dora":                    {set("use_dora", true), "use_dora"},
+		"bias of factors":         {set("lora_bias", true), "lora_bias"},
+		"a kind to come":          {set("use_tomorrow", map[string]any{"x": 1}), "use_tomorrow"},
+		"pissa":                   {set("init_lora_weights", "pissa"), "pissa"},
+		"other method":            {set("peft_type", "IA3"), "IA3"},
+		"huge rank":               {set("r", 1<<31-1), "2147483647"},
+		"rank of 2^40":            {set("rank_pattern", map[string]any{"q_proj": 1 << 40}), "rank_pattern"},
+		"negative rank":           {set("r", -3), "-3"},
+		"other rank":              {set("r", 4), "shape"},
+		"bad pattern":             {set("rank_pattern", map[string]any{"(": 3}), "rank_pattern"},
+		"too few tokens":          {set("trainable_token_indices", map[string]any{"embed_tokens": []int{20}}), "1 tokens"},
+		"token far behind":        {set("trainable_token_indices", []int{20, 1 << 30}), "token 1073741824"},
+		"token twice":             {set("trainable_token_indices", []int{20, 20}), "twice"},
+		"a head of another width": {add("base_model.model.lm_head.weight", 20, 9), "[20, 8]"},
+		"a head of fewer tokens":  {add("base_model.model.lm_head.base_layer.weight", 19, 8), "[20, 8]"},
+		"an endless head":         {add("base_model.model.lm_head.lora_B.weight", 20+maxBehind+1, 3), "rank 3"},
+		"half of the head's":      {add("base_model.model.lm_head.lora_A.weight", 3, 8), "lm_head has one of"},
+		"a wide embedding":        {add("base_model.model.model.embed_tokens.lora_embedding_A", 3, 8), "rank 3"},
+		"embeddings twice":        {add("base_model.model.model.embed_tokens.weight", 20, 8), "rows"},
+		"a norm of another width": {add("base_model.model.model.norm.weight", 9), "[8]"},
+		"a norm of no layer":      {add("base_model.model.model.layers.2.input_layernorm.weight", 8), "no such part"},
+		"a projection, whole":     {add("base_model.model.model.layers.0.self_attn.q_proj.base_layer.weight", 8, 8), "no such part"},
+		"a bias":                  {add("base_model.model.model.layers.0.self_attn.q_proj.bias", 8), "no such part"},
+		"twice":                   {add("base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight", 3, 8), "twice"},
+		"no such layer":           {rename("base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight"), "2 layers"},
+		"huge layer":              {rename("base_model.model.model.layers.99999999999999999999.self_attn.q_proj.lora_A.weight"), "no such part"},
+		"no such module":          {rename("base_model.model.model.layers.0.self_attn.z_proj.lora_A.weight"), "z_proj"},
+		"other tensor":            {rename("lm_head.weight"), "lm_head"},
 		"half a factor": {func(_ map[string]any, w []safetensors.Tensor) []safetensors.Tensor {
 			return slices.Delete(w, 1, 2)
 		}, "one of lora_A and lora_B"},
@@ -263,6 +281,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add(all[configFile], all[infoFile])
 	f.Add([]byte(`{"peft_type":"LORA","r":3,"rank_pattern":{".*":3},"target_modules":"all-linear"}`), []byte(`{"marks":{"left":-1}}`))
 	f.Add([]byte(`{"peft_type":"LORA","trainable_token_indices":[20,21]}`), []byte(`{}`))
+	f.Add([]byte(`{"peft_type":"LORA","alpha_pattern":{"a":1,"q_proj":2},"rank_pattern":null,"modules_to_save":["norm"]}`), []byte(`{"activated":true}`))
 	f.Fuzz(func(t *testing.T, config, info []byte) {
 		tensors := trained(Config{Rank: 3, Alpha: 6, Targets: []model.Role{model.Q, model.V, model.Down}}).tensors()
 		c, err := parseConfig(config)
@@ -274,4 +293,25 @@ func FuzzConfig(f *testing.F) {
 			a.Digest()
 		}
 	})
+}
+
+// TestPatternsInOrder: of patterns that match, the first of the file counts, as in PEFT.
+func TestPatternsInOrder(t *testing.T) {
+	for config, want := range map[string]float64{
+		`"alpha_pattern": {"q_proj": 9, "layers.0.self_attn.q_proj": 64}`: 9,
+		`"alpha_pattern": {"layers.0.self_attn.q_proj": 64, "q_proj": 9}`: 64,
+		`"alpha_pattern": {"proj": 9, "^model.layers.0.*": 5, ".*": 7}`:   5,
+		`"alpha_pattern": {"layers.1.*": 9}`:                              8,
+		`"alpha_pattern": {}`:                                             8,
+		`"alpha_pattern": null`:                                           8,
+	} {
+		c, err := parseConfig([]byte(`{"peft_type": "LORA", ` + config + `}`))
+		if err != nil {
+			t.Errorf("%s: %v", config, err)
+			continue
+		}
+		if got, err := c.alphaOf("model.layers.0.self_attn.q_proj"); got != want || err != nil {
+			t.Errorf("%s: %v, %v; want %v", config, got, err, want)
+		}
+	}
 }

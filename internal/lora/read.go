@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 // The files of an adapter.
@@ -28,15 +30,6 @@ const maxJSON = 4 << 20
 
 // maxBehind bounds how far behind the base's vocabulary a new token may be.
 const maxBehind = 1 << 16
-
-// What PEFT's names of tensors begin and end with.
-const (
-	prefix      = "base_model.model."
-	deltaSuffix = ".token_adapter.trainable_tokens_delta"
-	savedSuffix = ".weight"
-	suffixA     = ".lora_A.weight"
-	suffixB     = ".lora_B.weight"
-)
 
 // Read reads an adapter of PEFT's in the directory dir and checks it against the
 // base model's shape. Errors name the file, the place and the reason. An adapter
@@ -118,81 +111,92 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// take binds the tensors of a file.
+// take binds the tensors of a file. They say which modules the adapter changes, whatever
+// the configuration's names and expressions for them.
 func (a *Adapter) take(tensors []safetensors.Tensor, c *peftConfig) error {
 	a.Layers = make([]Layer, a.Shape.Layers)
-	module := a.Shape.Embedding.Module()
-	ids, err := c.rows(last(module))
+	ids, err := c.rows(last(a.Shape.Embedding.Module()))
 	if err != nil {
 		return err
 	}
-	for _, name := range c.Saved {
-		if name != last(module) {
-			return fmt.Errorf("modules_to_save names %q: only %s is read", clip(name), last(module))
-		}
-	}
-	places := a.places()
-	rows := false
+	places, taken := a.Shape.places(), map[string]bool{}
 	for _, t := range tensors {
-		at, half := places[t.Name]
+		name := plain(t.Name)
+		if strings.HasSuffix(name, originalSuffix) {
+			continue
+		}
+		at, ok := places[name]
 		switch {
-		case half:
-			err = a.takeFactor(t, at, c)
-		case t.Name == prefix+module+deltaSuffix && !rows:
-			rows, err = true, a.takeRows(t, ids)
-		case t.Name == prefix+module+savedSuffix && !rows && len(c.Saved) > 0:
-			rows, err = true, a.takeEmbedding(t)
+		case !ok:
+			return fmt.Errorf("tensor %q: the base model, of %d layers, has no such part, or FlashBack adapts none there", clip(t.Name), a.Shape.Layers)
+		case taken[name]:
+			return fmt.Errorf("tensor %q: it is there twice, under another name too", clip(t.Name))
+		}
+		taken[name] = true
+		switch {
+		case at.part == delta:
+			err = a.takeRows(t, ids)
+		case at.part == whole && at.Role == model.Embedding:
+			err = a.takeEmbedding(t)
+		case at.part == whole:
+			err = a.takeSaved(t, at.Spec)
 		default:
-			return fmt.Errorf("tensor %q: the base model, of %d layers, has no such part, or FlashBack trains none there", clip(t.Name), a.Shape.Layers)
+			err = a.takeFactor(t, at, c)
 		}
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
 	}
-	if !rows && (len(ids) > 0 || len(c.Saved) > 0) {
+	if len(ids) > 0 && len(a.Rows) == 0 {
 		return errors.New("the embeddings that the configuration names are missing")
 	}
-	return a.complete(c)
-}
-
-// place is where one half of a factor belongs.
-type place struct {
-	layer  int
-	target model.Role
-	b      bool // lora_B, not lora_A
-}
-
-// places returns the halves of all factors that the base model has room for, by PEFT's
-// names.
-func (a *Adapter) places() map[string]place {
-	places := map[string]place{}
-	for i := range a.Shape.Layers {
-		for r, t := range a.Shape.Projections {
-			if t.Rows > 0 {
-				module := prefix + a.Shape.Module(i, model.Role(r))
-				places[module+suffixA] = place{i, model.Role(r), false}
-				places[module+suffixB] = place{i, model.Role(r), true}
-			}
-		}
+	embedding := a.Shape.Embedding
+	// A copy that modules_to_save made is of the embedding alone; all else changes the
+	// tensor that the head is too.
+	if a.Shape.Tied && len(a.Rows) > 0 && int(a.Rows[0].Token) < a.Shape.Vocab && !c.saves(embedding.Module()) && !taken[prefix+a.Shape.Head.HuggingFace] {
+		a.TiedRows = true
 	}
-	return places
+	return a.complete()
 }
 
-// takeFactor binds one half of a factor.
+// factor returns where the factor of a place stands.
+func (a *Adapter) factor(at place) **Factor {
+	switch {
+	case at.Role == model.Embedding:
+		return &a.Embedding
+	case at.Role == model.Head:
+		return &a.Head
+	}
+	return &a.Layers[at.Layer][at.Role]
+}
+
+// takeFactor binds one half of a factor. Those of the head and of the embedding may have
+// rows behind the base's vocabulary; of the head's these are left out.
 func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) error {
-	module, projection := a.Shape.Module(at.layer, at.target), a.Shape.Projections[at.target]
-	rank, err := c.rankOf(module)
+	rank, err := c.rankOf(at.Module())
 	if err != nil {
 		return err
 	}
-	alpha, err := c.alphaOf(module)
+	alpha, err := c.alphaOf(at.Module())
 	if err != nil {
 		return err
 	}
-	in, out := projection.Cols, projection.Rows
-	want := []int{rank, in}
-	if at.b {
+	in, out := at.Cols, at.Rows
+	if at.Role == model.Embedding {
+		in, out = out, in
+	}
+	want, tokens := []int{rank, in}, -1
+	if at.part == factorB {
 		want = []int{out, rank}
+	}
+	switch { // which dimension counts tokens
+	case at.Role == model.Embedding && at.part == factorA:
+		tokens = 1
+	case at.Role == model.Head && at.part == factorB:
+		tokens = 0
+	}
+	if tokens >= 0 && len(t.Shape) == 2 && t.Shape[tokens] > a.Shape.Vocab && t.Shape[tokens] <= a.Shape.Vocab+maxBehind {
+		want[tokens] = t.Shape[tokens]
 	}
 	if !slices.Equal(t.Shape, want) {
 		return fmt.Errorf("its shape is %v, and %v is that of rank %d on this base model", t.Shape, want, rank)
@@ -201,15 +205,18 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) erro
 	if err != nil {
 		return err
 	}
-	f := a.Layers[at.layer][at.target]
-	if f == nil {
-		f = &Factor{Rank: rank, In: in, Out: out, Scale: a.Config.Scale(rank, alpha)}
-		a.Layers[at.layer][at.target] = f
+	stands := a.factor(at)
+	if *stands == nil {
+		*stands = &Factor{Rank: rank, In: in, Out: out, Scale: a.Config.Scale(rank, alpha)}
 	}
-	if at.b {
-		f.B = projection.FromHuggingFace(values, rank)
-	} else {
-		f.A = values
+	f := *stands
+	switch {
+	case at.part == factorA:
+		f.A, f.In = values, want[1]
+	case at.Role == model.Head:
+		f.B = values[:out*rank]
+	default:
+		f.B = at.FromHuggingFace(values, rank)
 	}
 	return nil
 }
@@ -227,37 +234,76 @@ func finite(t safetensors.Tensor) ([]float32, error) {
 
 // takeRows binds the rows of trainable_token_indices.
 func (a *Adapter) takeRows(t safetensors.Tensor, ids []int32) error {
-	if want := []int{len(ids), a.Shape.Hidden}; !slices.Equal(t.Shape, want) {
+	width := a.Shape.Embedding.Cols
+	if want := []int{len(ids), width}; !slices.Equal(t.Shape, want) {
 		return fmt.Errorf("its shape is %v, and %v is that of %d tokens on this base model", t.Shape, want, len(ids))
+	}
+	if len(a.Rows) > 0 {
+		return errors.New("the embedding is there whole too")
 	}
 	values, err := finite(t)
 	if err != nil {
 		return err
 	}
 	for i, id := range ids {
-		switch {
-		case id < 0 || int(id) >= min(a.Shape.Vocab+maxBehind, math.MaxInt32):
+		if id < 0 || int(id) >= min(a.Shape.Vocab+maxBehind, math.MaxInt32) {
 			return fmt.Errorf("token %d is neither one of the base model's %d nor close behind them", id, a.Shape.Vocab)
-		case int(id) < a.Shape.Vocab && a.Shape.Tied:
-			return fmt.Errorf("token %d is one of the base model's %d, whose output head is its embedding: rows that change both are not supported", id, a.Shape.Vocab)
 		}
-		a.Rows = append(a.Rows, Row{id, values[i*a.Shape.Hidden : (i+1)*a.Shape.Hidden]})
+		a.Rows = append(a.Rows, Row{id, values[i*width : (i+1)*width]})
 	}
 	return a.sortRows()
 }
 
 // takeEmbedding binds a whole embedding.
 func (a *Adapter) takeEmbedding(t safetensors.Tensor) error {
-	if len(t.Shape) != 2 || t.Shape[0] < a.Shape.Vocab || t.Shape[0] > a.Shape.Vocab+maxBehind || t.Shape[1] != a.Shape.Hidden {
-		return fmt.Errorf("its shape is %v, and the base model's embedding is [%d, %d]", t.Shape, a.Shape.Vocab, a.Shape.Hidden)
+	width := a.Shape.Embedding.Cols
+	if err := a.checkTable(t, width); err != nil {
+		return err
+	}
+	if len(a.Rows) > 0 {
+		return errors.New("rows of the embedding are there too")
 	}
 	values, err := finite(t)
 	if err != nil {
 		return err
 	}
 	for i := range t.Shape[0] {
-		a.Rows = append(a.Rows, Row{int32(i), values[i*a.Shape.Hidden : (i+1)*a.Shape.Hidden]})
+		a.Rows = append(a.Rows, Row{int32(i), values[i*width : (i+1)*width]})
 	}
+	return nil
+}
+
+// checkTable checks the shape of a table with a row for each token.
+func (a *Adapter) checkTable(t safetensors.Tensor, width int) error {
+	if len(t.Shape) != 2 || t.Shape[0] < a.Shape.Vocab || t.Shape[0] > a.Shape.Vocab+maxBehind || t.Shape[1] != width {
+		return fmt.Errorf("its shape is %v, and the base model's is [%d, %d]", t.Shape, a.Shape.Vocab, width)
+	}
+	return nil
+}
+
+// takeSaved binds a tensor that stands in the place of the base's: a norm, or the head,
+// whose rows behind the base's vocabulary are left out.
+func (a *Adapter) takeSaved(t safetensors.Tensor, s model.Spec) error {
+	if s.Role == model.Head {
+		if err := a.checkTable(t, s.Cols); err != nil {
+			return err
+		}
+	} else if !slices.Equal(t.Shape, []int{s.Cols}) {
+		return fmt.Errorf("its shape is %v, and the base model's is [%d]", t.Shape, s.Cols)
+	}
+	values, err := finite(t)
+	if err != nil {
+		return err
+	}
+	values = values[:s.Rows*s.Cols]
+	if s.LessOne {
+		for i := range values {
+			values[i]++
+		}
+	}
+	a.Saved = append(a.Saved, Saved{s, tensor.Matrix{
+		Name: s.GGUF, Type: tensor.F32, Rows: s.Rows, Cols: s.Cols, Data: safetensors.F32("", values).Data,
+	}})
 	return nil
 }
 
@@ -271,18 +317,21 @@ func (a *Adapter) sortRows() error {
 	return nil
 }
 
-// complete checks that no half of a factor is missing, and none of a target that
-// the configuration names.
-func (a *Adapter) complete(c *peftConfig) error {
+// complete checks that no half of a factor is missing, and notes which projections are
+// changed.
+func (a *Adapter) complete() error {
 	var has [model.Projections]bool
+	check := func(f *Factor, module string) error {
+		if f != nil && (f.A == nil || f.B == nil) {
+			return fmt.Errorf("%s has one of lora_A and lora_B only", module)
+		}
+		return nil
+	}
 	for i := range a.Layers {
 		for t, f := range a.Layers[i] {
-			if f == nil {
-				continue
-			}
-			has[t] = true
-			if f.A == nil || f.B == nil {
-				return fmt.Errorf("%s has one of lora_A and lora_B only", a.Shape.Module(i, model.Role(t)))
+			has[t] = has[t] || f != nil
+			if err := check(f, a.Shape.Module(i, model.Role(t))); err != nil {
+				return err
 			}
 		}
 	}
@@ -291,20 +340,10 @@ func (a *Adapter) complete(c *peftConfig) error {
 			a.Config.Targets = append(a.Config.Targets, t)
 		}
 	}
-	for _, name := range c.targets() {
-		targets, err := a.Shape.named(name)
-		if err != nil {
-			return fmt.Errorf("target_modules: %w", err)
-		}
-		for i := range a.Layers {
-			for _, t := range targets {
-				if a.Layers[i][t] == nil {
-					return fmt.Errorf("%s is a target of %s and has no factors", a.Shape.Module(i, t), configFile)
-				}
-			}
-		}
+	if err := check(a.Head, a.Shape.Head.Module()); err != nil {
+		return err
 	}
-	return nil
+	return check(a.Embedding, a.Shape.Embedding.Module())
 }
 
 // checkInfo checks what flashback.json says against the weights.
@@ -312,6 +351,9 @@ func (a *Adapter) checkInfo() error {
 	info := &a.Info
 	if info.Echo < placement.Turn || info.Echo > 1<<20 || info.Passages < 0 || info.Passages > 1<<10 {
 		return fmt.Errorf("an echo of %s and %d passages make no sense", info.Echo, info.Passages)
+	}
+	if info.Activated && a.Any() {
+		return errors.New("an activated adapter applies from the evidence on, and this one changes norms, the head or all embeddings, which are the same for all tokens")
 	}
 	if m := info.Marks; m != nil {
 		for _, id := range []int32{m.Left, m.Right} {

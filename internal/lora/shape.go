@@ -16,25 +16,32 @@ type Shape struct {
 	// Tied says that the output head is the embedding.
 	Tied bool
 
-	// Embedding and Projections are as the model's family lists them; a projection
-	// that it does not have has no rows.
-	Embedding   model.Spec
-	Projections [model.Projections]model.Spec
+	// As the model's family lists them; what it does not have has no rows.
+	Embedding, Head model.Spec
+	Projections     [model.Projections]model.Spec
+	Norms           [model.Roles]model.Spec // of a block, and the one behind them
+}
+
+// norms are the roles of Shape.Norms.
+var norms = []model.Role{
+	model.AttnNorm, model.FFNorm, model.AttnNormBias, model.FFNormBias, model.QNorm, model.KNorm,
+	model.PostAttnNorm, model.PostFFNorm, model.OutputNorm, model.OutputNormBias,
 }
 
 // ShapeOf returns the shape of a model.
 func ShapeOf(w *model.Weights) Shape {
 	c := w.Config
 	s := Shape{Layers: c.Layers, Hidden: c.Hidden, Vocab: c.Vocab, Tied: w.Tied()}
-	for _, t := range c.Outside() {
-		if t.Role == model.Embedding {
-			s.Embedding = t
-		}
+	of := map[model.Role]model.Spec{}
+	for _, t := range append(c.Outside(), c.Block()...) {
+		of[t.Role] = t
 	}
-	for _, t := range c.Block() {
-		if t.Role.Projection() {
-			s.Projections[t.Role] = t
-		}
+	s.Embedding, s.Head = of[model.Embedding], of[model.Head]
+	for r := range model.Projections {
+		s.Projections[r] = of[r]
+	}
+	for _, r := range norms {
+		s.Norms[r] = of[r]
 	}
 	return s
 }
@@ -53,23 +60,3 @@ func (s Shape) Module(layer int, r model.Role) string { return s.Projections[r].
 
 // last returns the last part of a module's name, which PEFT's configuration names it by.
 func last(module string) string { return module[strings.LastIndexByte(module, '.')+1:] }
-
-// named returns the projections that PEFT means by a name of target_modules: those whose
-// module it is, or ends.
-func (s Shape) named(name string) ([]model.Role, error) {
-	var found []model.Role
-	var names []string
-	for r, t := range s.Projections {
-		if t.Rows == 0 {
-			continue
-		}
-		names = append(names, last(t.Module()))
-		if strings.HasSuffix("."+t.Module(), "."+name) {
-			found = append(found, model.Role(r))
-		}
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("unknown projection %q: use some of %v", clip(name), names)
-	}
-	return found, nil
-}

@@ -21,8 +21,9 @@ type Summary struct {
 	Targets []string `json:"targets"`
 	Numbers int64    `json:"numbers"` // trained
 	Tensors int      `json:"tensors"`
-	Bytes   int64    `json:"bytes"` // of the weights' file
-	Rows    int      `json:"rows"`  // embeddings trained
+	Bytes   int64    `json:"bytes"`           // of the weights' file
+	Rows    int      `json:"rows"`            // embeddings trained
+	Saved   []string `json:"saved,omitempty"` // modules that stand in the place of the base's
 	Info    Info     `json:"info"`
 }
 
@@ -60,8 +61,14 @@ func Summarise(dir string) (*Summary, error) {
 	for _, t := range f.Tensors {
 		s.Tensors++
 		s.Numbers += int64(t.Len())
-		if factor := strings.HasSuffix(t.Name, suffixA) || strings.HasSuffix(t.Name, suffixB); !factor && len(t.Shape) == 2 {
+		name := strings.TrimPrefix(plain(t.Name), prefix)
+		switch {
+		case strings.HasSuffix(name, deltaSuffix) && len(t.Shape) == 2:
 			s.Rows = t.Shape[0]
+		case strings.HasSuffix(name, suffixA), strings.HasSuffix(name, suffixB), strings.HasSuffix(name, originalSuffix),
+			strings.HasSuffix(name, embeddingA), strings.HasSuffix(name, embeddingB):
+		default:
+			s.Saved = append(s.Saved, strings.TrimSuffix(name, ".weight"))
 		}
 	}
 	file, err := os.Stat(path)

@@ -18,6 +18,9 @@ import (
 // directory dir, whole or not at all. An adapter that is there is replaced, and stays
 // where the writing fails; a directory with anything else is left alone.
 func Write(dir string, a *Adapter) error {
+	if a.Any() {
+		return errors.New("adapters that change norms, the head or all embeddings are read, not written")
+	}
 	files := map[string]any{}
 	if a.Tokenizer != nil {
 		var err error
@@ -79,7 +82,7 @@ func (a *Adapter) tensors() []safetensors.Tensor {
 		for _, r := range a.Rows {
 			rows = append(rows, r.Embedding...)
 		}
-		all = append(all, safetensors.F32(prefix+a.Shape.Embedding.Module()+deltaSuffix, rows, len(a.Rows), a.Shape.Hidden))
+		all = append(all, safetensors.F32(prefix+a.Shape.Embedding.Module()+deltaSuffix, rows, len(a.Rows), a.Shape.Embedding.Cols))
 	}
 	for i := range a.Layers {
 		for t, f := range a.Layers[i] {

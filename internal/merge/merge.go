@@ -42,8 +42,10 @@ func New(base *model.Model, a *lora.Adapter) (*Merger, error) {
 	if err := m.nameTokens(); err != nil {
 		return nil, err
 	}
-	if len(a.Rows) > 0 && int(a.Rows[0].Token) < base.Config.Vocab {
-		m.tied = false // the base's rows change in the embedding alone
+	// What changes one of the two alone parts them.
+	rows := len(a.Rows) > 0 && int(a.Rows[0].Token) < base.Config.Vocab && !a.TiedRows
+	if _, own := a.OwnHead(&base.Weights); rows || own && !a.TiedRows || a.Head != nil || a.Embedding != nil {
+		m.tied = false
 	}
 	return m, m.list()
 }

@@ -22,7 +22,7 @@ func (p part) grows() bool { return p.Role == model.Embedding || p.Role == model
 
 // list lists the parts of the model.
 func (m *Merger) list() error {
-	w := &m.base.Weights
+	w := m.adapter.Over(&m.base.Weights)
 	if s, c := m.adapter.Shape, w.Config; len(m.adapter.Layers) != len(w.Layers) || s.Hidden != c.Hidden {
 		return fmt.Errorf("the adapter is for %d layers of width %d, and the model has %d of %d", len(m.adapter.Layers), s.Hidden, len(w.Layers), c.Hidden)
 	}
@@ -34,6 +34,8 @@ func (m *Merger) list() error {
 		p.stored.Name = s.GGUF // a head may have been the embedding until now
 		if s.Role.Projection() {
 			p.factor = m.adapter.Layers[s.Layer][s.Role]
+		} else if s.Role == model.Head {
+			p.factor = m.adapter.Head
 		}
 		if f := p.factor; f != nil && (f.In != stored.Cols || f.Out != stored.Rows) {
 			return fmt.Errorf("the adapter changes %s by [%d, %d], and the model's is [%d, %d]", s.GGUF, f.Out, f.In, stored.Rows, stored.Cols)

@@ -72,11 +72,11 @@ func (m *Merger) mergeRows(p part, added []float32, first int, w []float32) erro
 		} else {
 			copy(row, added)
 		}
-		if p.factor != nil {
+		if p.factor != nil && at < p.stored.Rows {
 			add(row, p.factor, at, update)
 		}
 		if p.Role == model.Embedding {
-			if own := m.adapter.Row(int32(at)); own != nil {
+			if own := m.adapter.Embed(p.stored, int32(at)); own != nil {
 				copy(row, own)
 			}
 		}

@@ -88,12 +88,12 @@ func (a *Activations) multiply(d device.Ops, x device.Buffer, rows int, products
 // their keys and values for this layer.
 func (b *Block) Forward(d device.Ops, layer int, batch *Batch, a *Activations) {
 	n := batch.Tokens
-	x := b.before(d, a, model.AttnNorm, n)
+	x := b.before(d, layer, batch, a, model.AttnNorm)
 	a.multiply(d, x, n, b.to(model.Q, a.q), b.to(model.K, a.k), b.to(model.V, a.v))
 	batch.adapt(d, layer, a, x, output{model.Q, a.q}, output{model.K, a.k}, output{model.V, a.v})
-	if scale := b.Vectors[model.QNorm]; scale != nil {
-		d.RMSNorm(a.q, a.q, scale, n*b.Attention.Heads, b.Norm.Eps)
-		d.RMSNorm(a.k, a.k, b.Vectors[model.KNorm], n*b.Attention.KVHeads, b.Norm.Eps)
+	if b.Vectors[model.QNorm] != nil {
+		b.norm(d, layer, batch, a.q, a.q, model.QNorm, b.Attention.Heads)
+		b.norm(d, layer, batch, a.k, a.k, model.KNorm, b.Attention.KVHeads)
 	}
 	var turn device.Rotation
 	if b.Rope >= 0 {
@@ -103,9 +103,9 @@ func (b *Block) Forward(d device.Ops, layer int, batch *Batch, a *Activations) {
 	sum := b.sum(model.O, model.PostAttnNorm, a)
 	a.multiply(d, a.attn, n, sum)
 	batch.adapt(d, layer, a, a.attn, output{model.O, sum.Out})
-	b.after(d, a, sum, model.PostAttnNorm, model.AttnNorm, n)
+	b.after(d, layer, batch, a, sum, model.PostAttnNorm, model.AttnNorm)
 
-	x = b.before(d, a, model.FFNorm, n)
+	x = b.before(d, layer, batch, a, model.FFNorm)
 	sum = b.sum(model.Down, model.PostFFNorm, a)
 	gate, up := b.to(model.Gate, a.gate), b.to(model.Up, a.up)
 	switch {
@@ -124,17 +124,48 @@ func (b *Block) Forward(d device.Ops, layer int, batch *Batch, a *Activations) {
 		a.multiply(d, a.gate, n, sum)
 	}
 	batch.adapt(d, layer, a, a.gate, output{model.Down, sum.Out})
-	b.after(d, a, sum, model.PostFFNorm, model.FFNorm, n)
+	b.after(d, layer, batch, a, sum, model.PostFFNorm, model.FFNorm)
 }
 
 // before returns what attention or the feed-forward reads: the residual stream behind
 // its norm, or where norms stand behind the sums, the stream itself.
-func (b *Block) before(d device.Ops, a *Activations, norm model.Role, rows int) device.Buffer {
+func (b *Block) before(d device.Ops, layer int, batch *Batch, a *Activations, norm model.Role) device.Buffer {
 	if b.After {
 		return a.X
 	}
-	b.Norm.to(d, a.norm, a.X, b.Vectors[norm], b.Vectors[norm.Bias()], rows)
+	b.norm(d, layer, batch, a.norm, a.X, norm, 1)
 	return a.norm
+}
+
+// norm normalises the rows of the batch, several in a buffer's row, by a norm of the
+// block or, where an adapter has one of its own, by that.
+func (b *Block) norm(d device.Ops, layer int, batch *Batch, dst, x device.Buffer, r model.Role, several int) {
+	base := scaleAndBiasOf(&b.Vectors, r)
+	rows := func(v scaleAndBias, from, to int) {
+		if from < to {
+			b.Norm.to(d, dst, x, v.scale, v.bias, from*several, (to-from)*several)
+		}
+	}
+	done := 0
+	for _, run := range batch.Adapted {
+		if own, ok := run.Adapter.norm(layer, r, base); ok {
+			rows(base, done, run.First)
+			done = run.First + run.Count
+			rows(own, run.First, done)
+		}
+	}
+	rows(base, done, batch.Tokens)
+}
+
+// scaleAndBias are the vectors of a norm; those that it does without are nil.
+type scaleAndBias struct{ scale, bias device.Vector }
+
+func scaleAndBiasOf(vectors *[model.Roles]device.Vector, r model.Role) scaleAndBias {
+	v := scaleAndBias{scale: vectors[r]}
+	if r == model.AttnNorm || r == model.FFNorm {
+		v.bias = vectors[r.Bias()]
+	}
+	return v
 }
 
 // sum returns the product that ends attention or the feed-forward: added to the residual
@@ -148,12 +179,12 @@ func (b *Block) sum(r, post model.Role, a *Activations) device.Product {
 }
 
 // after ends what sum began.
-func (b *Block) after(d device.Ops, a *Activations, sum device.Product, post, norm model.Role, rows int) {
+func (b *Block) after(d device.Ops, layer int, batch *Batch, a *Activations, sum device.Product, post, norm model.Role) {
 	if !sum.Add {
-		d.RMSNorm(a.norm, a.norm, b.Vectors[post], rows, b.Norm.Eps)
-		d.Add(a.X, a.norm, rows)
+		b.norm(d, layer, batch, a.norm, a.norm, post, 1)
+		d.Add(a.X, a.norm, batch.Tokens)
 	}
 	if b.After {
-		b.Norm.to(d, a.X, a.X, b.Vectors[norm], b.Vectors[norm.Bias()], rows)
+		b.norm(d, layer, batch, a.X, a.X, norm, 1)
 	}
 }

@@ -31,20 +31,24 @@ type Head struct {
 	Scale, Bias device.Vector // of the norm; nil: there is none
 	Project     device.Matrix // to the embedding's width; nil: it is the stream's
 	Out         device.Matrix
-	Cap         float32 // logits are Cap · tanh(logit/Cap); 0: as they are
+	Update      device.Factors // an adapter's, of the product with Out; nil: none
+	Cap         float32        // logits are Cap · tanh(logit/Cap); 0: as they are
 }
 
 // Forward writes the logits [rows, vocabulary] of x [rows, hidden]; x is normalised in
 // place.
 func (h *Head) Forward(d device.Ops, a *Activations, logits, x device.Buffer, rows int) {
 	if h.Scale != nil {
-		h.to(d, x, x, h.Scale, h.Bias, rows)
+		h.to(d, x, x, h.Scale, h.Bias, 0, rows)
 	}
 	if h.Project != nil {
 		a.multiply(d, x, rows, device.Product{Out: a.Projected, W: h.Project})
 		x = a.Projected
 	}
 	a.multiply(d, x, rows, device.Product{Out: logits, W: h.Out})
+	if h.Update != nil {
+		d.AddLowRank(x, 0, rows, append(a.updates[:0], device.Update{Out: logits, Factors: h.Update}))
+	}
 	if h.Cap > 0 {
 		d.SoftCap(logits, rows, h.Cap)
 	}
@@ -57,10 +61,10 @@ type Norm struct {
 }
 
 // to normalises rows of x, of the scale's width, into dst.
-func (n *Norm) to(d device.Ops, dst, x device.Buffer, scale, bias device.Vector, rows int) {
+func (n *Norm) to(d device.Ops, dst, x device.Buffer, scale, bias device.Vector, first, rows int) {
 	if n.Centred {
-		d.LayerNorm(dst, x, scale, bias, rows, n.Eps)
+		d.LayerNorm(dst, x, scale, bias, first, rows, n.Eps)
 	} else {
-		d.RMSNorm(dst, x, scale, rows, n.Eps)
+		d.RMSNorm(dst, x, scale, first, rows, n.Eps)
 	}
 }

@@ -19,19 +19,24 @@ func adapted(x [][]float32, w *model.Weights, a *lora.Adapter, layer int, t mode
 	if a == nil || a.Layers[layer][t] == nil {
 		return out
 	}
-	l := a.Layers[layer][t]
 	parallel(len(x), func(i int) {
-		if a.Info.Activated && f.context[i] {
-			return
+		if !a.Info.Activated || !f.context[i] {
+			addLow(x[i:i+1], out[i:i+1], a.Layers[layer][t])
 		}
+	})
+	return out
+}
+
+// addLow adds a factor's products of x.
+func addLow(x, out [][]float32, l *lora.Factor) {
+	for i := range x {
 		for r := range l.Rank {
 			low := l.Scale * dot(x[i], l.A[r*l.In:(r+1)*l.In])
 			for j := range out[i] {
 				out[i][j] += low * l.B[j*l.Rank+r]
 			}
 		}
-	})
-	return out
+	}
 }
 
 // embed returns the embeddings of the tokens, the adapter's where it has one, scaled,
@@ -68,6 +73,13 @@ func embeddings(w *model.Weights, a *lora.Adapter, f *flat) [][]float32 {
 			row = expand(w.Tensors[model.Embedding], int(t), int(t)+1)[0]
 		}
 		copy(x[i], row)
+		if l := a.Embedding; l != nil && int(t) < l.In {
+			for r := range l.Rank {
+				for j := range x[i] {
+					x[i][j] += l.Scale * l.A[r*l.In+int(t)] * l.B[j*l.Rank+r]
+				}
+			}
+		}
 	}
 	return x
 }
@@ -112,6 +124,9 @@ func forward(ctx context.Context, w *model.Weights, a *lora.Adapter, f *flat, la
 		x = linear(x, out)
 	}
 	logits := linear(x, w.Tensors[model.Head])
+	if a != nil && a.Head != nil {
+		addLow(x, logits, a.Head)
+	}
 	if c.LogitCap > 0 {
 		for _, row := range logits {
 			for i, v := range row {

@@ -27,7 +27,7 @@ type Oracle struct {
 func New(w *model.Weights) *Oracle { return &Oracle{w: w} }
 
 // With returns the oracle of the model with an adapter.
-func (o *Oracle) With(a *lora.Adapter) *Oracle { return &Oracle{o.w, a} }
+func (o *Oracle) With(a *lora.Adapter) *Oracle { return &Oracle{a.Over(o.w), a} }
 
 // Recompute returns the logits [len(target)][vocabulary] that predict each
 // target token after text ++ evidence. Where the placement gives each passage a

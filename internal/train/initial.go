@@ -40,6 +40,9 @@ func (m *Model) Continue(dir, base string, r Recipe) (*lora.Adapter, Recipe, err
 	if err := a.CheckBase(func() string { return base }); err != nil {
 		return nil, r, fmt.Errorf("%s: %w", dir, err)
 	}
+	if a.Any() {
+		return nil, r, fmt.Errorf("%s: it changes norms, the head or all embeddings, which train does not: merge it with its base and train on that", dir)
+	}
 	r.Rank, r.Alpha, r.RSLoRA, r.Targets = a.Config.Rank, a.Config.Alpha, a.Config.RSLoRA, a.Config.Targets
 	r.Marks = a.Info.Marks != nil
 	a.Config.Dropout = r.Dropout

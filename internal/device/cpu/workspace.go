@@ -40,8 +40,9 @@ func (w *workspace) AddPositions(x device.Buffer, t device.Table) {
 	w.d.AddRows(data(x), t.(*weights).stored, w.in.Positions)
 }
 
-func (w *workspace) RMSNorm(dst, x device.Buffer, scale device.Vector, rows int, eps float32) {
-	w.d.RMSNorm(data(dst), data(x), scale.(vector), rows, eps)
+func (w *workspace) RMSNorm(dst, x device.Buffer, scale device.Vector, first, rows int, eps float32) {
+	from := first * scale.Width()
+	w.d.RMSNorm(data(dst)[from:], data(x)[from:], scale.(vector), rows, eps)
 }
 
 // product returns the operands behind a product's handles.
@@ -58,8 +59,9 @@ func numbers(v device.Vector) []float32 {
 	return v.(vector)
 }
 
-func (w *workspace) LayerNorm(dst, x device.Buffer, scale, bias device.Vector, rows int, eps float32) {
-	w.d.LayerNorm(data(dst), data(x), numbers(scale), numbers(bias), rows, eps)
+func (w *workspace) LayerNorm(dst, x device.Buffer, scale, bias device.Vector, first, rows int, eps float32) {
+	from := first * scale.Width()
+	w.d.LayerNorm(data(dst)[from:], data(x)[from:], numbers(scale), numbers(bias), rows, eps)
 }
 
 func (w *workspace) MatMul(x device.Buffer, rows int, products []device.Product) {
