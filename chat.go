@@ -20,6 +20,14 @@ type Chat struct {
 	sequence *engine.Sequence
 	messages []tokenizer.Message
 	left     int // turns left out by the last question
+	last     answered
+}
+
+// answered is the last answer and how it came about.
+type answered struct {
+	asked   string // what was looked up first
+	options ralm.Options
+	trace   Trace
 }
 
 // NewChat starts a conversation; system is the system message, "" for the model's
@@ -74,7 +82,8 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 			o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.Encode("\n\n")
 		}
 		o.Sink, o.Turn = -1, at
-		o.Query = ralm.Question(c.e.model.Tokenizer, ralm.InConversation(append(c.questions(), question)), o.QueryLen)
+		asked := ralm.InConversation(append(c.questions(), question))
+		o.Query = ralm.Question(c.e.model.Tokenizer, asked, o.QueryLen)
 		var trace Trace
 		for event, err := range ralm.New(c.sequence, c.e.model.Tokenizer, c.e.retriever).Generate(ctx, prompt[kept:], o) {
 			if err != nil {
@@ -86,6 +95,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 				break
 			}
 		}
+		c.last = answered{asked, o, trace}
 		c.messages = append(c.messages,
 			tokenizer.Message{Role: "user", Content: question},
 			tokenizer.Message{Role: "assistant", Content: trace.Text()})

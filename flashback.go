@@ -16,6 +16,7 @@ import (
 	"iter"
 	"sync"
 
+	"github.com/flashback-lm/flashback/internal/collection"
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
@@ -83,6 +84,7 @@ type Engine struct {
 	engine    *engine.Engine
 	retriever retrieve.Retriever
 	index     *bm25.Several
+	locate    []func(source string) string // what finds files, an index each
 	warn      func(string)
 	noSystem  func() // warns, once, that the chat template has no system role
 }
@@ -130,6 +132,14 @@ func Open(o Options) (*Engine, error) {
 			return nil, err
 		}
 		e.retriever = e.index
+		for _, p := range e.index.Parts() {
+			find, err := collection.Locate(p.Dir, p.Index.Roots())
+			if err != nil {
+				e.Close()
+				return nil, err
+			}
+			e.locate = append(e.locate, find)
+		}
 	}
 	return e, nil
 }
@@ -147,6 +157,18 @@ func (e *Engine) Close() error {
 		err = closeErr
 	}
 	return err
+}
+
+// path returns the file of a source, or "" where it is not known.
+func (e *Engine) path(source string) string {
+	if e.index == nil || source == "" {
+		return ""
+	}
+	part, name, ok := e.index.Of(source)
+	if !ok {
+		return ""
+	}
+	return e.locate[part](name)
 }
 
 // Info says what an engine runs.

@@ -36,6 +36,11 @@ type Request struct {
 	Stride     int // tokens from one retrieval to the next; 0: 16
 	QueryLen   int // tokens of a query; 0: 32
 	PassageLen int // tokens at which a passage is cut; 0: 128
+	// ContextBudget is how many tokens all passages of a retrieval may take. Each gets
+	// the same share, PassageLen at most, and one that is shorter is joined with what
+	// stands before and behind it in its section. 0: passages are cut at PassageLen, and
+	// none is joined.
+	ContextBudget int
 	// MixFactor weighs several passages by softmax(factor · score / best score)
 	// where each has a branch (append, prepend); nil: 10.
 	MixFactor *float64
@@ -119,6 +124,7 @@ func Defaults() Request {
 func AnswerDefaults() Request {
 	r := Defaults()
 	r.Passages, r.QueryLen = 2, 8
+	r.PassageLen, r.ContextBudget = 400, 800
 	r.Sampling.RepeatPenalty = 1.05
 	return r
 }
@@ -159,7 +165,12 @@ func (r Request) Resolve(trained AdapterInfo, retriever, chat bool) (Request, er
 	r.Passages = cmp.Or(r.Passages, trained.Passages, d.Passages)
 	r.Stride = cmp.Or(r.Stride, d.Stride)
 	r.QueryLen = cmp.Or(r.QueryLen, d.QueryLen)
-	r.PassageLen = cmp.Or(r.PassageLen, d.PassageLen)
+	r.PassageLen = cmp.Or(r.PassageLen, trained.PassageLen, d.PassageLen)
+	if share := r.ContextBudget / r.Passages; r.ContextBudget != 0 && share < 1 {
+		return r, fmt.Errorf("a context budget of %d tokens is none for %d passages", r.ContextBudget, r.Passages)
+	} else if share > 0 {
+		r.PassageLen = min(r.PassageLen, share)
+	}
 	r.MixFactor = cmp.Or(r.MixFactor, d.MixFactor)
 	r.MaxTokens = cmp.Or(r.MaxTokens, d.MaxTokens)
 	return r, nil
@@ -176,7 +187,7 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 		return o, err
 	}
 	o = ralm.Options{
-		Stride: r.Stride, K: r.Passages, QueryLen: r.QueryLen, PassageLen: r.PassageLen,
+		Stride: r.Stride, K: r.Passages, QueryLen: r.QueryLen, PassageLen: r.PassageLen, Join: r.ContextBudget > 0,
 		Marks: (*ralm.Marks)(trained.Marks), MixFactor: *r.MixFactor, Sink: -1,
 		ExcludeIDs: r.ExcludeIDs, ExcludeTitles: r.ExcludeTitles,
 		MaxTokens: r.MaxTokens, Stop: r.Stop,

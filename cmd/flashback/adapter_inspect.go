@@ -39,6 +39,9 @@ func inspectAdapter(out io.Writer, dir string, asJSON bool) error {
 		row("marks", "%d %s, %d %s", m.Left, lora.LeftMark, m.Right, lora.RightMark)
 	}
 	row("placement", "%s, echo %s, %d passages", orUnknown(s.Info.Placement), s.Info.Echo, s.Info.Passages)
+	if n := s.Info.PassageLen; n > 0 {
+		row("passages cut at", "%d tokens", n)
+	}
 	row("activated", "%s", map[bool]string{true: "yes: from the evidence on", false: "no: applies to all tokens"}[s.Info.Activated])
 	for _, key := range slices.Sorted(maps.Keys(s.Info.Recipe)) {
 		row("recipe "+key, "%v", s.Info.Recipe[key])

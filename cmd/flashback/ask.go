@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/stream"
 	"github.com/flashback-lm/flashback/internal/terminal"
@@ -24,6 +25,7 @@ type askFlags struct {
 	request *requestFlags
 	system  string
 	json    bool
+	stats   bool
 }
 
 func newAskCmd() *cobra.Command {
@@ -31,12 +33,14 @@ func newAskCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ask [QUESTION]",
 		Short: "Answer questions from your documents",
-		Long: `Ask answers a question from the passages of an index and lists them as numbered
-sources. Passages are looked up with the question, then every --stride tokens with
-the question and the last tokens of the answer.
+		Long: `Ask answers a question from the passages of one index or several. Passages are
+looked up with the question, then every --stride tokens with the question and the
+last tokens of the answer. Those that made a difference to the answer are listed
+behind it as numbered sources, with the sentences that each made a difference to;
+where none did, the answer is not from your documents, and ask says so.
 
 Without a question on a terminal it is a conversation, whose KV cache is kept from
-turn to turn; /sources shows the passages behind the last answer, /help the rest.
+turn to turn; /help lists what else may be typed. What is pasted is one question.
 A question that refers back ("And the windscreen?") is looked up with those that it
 goes on from. Where it would get longer than the model reads, its oldest turns go.
 Elsewhere the question is read from standard input.
@@ -61,7 +65,8 @@ conversation it ends the answer only.`,
 	fs := cmd.Flags()
 	fs.Lookup("sink").Hidden = true // all chats begin with the same token
 	fs.StringVar(&f.system, "system", askSystem, "the system `MESSAGE`; empty: the model's own")
-	fs.BoolVar(&f.json, "json", false, "print the answer with its whole trace as one JSON object")
+	fs.BoolVar(&f.json, "json", false, "print the answer with its sources and its whole trace as one JSON object")
+	fs.BoolVar(&f.stats, "stats", false, "say on standard error what was computed")
 	return cmd
 }
 
@@ -91,7 +96,7 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 		return err
 	}
 	defer engine.Close()
-	a := &asker{engine: engine, chat: engine.NewChat(f.system), system: f.system, request: r, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
+	a := &asker{engine: engine, chat: engine.NewChat(f.system), system: f.system, request: r, stats: f.stats, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
 	defer func() { a.chat.Close() }()
 	switch {
 	case talks:
@@ -125,11 +130,20 @@ type asker struct {
 	chat     *flashback.Chat
 	system   string
 	request  flashback.Request
+	stats    bool
 	out, log io.Writer
-	sources  []flashback.Passage // behind the last answer
+	turns    []turn // since the conversation began
+	saved    string // the file that it was saved to last
 }
 
-// answer writes an answer with its sources, and on log what was computed.
+// turn is a question with its answer.
+type turn struct {
+	question, answer string
+	provenance       *flashback.Provenance // nil where it is not known
+}
+
+// answer writes an answer with its sources, and on log what was computed if that is
+// asked for.
 func (a *asker) answer(ctx context.Context, question string) error {
 	shown := follower{out: a.out}
 	stopped := shown.follow(a.chat.Ask(ctx, question, a.request))
@@ -140,25 +154,56 @@ func (a *asker) answer(ctx context.Context, question string) error {
 		return stopped
 	}
 	fmt.Fprint(a.out, "\n\n")
-	a.sources = shown.Sources()
-	if a.request.Placement != "none" {
-		printSources(a.out, a.sources)
+	t := turn{question: question, answer: shown.Text()}
+	switch shown.Finish.Reason {
+	case ralm.Limit:
+		fmt.Fprintf(a.log, "The answer was cut at %d tokens; --tokens allows more.\n\n", shown.Finish.Tokens)
+	case ralm.Length:
+		fmt.Fprint(a.log, "The answer was cut where the model reads no further.\n\n")
 	}
-	printSummary(a.log, *shown.Finish)
+	if a.request.Placement != "none" && stopped == nil {
+		p, err := a.chat.Provenance(ctx)
+		switch {
+		case err == nil:
+			t.provenance = &p
+			printProvenance(a.out, p)
+		case ctx.Err() != nil:
+			stopped = errInterrupted
+		default:
+			fmt.Fprintf(a.log, "flashback: cannot tell what the answer is from: %v\n", err)
+		}
+	}
+	a.turns = append(a.turns, t)
+	if a.stats {
+		printSummary(a.log, *shown.Finish)
+	}
 	return stopped
 }
 
-// json writes an answer with its trace.
+// json writes an answer with its sources and its trace.
 func (a *asker) json(ctx context.Context, question string) error {
 	shown := follower{out: io.Discard}
 	stopped := shown.follow(a.chat.Ask(ctx, question, a.request))
 	if shown.Finish == nil {
 		return stopped
 	}
-	t := traced(a.request, a.engine, &shown.Trace)
+	t := tracedAnswer{tracedText: traced(a.request, a.engine, &shown.Trace)}
 	t.Question = question
+	if a.request.Placement != "none" && stopped == nil {
+		p, err := a.chat.Provenance(ctx)
+		if err != nil {
+			return err
+		}
+		t.Provenance = &p
+	}
 	if err := writeJSON(a.out, t); err != nil {
 		return err
 	}
 	return stopped
+}
+
+// tracedAnswer is what --json prints.
+type tracedAnswer struct {
+	tracedText
+	*flashback.Provenance
 }

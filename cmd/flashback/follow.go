@@ -72,18 +72,6 @@ func printStride(w io.Writer, s flashback.Stride) {
 	}
 }
 
-// printSources lists what an answer was written from.
-func printSources(w io.Writer, sources []flashback.Passage) {
-	if len(sources) == 0 {
-		fmt.Fprintln(w, "Sources: none; nothing in the index fits the question")
-		return
-	}
-	fmt.Fprintln(w, "Sources")
-	for i, p := range sources {
-		fmt.Fprintf(w, "  [%d] %s\n", i+1, sourceLine(p))
-	}
-}
-
 // sourceLine names a passage: title, file, score.
 func sourceLine(p flashback.Passage) string {
 	name := cmp.Or(p.Title, p.ID)

@@ -43,6 +43,7 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) 
 	fs.IntVar(&f.Stride, "stride", defaults.Stride, "tokens from one retrieval to the next")
 	fs.IntVar(&f.QueryLen, "query-len", defaults.QueryLen, "last tokens of the text that make a query")
 	fs.IntVar(&f.PassageLen, "passage-len", defaults.PassageLen, "tokens at which a passage is cut")
+	fs.IntVar(&f.ContextBudget, "context-budget", defaults.ContextBudget, "tokens of all passages of a retrieval: each gets the same share, up to --passage-len, and shorter ones are joined with what stands around them; 0: none is joined")
 	fs.Float64Var(f.MixFactor, "mix-factor", *defaults.MixFactor, "weighs several passages by softmax(factor · score / best score), for append and prepend")
 	fs.IntVar(&f.sink, "sink", -1, "token `ID` put first in the text, for models without a BOS of their own; -1: none")
 	fs.StringArrayVar(&f.ExcludeIDs, "exclude-id", nil, "never show the passage with this id (repeatable)")
@@ -71,6 +72,12 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 	if n := f.adapter.info.Passages; n > 0 && !cmd.Flags().Changed("k") {
 		r.Passages = n // what it was trained for goes before what the command does otherwise
 	}
+	if n := f.adapter.info.PassageLen; n > 0 && !cmd.Flags().Changed("passage-len") {
+		r.PassageLen = n
+		if !cmd.Flags().Changed("context-budget") {
+			r.ContextBudget = 0
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		value int
@@ -83,6 +90,9 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 	}
 	if r.LookAhead < 0 {
 		return r, usagef("--look-ahead %d: must not be negative", r.LookAhead)
+	}
+	if r.ContextBudget < 0 {
+		return r, usagef("--context-budget %d: must not be negative", r.ContextBudget)
 	}
 	if !(*r.MixFactor >= 0) {
 		return r, usagef("--mix-factor %v: must not be negative", *r.MixFactor)

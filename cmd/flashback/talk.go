@@ -16,10 +16,11 @@ import (
 	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
-const talkHelp = `  /sources  show the passages behind the last answer
-  /new      start over
-  /help     show this
-  /quit     end; so do Ctrl-C and Ctrl-D
+const talkHelp = `  /sources    show the passages that were in sight of the last answer
+  /save FILE  write the conversation with its sources to a Markdown file
+  /new        start over
+  /help       show this
+  /quit       end; so do Ctrl-C and Ctrl-D
   Ctrl-C while an answer is written ends that answer.`
 
 // talk is a conversation on a terminal. Ctrl-C ends an answer there and not the
@@ -27,7 +28,7 @@ const talkHelp = `  /sources  show the passages behind the last answer
 func (a *asker) talk(ctx context.Context, in *os.File) error {
 	ctx, done := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM)
 	defer done()
-	fmt.Fprintln(a.log, "Ask a question. /sources shows the passages behind the last answer, /help the rest.")
+	fmt.Fprintln(a.log, "Ask a question. /sources shows the passages behind the last answer, /help all that may be typed.")
 	return a.converse(ctx, newLineEditor(ctx, in, terminal.Raw(a.log)).readLine)
 }
 
@@ -53,9 +54,14 @@ func (a *asker) converse(ctx context.Context, readLine func() (string, error)) e
 			fmt.Fprintln(a.log, talkHelp)
 		case line == "/new":
 			a.chat.Close()
-			a.chat, a.sources = a.engine.NewChat(a.system), nil
+			a.chat, a.turns, a.saved = a.engine.NewChat(a.system), nil, ""
+			fmt.Fprintln(a.log, "a new conversation")
 		case line == "/sources":
 			a.showSources()
+		case line == "/save" || strings.HasPrefix(line, "/save "):
+			if err := a.save(strings.TrimSpace(strings.TrimPrefix(line, "/save"))); err != nil {
+				fmt.Fprintf(a.log, "flashback: %v\n", err)
+			}
 		case strings.HasPrefix(line, "/"):
 			fmt.Fprintf(a.log, "there is no %s; there are:\n%s\n", line, talkHelp)
 		default:
@@ -73,13 +79,21 @@ func (a *asker) turn(ctx context.Context, question string) {
 	}
 }
 
-// showSources prints the passages behind the last answer whole.
+// showSources prints the passages that were in sight of the last answer whole.
 func (a *asker) showSources() {
-	if len(a.sources) == 0 {
-		fmt.Fprintln(a.log, "there are no sources yet")
+	if len(a.turns) == 0 || a.turns[len(a.turns)-1].provenance == nil {
+		fmt.Fprintln(a.log, "there are no sources")
+		return
 	}
-	for i, p := range a.sources {
-		fmt.Fprintf(a.out, "[%d] %s\n%s\n\n", i+1, sourceLine(p), p.Text)
+	p := a.turns[len(a.turns)-1].provenance
+	if len(p.Sources)+len(p.Unused) == 0 {
+		fmt.Fprintln(a.log, notFound(*p))
+	}
+	for _, s := range p.Sources {
+		fmt.Fprintf(a.out, "[%d] %s\n    %s\n%s\n\n", s.Number, sourceName(s.Passage), sourcePlace(s), s.Text)
+	}
+	for _, s := range p.Unused {
+		fmt.Fprintf(a.out, "(in sight, but it made no difference) %s\n    %s\n%s\n\n", sourceName(s.Passage), sourcePlace(s), s.Text)
 	}
 }
 

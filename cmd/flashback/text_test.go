@@ -51,8 +51,8 @@ func documentsFolder(t *testing.T) string {
 func indexed(t *testing.T) (model, index string) {
 	t.Helper()
 	model, index = hubtest.Model(t), filepath.Join(t.TempDir(), "index")
-	if _, err := flashback.BuildIndex(t.Context(), index, flashback.ReadDocuments(documentsFolder(t)), flashback.IndexOptions{Model: model}); err != nil {
-		t.Fatal(err)
+	if _, errs, err := runCommand("index", documentsFolder(t), "-o", index, "--model", model); err != nil {
+		t.Fatal(err, errs)
 	}
 	return model, index
 }
@@ -86,6 +86,8 @@ func TestTextErrors(t *testing.T) {
 		{[]string{"generate", "--prompt", "a", "--index", "i", "--retriever", "http://localhost:1"}, true, "name one of them"},
 		{[]string{"generate", "--prompt", "a", "--retriever", "localhost:1"}, true, "--retriever"},
 		{[]string{"generate", "--prompt", "a"}, false, pull},
+		{[]string{"ask", "--index", "i", "--context-budget", "-1", "why?"}, true, "--context-budget -1"},
+		{[]string{"ask", "--index", "i", "--context-budget", "2", "-k", "3", "why?"}, true, "none for 3 passages"},
 		{[]string{"ask", "why?"}, true, "--index"},
 		{[]string{"ask", "--index", "i"}, true, "give a question"},
 		{[]string{"ask", "why?", "--index", "i"}, false, pull},
@@ -113,7 +115,7 @@ func TestGenerate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"Keys (keys.md), score", "18 tokens in", "ended: limit", "verified 2 strides, 18 tokens", "equal: bit for bit"} {
+	for _, part := range []string{"/keys.md), score", "18 tokens in", "ended: limit", "verified 2 strides, 18 tokens", "equal: bit for bit"} {
 		if !strings.Contains(errs, part) {
 			t.Errorf("standard error lacks %q:\n%s", part, errs)
 		}
@@ -188,25 +190,30 @@ func TestAsk(t *testing.T) {
 	model, index := indexed(t)
 	var out bytes.Buffer
 	errs, err := executeWith(t.Context(), "Where do the keys of the north tower hang?\n", &out,
-		"ask", "--model", model, index, "--tokens", "24") // the index as search takes it
+		"ask", "--model", model, index, "--tokens", "24", "--stats") // the index as search takes it
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer, sources, _ := strings.Cut(out.String(), "\n\nSources\n")
-	if strings.TrimSpace(answer) == "" || !strings.Contains(sources, "[1] Keys (keys.md), score") || !strings.Contains(errs, "ms a token") {
-		t.Errorf("answer %q, sources %q, standard error %q", answer, sources, errs)
+	path := regexp.MustCompile(`\[\d\] Keys\n      (/.*keys\.md):1\n`).FindStringSubmatch(sources)
+	if strings.TrimSpace(answer) == "" || path == nil || !strings.Contains(errs, "ms a token") {
+		t.Fatalf("answer %q, sources %q, standard error %q", answer, sources, errs)
+	}
+	if text, err := os.ReadFile(path[1]); err != nil || string(text) != documents["keys.md"] {
+		t.Errorf("the path of the source leads to %q: %v", text, err)
 	}
 
 	out.Reset()
-	if _, err := executeWith(t.Context(), "", &out, "ask", "--model", model, "--index", index, "--tokens", "24", "--json",
-		"-k", "2", "Where", "do the keys of the north tower hang?"); err != nil {
-		t.Fatal(err)
+	errs, err = executeWith(t.Context(), "", &out, "ask", "--model", model, "--index", index, "--tokens", "24", "--json",
+		"-k", "2", "Where", "do the keys of the north tower hang?")
+	if err != nil || errs != "" {
+		t.Fatal(err, errs)
 	}
-	var got tracedText
+	var got tracedAnswer
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Text != answer || got.Question != "Where do the keys of the north tower hang?" || len(got.Sources()) == 0 {
+	if got.Text != answer || got.Question != "Where do the keys of the north tower hang?" || got.Trace.Sources() == nil || len(got.Sources) == 0 || got.Sources[0].Path == "" || !got.Found || got.Sentences == nil {
 		t.Errorf("the trace is of another answer than %q:\n%s", answer, out.String())
 	}
 }
@@ -221,9 +228,11 @@ func TestConverse(t *testing.T) {
 	r := flashback.AnswerDefaults()
 	r.Placement, r.MaxTokens = "virtual", 8
 	var out, log bytes.Buffer
-	a := &asker{engine: engine, chat: engine.NewChat(askSystem), system: askSystem, request: r, out: &out, log: &log}
+	a := &asker{engine: engine, chat: engine.NewChat(askSystem), system: askSystem, request: r, stats: true, out: &out, log: &log}
 	defer func() { a.chat.Close() }()
-	lines := []string{"/sources", "Where do the keys hang?", "", "/sources", "/nothing", "/help", "And when is bread baked?", "/new", "Where do the keys hang?", "/quit", "never asked"}
+	file := filepath.Join(t.TempDir(), "talk.md")
+	lines := []string{"/sources", "/save " + file, "Where do the keys hang?", "", "/sources", "/nothing", "/help", "And when is bread baked?",
+		"/save", "/save " + file, "/save " + file, "/new", "Where do the keys hang?", "/quit", "never asked"}
 	err = a.converse(t.Context(), func() (string, error) {
 		if len(lines) == 0 {
 			return "", io.EOF
@@ -238,7 +247,13 @@ func TestConverse(t *testing.T) {
 	if !strings.Contains(out.String(), documents["keys.md"][len("# Keys\n\n"):]) {
 		t.Errorf("/sources did not show the passage whole:\n%s", out.String())
 	}
-	for _, part := range []string{"no sources yet", "there is no /nothing", talkHelp} {
+	saved, err := os.ReadFile(file)
+	for _, part := range []string{"# Conversation\n\n> Where do the keys hang?\n\n", "keys.md:1`\n", "\n> And when is bread baked?\n\n"} {
+		if !strings.Contains(string(saved), part) {
+			t.Errorf("the saved conversation lacks %q: %v\n%s", part, err, saved)
+		}
+	}
+	for _, part := range []string{"there are no sources", "nothing has been asked yet", "name the file: /save FILE", "saved to " + file, "there is no /nothing", talkHelp} {
 		if !strings.Contains(log.String(), part) {
 			t.Errorf("standard error lacks %q:\n%s", part, log.String())
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/progress"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/train"
@@ -203,6 +204,9 @@ func (f *trainFlags) run(cmd *cobra.Command, path string) error {
 	}
 	defer set.Close()
 	o.Train, o.Config.Examples = windows, train.Digest(set.Header())
+	if recipe.Placement != placement.None.Name {
+		adapter.Info.PassageLen = set.Header().PassageLen
+	}
 	if f.validation != "" {
 		held, windows, err := openExamples(f.validation, packing)
 		if err != nil {

@@ -375,6 +375,18 @@ func (c *Chunker) fragments(text string, start, end, limit int) []piece {
 	return out
 }
 
+// Sentences yields where each sentence or heading of a text begins and ends, in bytes.
+// Together they are all of it: the blanks between two belong to the second.
+func Sentences(text string) iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		for s := range sentences(text) {
+			if !yield(s.start, s.end) {
+				return
+			}
+		}
+	}
+}
+
 // sentences yields the text's sentences and headings, together all of it; the
 // blanks between two belong to the second, as tokenizers join them.
 func sentences(text string) iter.Seq[piece] {

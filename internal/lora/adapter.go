@@ -57,6 +57,9 @@ type Info struct {
 	Placement string         `json:"placement,omitempty"`
 	Echo      placement.Echo `json:"echo,omitempty"`
 	Passages  int            `json:"passages,omitempty"`
+	// PassageLen is how many tokens passages were cut at in training; 0: not known. A
+	// run then cuts them there by default and does not join them.
+	PassageLen int `json:"passage_len,omitempty"`
 	// Marks stand around each passage; nil: none.
 	Marks *Marks `json:"marks,omitempty"`
 	// Activated adapters apply from the evidence on, to it and to what follows, so

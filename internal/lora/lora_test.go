@@ -27,7 +27,7 @@ func trained(c Config) *Adapter {
 			tensor[j] += float32(i+1) + float32(j)/64
 		}
 	}
-	a.Info.Placement, a.Info.Echo, a.Info.Passages = "append", 16, 1
+	a.Info.Placement, a.Info.Echo, a.Info.Passages, a.Info.PassageLen = "append", 16, 1, 128
 	a.Info.Recipe = map[string]any{"lr": "1e-4"}
 	return a
 }

@@ -349,6 +349,9 @@ func (a *Adapter) complete() error {
 // checkInfo checks what flashback.json says against the weights.
 func (a *Adapter) checkInfo() error {
 	info := &a.Info
+	if info.PassageLen < 0 || info.PassageLen > 1<<20 {
+		return fmt.Errorf("passages of %d tokens make no sense", info.PassageLen)
+	}
 	if info.Echo < placement.Turn || info.Echo > 1<<20 || info.Passages < 0 || info.Passages > 1<<10 {
 		return fmt.Errorf("an echo of %s and %d passages make no sense", info.Echo, info.Passages)
 	}

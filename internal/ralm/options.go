@@ -16,6 +16,9 @@ type Options struct {
 	QueryLen  int                 // tokens of a query
 	// PassageLen is where a passage's tokens are cut, marks not counted.
 	PassageLen int
+	// Join makes passages that are shorter longer, up to PassageLen, by what stands
+	// around them, where the retriever knows.
+	Join bool
 	// Marks bound each passage; nil: none. They mean something only to a model
 	// that was trained with them.
 	Marks *Marks

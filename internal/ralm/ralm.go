@@ -215,8 +215,12 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 		return st, nil, err
 	}
 	start := time.Now()
+	found, err := r.join(ctx, a.found)
+	if err != nil {
+		return st, nil, err
+	}
 	var evidence []lm.Evidence
-	st.Passages, evidence = r.passages.place(r.tokenizer, a.found, &r.o)
+	st.Passages, evidence = r.passages.place(r.tokenizer, found, &r.o)
 	st.Retrieve = a.took + time.Since(start)
 	r.retrieving += st.Retrieve
 	return st, evidence, nil

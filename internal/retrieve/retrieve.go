@@ -77,3 +77,10 @@ type Neighbours interface {
 	// 1, or that p follows, where it is -1. ok is false where there is none.
 	Neighbour(ctx context.Context, p Passage, step int) (q Passage, ok bool, err error)
 }
+
+// Coverer is a Retriever that can tell how much of a question a passage speaks of.
+type Coverer interface {
+	// Covered returns the share of the question's words, each weighed by how rare it is,
+	// that the passage has in its text, title or headings: from 0 to 1.
+	Covered(question string, p Passage) (float64, error)
+}

@@ -31,6 +31,7 @@ type Part struct {
 var (
 	_ retrieve.Retriever  = (*Several)(nil)
 	_ retrieve.Neighbours = (*Several)(nil)
+	_ retrieve.Coverer    = (*Several)(nil)
 )
 
 // OpenAll opens the indexes in the directories, which must have one analyser.
@@ -135,6 +136,11 @@ func (s *Several) Neighbour(ctx context.Context, p retrieve.Passage, step int) (
 	return s.joined.Neighbour(ctx, p, step)
 }
 
+// Covered implements retrieve.Coverer.
+func (s *Several) Covered(question string, p retrieve.Passage) (float64, error) {
+	return s.joined.Covered(question, p)
+}
+
 // Search is Index.Search in all.
 func (s *Several) Search(q retrieve.Query, dst []Hit) ([]Hit, SearchStats, error) {
 	return s.joined.Search(q, dst)
@@ -143,17 +149,17 @@ func (s *Several) Search(q retrieve.Query, dst []Hit) ([]Hit, SearchStats, error
 // Passage is Index.Passage, by the numbers that Search returns.
 func (s *Several) Passage(doc uint32) (retrieve.Passage, error) { return s.joined.Passage(doc) }
 
-// Of returns the index that a source is of and its name there; ok is false for one of
-// none of them.
-func (s *Several) Of(source string) (p Part, name string, ok bool) {
-	for _, p := range s.parts {
+// Of returns the number of the part that a source is of and its name there; ok is
+// false for one of none of them.
+func (s *Several) Of(source string) (part int, name string, ok bool) {
+	for i, p := range s.parts {
 		name, has := strings.CutPrefix(source, p.named)
 		if has && (p.named != "" || len(s.parts) == 1) {
-			return p, name, true
+			return i, name, true
 		}
 		if has && slices.ContainsFunc(p.Index.manifest.Roots, func(r Root) bool { return inside(r.Name, name) }) {
-			return p, name, true
+			return i, name, true
 		}
 	}
-	return Part{}, "", false
+	return 0, "", false
 }

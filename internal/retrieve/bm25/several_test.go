@@ -42,7 +42,8 @@ func TestSeveral(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range got {
-			part, name, ok := both.Of(got[i].Source)
+			n, name, ok := both.Of(got[i].Source)
+			part := both.Parts()[n]
 			if !ok || got[i].Source != part.Dir+"/"+name {
 				t.Fatalf("%q is %q of %q", got[i].Source, name, part.Dir)
 			}
@@ -103,7 +104,7 @@ func TestSeveralNames(t *testing.T) {
 		var got []string
 		for _, p := range found {
 			got = append(got, p.Source)
-			if part, _, ok := s.Of(p.Source); !ok || !slices.Contains(c.dirs, part.Dir) {
+			if part, _, ok := s.Of(p.Source); !ok || s.Parts()[part].Dir != c.dirs[len(got)-1] {
 				t.Errorf("%v: %q is of no index", c.dirs, p.Source)
 			}
 		}
