@@ -49,6 +49,9 @@ type Options struct {
 	// Compute is "exact" (f32 throughout) or "fast" (int8 activations, keys and
 	// values in 16 bits); "": the default.
 	Compute string
+	// Quantize rounds float weights when the model is opened: "q8_0", "q4_0", "q4_k", or ""
+	// to leave them as they are stored.
+	Quantize string
 	// KV is how keys and values are stored: "f32", "f16", "i16" (integers of 13 bits and
 	// a scale for each head) or "q8" (8 bits and a scale for each 32); "": f32 in exact
 	// compute, in fast i16 or f16, what the processor multiplies faster.
@@ -108,6 +111,10 @@ func Open(o Options) (*Engine, error) {
 		e.warn = func(string) {}
 	}
 	if e.model, err = model.Load(found.Path); err != nil {
+		return nil, err
+	}
+	if err := e.model.QuantizeTo(o.Quantize); err != nil {
+		e.Close()
 		return nil, err
 	}
 	if o.Template != "" {

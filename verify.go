@@ -38,12 +38,19 @@ func (v *Verify) attach(e *Engine, a *Adapter) func(context.Context, ralm.Record
 	if v.verifier == nil {
 		v.verifier = &ralm.Verifier{Tolerance: VerifyTolerance}
 	}
-	check := oracle.New(&e.model.Weights)
 	v.verifier.Engine = e.engine
 	if a != nil {
-		v.verifier.Engine, check = a.loaded, check.With(a.loaded.Source())
+		v.verifier.Engine = a.loaded
 	}
 	if e.engine.Compute() == engine.Exact && e.engine.KVFormat() == kvcache.F32 {
+		weights, err := e.model.Quantized()
+		if err != nil {
+			panic(err) // Open has rounded them already
+		}
+		check := oracle.New(weights)
+		if a != nil {
+			check = check.With(a.loaded.Source())
+		}
 		v.verifier.Oracle = check
 	}
 	return v.verifier.Record

@@ -25,6 +25,7 @@ type modelFlags struct {
 	threads  int
 	kernels  string
 	compute  string
+	quantize string
 	kv       string
 	kvBudget byteSize
 	reserve  int
@@ -40,6 +41,7 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
 	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, keys and values in 16 bits")
+	fs.StringVar(&f.quantize, "quantize", "", "round float weights when the model is opened: q8_0, q4_0 or q4_k")
 	fs.StringVar(&f.kv, "kv", "", "store keys and values as f32, f16, i16 (integers, multiplied as such) or q8 (8 bits; half the memory of f16) (default: f32 in exact; i16 or f16 in fast, what the processor multiplies faster)")
 	fs.IntVar(&f.reserve, "reserve", placement.DefaultReserve, "positions kept free in front of the text for virtual passages, by models with learned ones (OPT, GPT-2)")
 	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for two full contexts")
@@ -97,7 +99,7 @@ func (f *modelFlags) check() error {
 
 // options returns what flashback.Open takes, without an index.
 func (f *modelFlags) options() flashback.Options {
-	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Template: f.template, Warn: f.warn}
+	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, Quantize: f.quantize, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Template: f.template, Warn: f.warn}
 }
 
 // engineOptions returns what engine.New takes.
@@ -113,6 +115,10 @@ func (f *modelFlags) load() (*model.Model, error) {
 	}
 	m, err := model.Load(found.Path)
 	if err != nil {
+		return nil, err
+	}
+	if err := m.QuantizeTo(f.quantize); err != nil {
+		m.Close()
 		return nil, err
 	}
 	for _, w := range m.Warnings {

@@ -168,3 +168,27 @@ func TestInspect(t *testing.T) {
 		t.Errorf("a context that is too long: %v", err)
 	}
 }
+
+// TestDirectory: a Hugging Face directory goes where a GGUF file does, and its weights can
+// be rounded.
+func TestDirectory(t *testing.T) {
+	const dir = "../../internal/model/testdata/llama3"
+	if out, _, err := runCommand("inspect", dir); err != nil || !strings.Contains(out, "BF16") {
+		t.Errorf("inspect: %v, %q", err, out)
+	}
+	generate := func(more ...string) (string, error) {
+		out, _, err := runCommand(append([]string{"generate", "--model", dir, "--prompt", "hello", "--tokens", "12", "--compute", "exact", "--verify", "--ignore-eos"}, more...)...)
+		return out, err
+	}
+	plain, err := generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rounded, err := generate("--quantize", "q4_0")
+	if err != nil || rounded == plain {
+		t.Errorf("rounded to 4 bits it writes %q, %v", rounded, err)
+	}
+	if _, err := generate("--quantize", "q5_k"); err == nil || !strings.Contains(err.Error(), "use q8_0, q4_0 or q4_k") {
+		t.Errorf("q5_k: %v", err)
+	}
+}

@@ -57,6 +57,9 @@ type Weights struct {
 	Config  Config
 	Tensors Tensors // outside the blocks; where the head is tied, it is the embedding
 	Layers  []Tensors
+	// Quantize is the type to which float matrices are rounded for products, see Product;
+	// Invalid: none.
+	Quantize tensor.Type
 }
 
 // Tied reports whether the head is the embedding.

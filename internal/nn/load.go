@@ -38,7 +38,7 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 	for _, r := range c.LongRopes() {
 		m.LongRopes = append(m.LongRopes, NewRope(r))
 	}
-	l := loader{device: d, compute: compute}
+	l := loader{device: d, weights: w, compute: compute}
 	l.work.SetLimit(max(1, d.Info().Threads))
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
@@ -49,7 +49,7 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 			switch {
 			case stored.Rows == 0: // optional, and absent
 			case t.Role.Projection():
-				l.matrix(&b.Matrices[t.Role], stored)
+				l.matrix(&b.Matrices[t.Role], t.Role, stored)
 			default:
 				l.vector(&b.Vectors[t.Role], stored)
 			}
@@ -57,13 +57,13 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 	}
 	l.table(&m.Input.Embedding, w.Tensors[model.Embedding])
 	l.table(&m.Input.Positions, w.Tensors[model.PositionTable])
-	l.matrix(&m.Input.Project, w.Tensors[model.ProjectIn])
+	l.matrix(&m.Input.Project, model.ProjectIn, w.Tensors[model.ProjectIn])
 	m.Input.Scale = c.EmbedScale
 	m.Head.Cap, m.Head.Norm = c.LogitCap, Norm{Eps: c.NormEps, Centred: c.LayerNorm}
 	l.vector(&m.Head.Scale, w.Tensors[model.OutputNorm])
 	l.vector(&m.Head.Bias, w.Tensors[model.OutputNormBias])
-	l.matrix(&m.Head.Project, w.Tensors[model.ProjectOut])
-	l.matrix(&m.Head.Out, w.Tensors[model.Head])
+	l.matrix(&m.Head.Project, model.ProjectOut, w.Tensors[model.ProjectOut])
+	l.matrix(&m.Head.Out, model.Head, w.Tensors[model.Head])
 	return m, l.work.Wait()
 }
 
@@ -71,16 +71,20 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 // Tensors that the model lacks stay nil.
 type loader struct {
 	device  device.Device
+	weights *model.Weights
 	compute device.Compute
 	work    errgroup.Group
 }
 
-func (l *loader) matrix(to *device.Matrix, stored tensor.Matrix) {
+func (l *loader) matrix(to *device.Matrix, r model.Role, stored tensor.Matrix) {
 	if stored.Rows == 0 {
 		return
 	}
-	l.work.Go(func() (err error) {
-		*to, err = l.device.LoadMatrix(stored, l.compute)
+	l.work.Go(func() error {
+		m, err := l.weights.Product(r, stored)
+		if err == nil {
+			*to, err = l.device.LoadMatrix(m, l.compute)
+		}
 		return err
 	})
 }

@@ -44,7 +44,7 @@ func (d *Device) Info() device.Info {
 	return device.Info{Name: "cpu", Kernels: d.kernels.Name, Threads: d.pool.workers}
 }
 
-// weights are a matrix [out, in]: as they are stored and, for fast compute, repacked.
+// weights are a matrix [out, in]: as they are stored or, for fast compute, repacked.
 type weights struct {
 	stored tensor.Matrix
 	panel  *kernel.Panel
@@ -61,6 +61,9 @@ func (d *Device) LoadMatrix(m tensor.Matrix, c device.Compute) (device.Matrix, e
 		if loaded.panel, err = kernel.Repack(m); err != nil && !errors.Is(err, kernel.ErrNoPanel) {
 			return nil, err
 		}
+	}
+	if loaded.panel != nil {
+		loaded.stored.Data = nil // which may be memory of its own
 	}
 	return loaded, nil
 }

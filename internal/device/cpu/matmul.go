@@ -116,15 +116,15 @@ func (t *matmulTask) panel(s *scratch, p *Product, first, n int) {
 	if p.Add {
 		out, ldo = grow(&s.tile, t.rows*n), n
 	}
-	stored := p.W.Data[first*p.W.RowBytes() : (first+n)*p.W.RowBytes()]
+	stored := func() []byte { return p.W.Data[first*p.W.RowBytes() : (first+n)*p.W.RowBytes()] }
 	switch {
 	case p.Panel != nil:
 		k.MatMulInt8(out, ldo, t.quantized, 0, t.rows, p.Panel, first/kernel.GroupRows, ceil(first+n, kernel.GroupRows))
 	case t.rows == 1:
-		k.MatVec(p.W.Type, out, t.x, stored, n, cols)
+		k.MatVec(p.W.Type, out, t.x, stored(), n, cols)
 	default:
 		w := grow(&s.panel, panelRows*cols)[:n*cols]
-		k.Dequantize(p.W.Type, w, stored)
+		k.Dequantize(p.W.Type, w, stored())
 		k.MatMul(out, ldo, t.x, cols, w, cols, t.rows, n, cols)
 	}
 	if p.Bias != nil {

@@ -250,20 +250,19 @@ func encodeRounded(t tensor.Type, dst []rowBlock, src []byte) {
 // round chooses the scale from the greatest weight and rounds to the nearest
 // code. What is not finite makes the scale so too.
 func (b *rowBlock) round(w []float32) {
-	var most float32
-	for _, v := range w {
-		if most = max(most, float32(math.Abs(float64(v)))); most != most {
-			break
-		}
-	}
-	b.scale = tensor.ToHalf(most / 127)
+	most := highestMagnitude(w)
+	b.scale = tensor.ToHalf(math.Float32frombits(most) / 127)
 	scale := tensor.FromHalf(b.scale)
-	for i, v := range w {
-		code := 0.0
-		if scale > 0 {
-			// The scale may have been rounded down.
-			code = max(-127, min(127, math.RoundToEven(float64(v/scale))))
+	if most >= infinite || scale == 0 {
+		for i := range b.codes {
+			b.codes[i] = 128
 		}
-		b.codes[i] = byte(128 + int(code))
+		return
+	}
+	const whole = 3 << 22 // a float of this magnitude has no fraction: adding it rounds to even
+	for i, v := range w {
+		// The scale may have been rounded down.
+		code := max(-127, min(127, v/scale))
+		b.codes[i] = byte(128 + int32(float32(code+whole)-whole))
 	}
 }
