@@ -116,11 +116,12 @@ func (c *Chat) questions() []string {
 // fit is prompt, without the oldest turns where passages and answer would find no
 // room. The error is ErrTooLong where the question alone leaves none.
 func (c *Chat) fit(question string, o *ralm.Options) (prompt []int32, at int, err error) {
-	limit := c.sequence.MaxContext()
-	if o.Placement.Evidence != placement.Nowhere {
-		const around = 4 // marks or separators
-		limit -= o.K * (o.PassageLen + around)
+	const around = 4 // marks or separators
+	passages := slices.Repeat([]int{o.PassageLen + around}, o.K)
+	if o.Placement.Evidence == placement.Nowhere {
+		passages = nil
 	}
+	limit := c.sequence.MaxContext() - o.Placement.Positions(0, passages, 0)
 	whole := c.messages
 	for c.left = 0; ; c.left++ {
 		if prompt, at, err = c.prompt(question); err != nil || len(prompt)+o.MaxTokens <= limit {

@@ -32,6 +32,10 @@ type Request struct {
 	// chat EchoTurn.
 	Echo *int
 
+	// Apart is how many positions there are from the end of a virtual passage to that of
+	// the next worse one, in front of it; nil: 0, all end together, in a chat 256.
+	Apart *int
+
 	Passages   int // passages a retrieval; 0: 1
 	Stride     int // tokens from one retrieval to the next; 0: 16
 	QueryLen   int // tokens of a query; 0: 32
@@ -133,7 +137,8 @@ func AnswerDefaults() Request {
 // adapter was trained for (the zero value: none is used), then by Defaults.
 // retriever tells whether there is one to look passages up in, chat whether a
 // question is to be answered: then virtual evidence is read by the whole turn, since
-// a question that was read without the passages is answered without them.
+// a question that was read without the passages is answered without them, and stands
+// apart.
 func (r Request) Resolve(trained AdapterInfo, retriever, chat bool) (Request, error) {
 	d := Defaults()
 	switch {
@@ -156,10 +161,22 @@ func (r Request) Resolve(trained AdapterInfo, retriever, chat bool) (Request, er
 	default:
 		r.Echo = &p.Echo
 	}
+	switch {
+	case r.Apart != nil:
+	case trained.Placement == r.Placement:
+		r.Apart = &trained.Apart
+	case chat && p.Evidence == placement.BeforeZero:
+		r.Apart = new(placement.AnswerApart)
+	default:
+		r.Apart = &p.Apart
+	}
 	if *r.Echo == EchoTurn && !chat {
 		return r, errors.New("an echo of the turn is a chat's: a text has no turns, give a number of tokens")
 	}
 	if _, err := p.WithEcho(*r.Echo); err != nil {
+		return r, err
+	}
+	if _, err := p.WithApart(*r.Apart); err != nil {
 		return r, err
 	}
 	r.Passages = cmp.Or(r.Passages, trained.Passages, d.Passages)
@@ -194,6 +211,9 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 	}
 	if o.Placement, err = placement.Parse(r.Placement); err == nil {
 		o.Placement, err = o.Placement.WithEcho(*r.Echo)
+	}
+	if err == nil {
+		o.Placement, err = o.Placement.WithApart(*r.Apart)
 	}
 	if err != nil {
 		return o, err

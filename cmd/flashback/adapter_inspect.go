@@ -38,7 +38,7 @@ func inspectAdapter(out io.Writer, dir string, asJSON bool) error {
 	if m := s.Info.Marks; m != nil {
 		row("marks", "%d %s, %d %s", m.Left, lora.LeftMark, m.Right, lora.RightMark)
 	}
-	row("placement", "%s, echo %s, %d passages", orUnknown(s.Info.Placement), s.Info.Echo, s.Info.Passages)
+	row("placement", "%s, echo %s, %d passages, %d positions apart", orUnknown(s.Info.Placement), s.Info.Echo, s.Info.Passages, s.Info.Apart)
 	if n := s.Info.PassageLen; n > 0 {
 		row("passages cut at", "%d tokens", n)
 	}

@@ -43,7 +43,7 @@ func TestGenerateWithAdapter(t *testing.T) {
 		evidence, echoed     int // tokens of all passages and of the echoes, one a branch
 	}{
 		{"defaults", marked, "", "append", 23 + 24, 2 * 3},
-		{"placement and passages by flags", marked, "--placement virtual --k 1", "virtual", 23, 1},
+		{"placement and passages by flags", marked, "--placement virtual --k 1", "virtual", 23, 0},
 		{"an echo by flag", marked, "--echo 5", "append", 23 + 24, 2 * 5},
 		{"no echo by flag", marked, "--echo 0", "append", 23 + 24, 0},
 		{"without marks", markless, "", "append", 21 + 22, 2 * 3},

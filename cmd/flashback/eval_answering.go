@@ -129,6 +129,9 @@ func (a *answering) of(row eval.QARow) flashback.Request {
 	if row.NamesEcho {
 		r.Echo = &row.Placement.Echo
 	}
+	if row.NamesApart {
+		r.Apart = &row.Placement.Apart
+	}
 	if row.NamesK {
 		r.Passages = row.K
 	} else if r.Adapter != nil && r.Adapter.Info().Passages > 0 {

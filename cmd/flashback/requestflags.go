@@ -19,9 +19,10 @@ type requestFlags struct {
 	retriever string // instead of them
 	adapter   adapterFlag
 	flashback.Request
-	chat bool // it answers a question
-	echo string
-	sink int
+	chat  bool // it answers a question
+	echo  string
+	apart int
+	sink  int
 }
 
 // newRequestFlags gives the command the flags, with these defaults; chat says whether
@@ -39,6 +40,10 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) 
 		what = "tokens that append (default 0) or virtual (default turn: question and answer so far) encodes again in sight of the passages"
 	}
 	fs.StringVar(&f.echo, "echo", "", what)
+	fs.IntVar(&f.apart, "apart", 0, map[bool]string{
+		false: "positions from the end of a virtual passage to that of the next worse one, further in front (default 0)",
+		true:  "positions from the end of a virtual passage to that of the next worse one, further in front (default 256)",
+	}[chat])
 	fs.IntVarP(&f.Passages, "k", "k", defaults.Passages, "passages a retrieval")
 	fs.IntVar(&f.Stride, "stride", defaults.Stride, "tokens from one retrieval to the next")
 	fs.IntVar(&f.QueryLen, "query-len", defaults.QueryLen, "last tokens of the text that make a query")
@@ -103,6 +108,9 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 			return r, usagef("--%v", err)
 		}
 		r.Echo = new(int(echo))
+	}
+	if cmd.Flags().Changed("apart") {
+		r.Apart = &f.apart
 	}
 	r, err := r.Resolve(f.adapter.info, f.retrieves(), f.chat)
 	if err != nil {

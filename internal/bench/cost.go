@@ -125,8 +125,8 @@ func (st Stride) runs(p placement.Placement) (first, tails []run) {
 		last := []run{{tokens: 1, into: contextSpan, predicts: true}}
 		return last, last
 	}
-	if l.Context == st.Context {
-		first = append(first, run{tokens: st.Sampled, into: contextSpan})
+	if p.Evidence != placement.AtZero {
+		first = append(first, run{tokens: min(l.Context, st.Sampled), into: contextSpan})
 	}
 	for j, b := range l.Branches {
 		tail := run{tokens: st.Context - b.Tail, into: 1 + st.Passages + j, view: []part{{contextSpan, b.Sees}}}

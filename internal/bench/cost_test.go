@@ -44,7 +44,8 @@ func TestParameters(t *testing.T) {
 // For append, the first forward encodes the context's tokens 4 and 5, which see 5
 // and 6 entries, and the passage, whose tokens see 7, 8 and 9; the second forward
 // encodes one token that sees 10. Thus 6 rows see 45 entries, in passes that read
-// 9 and 10. The others likewise.
+// 9 and 10. The others likewise; what virtual reads again is not in the context
+// before, so that its first forward encodes the context's tokens 3 and 4.
 func TestCostsByHand(t *testing.T) {
 	s := Shape{
 		Name:   "hand",
@@ -65,9 +66,9 @@ func TestCostsByHand(t *testing.T) {
 		// The third passage begins in a second pass of the first forward.
 		{placement.Append, 3, false, sums{14, 5 + 6 + 3*(7+8+9) + 3*10, 6, 3, 3, (6 + 3 + 3) + (6 + 3) + (6 + 4 + 4 + 4)}},
 		{placement.Prepend, 1, false, sums{10, 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10, 2, 3, 2, (3 + 5) + 9 + 10}},
-		{placement.Virtual, 1, false, sums{7, 5 + 6 + (2 + 3 + 4) + (5 + 3 + 1) + (5 + 3 + 2), 2, 2, 2, (6 + 3 + 1) + (5 + 3 + 2)}},
-		{withEcho(t, placement.Virtual, 3), 1, true, sums{6, 5 + 6 + (3 + 3 + 1) + (3 + 3 + 2) + (3 + 3 + 3) + (3 + 3 + 4), 2, 2, 2, (6 + 3 + 3) + (3 + 3 + 4)}},
-		{placement.Virtual, 1, true, sums{4, 5 + 6 + (5 + 3 + 1) + (5 + 3 + 2), 2, 2, 2, (6 + 3 + 1) + (5 + 3 + 2)}},
+		{placement.Virtual, 1, false, sums{7, 4 + 5 + (2 + 3 + 4) + (5 + 3 + 1) + (5 + 3 + 2), 2, 2, 2, (5 + 3 + 1) + (5 + 3 + 2)}},
+		{withEcho(t, placement.Virtual, 3), 1, true, sums{6, 2 + 3 + (3 + 3 + 1) + (3 + 3 + 2) + (3 + 3 + 3) + (3 + 3 + 4), 2, 2, 2, (3 + 3 + 3) + (3 + 3 + 4)}},
+		{placement.Virtual, 1, true, sums{4, 4 + 5 + (5 + 3 + 1) + (5 + 3 + 2), 2, 2, 2, (5 + 3 + 1) + (5 + 3 + 2)}},
 	} {
 		got := kind{c.p, c.k, c.warm}.cost(s, Stride{Context: 6, Sampled: 2, Passages: c.k, Evidence: 3, Warm: c.warm})
 		w := c.want

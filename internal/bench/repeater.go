@@ -51,7 +51,12 @@ func (r *repeater) rewind(ctx context.Context) error {
 		r.seq.Truncate(r.stride.Context)
 		return nil
 	}
-	r.seq.Truncate(r.stride.Context - r.stride.Sampled)
+	// The stride before has left no plain KV of what it echoed in place.
+	text := slices.Clone(r.seq.Tokens()[:r.stride.Context-r.stride.Sampled])
+	r.seq.Truncate(r.placement.Layout(len(text), []int{r.stride.Evidence}).Branches[0].Sees)
+	if err := r.seq.Append(text[r.seq.Len():]...); err != nil {
+		return err
+	}
 	_, err := r.seq.Continue(ctx, r.placement, r.known, r.stride.Sampled, sample.Greedy(), nil)
 	return err
 }

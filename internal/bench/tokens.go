@@ -25,8 +25,8 @@ func (s Stride) Tokens(p placement.Placement) lm.Counts {
 		return lm.Counts{Decoded: s.Sampled, Reused: s.Context - 1}
 	}
 	c := lm.Counts{Decoded: s.Sampled - 1, Evidence: s.Passages * s.Evidence}
-	if l.Context == s.Context {
-		c.Reused, c.Prefilled = s.Context-s.Sampled, s.Sampled
+	if p.Evidence != placement.AtZero {
+		c.Reused, c.Prefilled = max(0, l.Context-s.Sampled), min(l.Context, s.Sampled)
 	}
 	for _, b := range l.Branches {
 		c.Prefilled += s.Context - b.Tail

@@ -54,6 +54,9 @@ func (s *Sequence) SetAdapter(a *Adapter) error {
 	if a != nil && a.e.weights != s.e.weights {
 		return errors.New("the adapter was loaded for another model")
 	}
+	if digestOf(s.adapter) != digestOf(a) {
+		s.forgetReading()
+	}
 	before := s.adapterOf(s.context)
 	s.adapter = a
 	if after := s.adapterOf(s.context); digestOf(before) != digestOf(after) {

@@ -2,15 +2,17 @@ package engine
 
 import "context"
 
-// Encode computes the KV of the kept text ahead of the next stride, which then has
-// less to do: all of it but the last token, which no stride finds encoded. It
-// changes neither what is sampled nor what is counted.
-func (s *Sequence) Encode(ctx context.Context) error {
+// Encode computes the KV of the first n tokens of the kept text ahead of the next
+// stride, which then has less to do; the last token no stride finds encoded. It changes
+// neither what is sampled nor what is counted, if the next stride has them all in its
+// context.
+func (s *Sequence) Encode(ctx context.Context, n int) error {
 	if s.context.Len() == 0 && s.e.weights.Config.Positions > 0 {
 		return nil // where the text starts is the first stride's choice
 	}
-	s.begin(len(s.tokens) - 1)
-	from, to := s.context.Len(), len(s.tokens)-1
+	to := min(n, len(s.tokens)-1)
+	s.begin(to)
+	from := s.context.Len()
 	if from >= to {
 		return nil
 	}

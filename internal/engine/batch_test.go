@@ -70,7 +70,7 @@ func (st story) write(e *Engine, seed uint64) (logits [][]float32, err error) {
 			evidence = nil
 		}
 		if st.prompt%2 == 0 {
-			if err := s.Encode(context.Background()); err != nil {
+			if err := s.Encode(context.Background(), s.Len()); err != nil {
 				return nil, err
 			}
 		}

@@ -104,8 +104,8 @@ func (p *keptPage) oldest(than *keptPage) *keptPage {
 }
 
 // evict makes room in the KV cache: kept evidence that no stride reads goes first,
-// then beginnings that no sequence has.
-func (e *Engine) evict() bool { return e.kept.evict() || e.beginnings.evict() }
+// then beginnings that no sequence has, then what sequences may go on reading.
+func (e *Engine) evict() bool { return e.kept.evict() || e.beginnings.evict() || e.readings.evict() }
 
 // SetSalt keeps the KV of the text and of its evidence from sequences with another salt: none of
 // them finds it, or can tell by the time that it takes whether it is there. The default is "".

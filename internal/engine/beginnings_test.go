@@ -163,7 +163,7 @@ func TestBeginningsGiveWay(t *testing.T) {
 	if err := s.Append(held.prompt...); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Encode(context.Background()); err != nil || s.Counts().PromptReused != 64 {
+	if err := s.Encode(context.Background(), s.Len()); err != nil || s.Counts().PromptReused != 64 {
 		t.Fatalf("%v, %+v", err, s.Counts())
 	}
 	// Three pages are old's, three s's: five more need all of old's.
@@ -171,7 +171,7 @@ func TestBeginningsGiveWay(t *testing.T) {
 	if err := s2.Append(slices.Repeat([]int32{9}, 5*32+1)...); err != nil {
 		t.Fatal(err)
 	}
-	if err := s2.Encode(context.Background()); err != nil {
+	if err := s2.Encode(context.Background(), s2.Len()); err != nil {
 		t.Fatal(err)
 	}
 	s2.Close()

@@ -61,6 +61,7 @@ type Engine struct {
 	// What is kept for reuse; nil keeps none.
 	kept       *keptSpans // virtual evidence
 	beginnings *beginnings
+	readings   *readings
 	// tamper plants faults; only tests set it.
 	tamper func(*stride, *plan)
 }
@@ -116,7 +117,7 @@ func newEngine(w *model.Weights, dev device.Device, compute Compute, shape kvcac
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{core: c, batch: newBatch(work), pool: kvcache.NewPool(storage), start: opt.Reserve, kept: newKeptSpans(), beginnings: newBeginnings()}
+	e := &Engine{core: c, batch: newBatch(work), pool: kvcache.NewPool(storage), start: opt.Reserve, kept: newKeptSpans(), beginnings: newBeginnings(), readings: newReadings()}
 	e.pool.OnFull(e.evict)
 	return e, nil
 }

@@ -39,10 +39,15 @@ func layouts(t testing.TB) map[string]placement.Placement {
 		t.Fatal(err)
 	}
 	again.Name = "virtual-echo16"
+	apart, err := placement.Virtual.WithApart(40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apart.Name = "virtual-apart40"
 	chat := placement.Prepend
 	chat.At, chat.Name = 3, "prepend-at-3"
 	all := map[string]placement.Placement{}
-	for _, p := range append(slices.Clone(placement.All), echo16, again, chat) {
+	for _, p := range append(slices.Clone(placement.All), echo16, again, apart, chat) {
 		all[p.Name] = p
 	}
 	return all
@@ -240,14 +245,10 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			}
 		}},
 		{"echoed copy visible in virtual", placement.Virtual, func(*Engine) func(*stride, *plan) {
-			return func(st *stride, pl *plan) {
-				st.branches[0].view[0].Len++
-			}
+			return copyVisible
 		}},
 		{"first echoed copy visible in virtual", virtual16, func(*Engine) func(*stride, *plan) {
-			return func(st *stride, pl *plan) {
-				st.branches[0].view[0].Len++
-			}
+			return copyVisible
 		}},
 		{"span reused under another token 0", placement.Virtual, func(e *Engine) func(*stride, *plan) {
 			return func(st *stride, pl *plan) {
@@ -279,6 +280,15 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	}
 }
 
+// copyVisible encodes a first copy of the echo, and lets the tail see it.
+func copyVisible(st *stride, pl *plan) {
+	context := &pl.segments[0]
+	text := st.s.tokens[context.into.Len():]
+	context.tokens = text[:len(context.tokens)+1]
+	context.logitsFrom = len(context.tokens)
+	st.branches[0].view[0].Len++
+}
+
 func TestTokensComputedAreThoseOfTheTable(t *testing.T) {
 	const p, n, s, strides = 100, 20, 16, 4
 	echo16, _ := placement.Append.WithEcho(16)
@@ -290,11 +300,11 @@ func TestTokensComputedAreThoseOfTheTable(t *testing.T) {
 		evidence, evidenceRe int
 	}{
 		{placement.None, 0, strides*s - 1, 0 + 115 + 131 + 147, 0, 0},
-		{placement.Prepend, strides*n + 116 + 132 + 148, strides * (s - 1), 0, strides * n, 0},
+		{placement.Prepend, n, strides*s - 1, 115 + 131 + 147, strides * n, (strides - 1) * n}, // the passage stays
 		{placement.Append, strides*n + (strides-1)*s, strides * (s - 1), 100 + 116 + 132, strides * n, 0},
 		{echo16, strides*(n+16) + (strides-1)*s, strides * (s - 1), 100 + 116 + 132, strides * n, 0},
-		{placement.Virtual, n + strides + (strides-1)*s, strides * (s - 1), 100 + 116 + 132, strides * n, (strides - 1) * n},
-		{virtual16, n + strides*16 + (strides-1)*s, strides * (s - 1), 100 + 116 + 132, strides * n, (strides - 1) * n},
+		{placement.Virtual, n + (strides-1)*(s+1), strides * (s - 1), 99 + 115 + 131, strides * n, (strides - 1) * n},
+		{virtual16, n + (strides-1)*(s+16), strides * (s - 1), 84 + 100 + 116, strides * n, (strides - 1) * n},
 	} {
 		t.Run(fmt.Sprint(tt.p.Name, tt.p.Echo), func(t *testing.T) {
 			e := newTiny(t, Options{})

@@ -24,6 +24,7 @@ func (s *Sequence) frameOf(p placement.Placement, evidence []lm.Evidence, scored
 // settle begins the text anew where its frame changes.
 func (s *Sequence) settle(f frame) {
 	if s.frame != f {
+		s.forgetReading()
 		s.context.Release()
 		s.context = s.e.pool.NewSpan(f.start)
 		s.frame, s.ahead = f, 0

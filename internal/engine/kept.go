@@ -17,13 +17,15 @@ type keptSpans struct {
 	order *list.List // of *keptSpan, most recently used first
 }
 
-// keptKey is all that the KV of a virtual evidence span depends on: its tokens,
-// the token that it sees, the adapter of both, and where the text starts; and the salt,
-// which keeps texts apart that would share it.
+// keptKey is all that the KV of a virtual evidence span depends on: its tokens, where
+// they stand, the token that they see, where the text starts, and the adapter; and the
+// salt, which keeps texts apart that would share it.
 type keptKey struct {
 	adapter string // its digest
+	salt    string
 	frame   frame
 	salt    string
+	start   int
 	sink    int32
 	tokens  string
 }
@@ -38,8 +40,9 @@ func newKeptSpans() *keptSpans {
 	return &keptSpans{spans: map[keptKey]*list.Element{}, order: list.New()}
 }
 
-func keyOf(a *Adapter, f frame, salt string, sink int32, tokens []int32) keptKey {
-	return keptKey{digestOf(a), f, salt, sink, bytesOf(tokens)}
+// keptKey returns the key of evidence that starts at a position beside the text.
+func (s *Sequence) keptKey(start int, evidence []int32) keptKey {
+	return keptKey{digestOf(s.adapter), s.frame, s.salt, start, s.tokens[0], bytesOf(evidence)}
 }
 
 // bytesOf returns the tokens as a key of a map.

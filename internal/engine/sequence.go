@@ -38,6 +38,7 @@ func (e *Engine) NewSequence() *Sequence {
 // Close gives the sequence's KV back. That of whole pages of text is kept, as long as
 // there is room, for sequences that begin alike.
 func (s *Sequence) Close() {
+	s.forgetReading()
 	if s.e.beginnings != nil {
 		s.e.beginnings.keep(s.origin(), s.tokens, s.context)
 	}
@@ -75,6 +76,7 @@ func (s *Sequence) Append(tokens ...int32) error {
 // Truncate keeps the first n tokens only.
 func (s *Sequence) Truncate(n int) {
 	if n < len(s.tokens) {
+		s.forgetReading()
 		s.fresh = max(0, s.fresh-(len(s.tokens)-n))
 		s.tokens = s.tokens[:n]
 		s.context.Truncate(n)
@@ -98,7 +100,7 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 	if err != nil {
 		return nil, err
 	}
-	defer st.close()
+	defer func(text int) { s.hold(st, p, evidence, text, err) }(len(s.tokens))
 
 	text := append(make([]int32, 0, len(s.tokens)+n), s.tokens...)
 	var next []int32    // what a decode encodes

@@ -18,6 +18,7 @@ type stride struct {
 	kept     []*keptSpan     // evidence shared with other strides
 	own      []*kvcache.Span // spans that end with the stride
 	plain    int             // kept tokens; scored targets behind them are dropped
+	resumed  bool            // it goes on with the spans of the stride before
 	mixed    []float32       // of several branches
 
 	// Kept from one decode to the next, so that decoding allocates nothing.
@@ -78,17 +79,23 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 		return nil, err
 	}
 	s.settle(s.frameOf(p, evidence, score.scored()))
-	st := &stride{s: s, plain: -1}
-	reused := max(0, min(s.context.Len()-s.ahead, len(s.tokens)-1))
-	if p.Evidence == placement.AtZero {
-		reused = min(reused, p.At)
+	var st *stride
+	var pl *plan
+	if score == nil {
+		st, pl = s.resume(p, evidence)
 	}
-	if p.Evidence == placement.AtZero {
-		s.begin(p.At) // what stands behind has the KV of no plain text
+	reused := len(s.tokens)
+	if st == nil {
+		st = &stride{s: s, plain: -1}
+		l := p.Layout(len(s.tokens), lm.Lengths(evidence))
+		plain := min(l.Context, len(s.tokens)-1)
+		reused = max(0, min(s.context.Len()-s.ahead, plain))
+		s.begin(plain) // what stands behind it has the KV of no plain text
+		pl = st.plan(p, l, evidence, score)
 	} else {
-		s.begin(len(s.tokens) - 1)
+		reused -= len(pl.segments[0].tokens)
+		s.counts.EvidenceReused += lm.Total(evidence)
 	}
-	pl := st.plan(p, evidence, score)
 	for i := range pl.segments {
 		pl.segments[i].adapter, pl.segments[i].long = s.adapterOf(pl.segments[i].into), s.frame.long
 	}
@@ -121,10 +128,9 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 }
 
 // plan makes the spans of the layout and lists what is to be encoded.
-func (st *stride) plan(p placement.Placement, evidence []lm.Evidence, score *scoring) *plan {
+func (st *stride) plan(p placement.Placement, l placement.Layout, evidence []lm.Evidence, score *scoring) *plan {
 	s := st.s
 	pl := &plan{}
-	l := p.Layout(len(s.tokens), lm.Lengths(evidence))
 	if len(l.Passages) == 0 {
 		st.branches = []branch{{tail: s.context, weight: 1}}
 		// The logits come from the last token, so at least that one is encoded.
@@ -184,7 +190,7 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 	s := st.s
 	// Only evidence that sees no more than the sink has KV that others can use.
 	keeps := p.EvidenceSees == placement.SeesSink && s.e.kept != nil
-	key := keyOf(s.adapter, s.frame, s.salt, s.tokens[0], tokens)
+	key := s.keptKey(at.Start, tokens)
 	if keeps {
 		if k := s.e.kept.get(key); k != nil {
 			st.kept = append(st.kept, k)
@@ -246,15 +252,13 @@ func (st *stride) count(p placement.Placement, evidence []lm.Evidence, rows, reu
 	prompt := min(rows, st.s.fresh)
 	st.s.fresh, st.s.ahead = 0, 0
 	c.Prompt += prompt
-	if rows -= prompt; p.Evidence == placement.Nowhere && rows == 1 {
+	if rows -= prompt; rows == len(st.branches) && (p.Evidence == placement.Nowhere || st.resumed) {
 		c.Decoded++ // the last token of the stride before
 	} else {
 		c.Prefilled += rows
 	}
 	c.Reused += reused
-	for _, ev := range evidence {
-		c.Evidence += len(ev.Tokens)
-	}
+	c.Evidence += lm.Total(evidence)
 }
 
 // logits returns the nth row of logits of the last forward, mixed where there are
@@ -306,9 +310,17 @@ func (st *stride) retract(n int) {
 	}
 }
 
-// close forgets the evidence and the tail.
+// close ends the stride and forgets the evidence and the tail.
 func (st *stride) close() {
 	st.s.e.batch.done(&st.s.fw)
+	st.release()
+	if st.plain >= 0 {
+		st.s.context.Truncate(st.plain)
+	}
+}
+
+// release gives back what the stride has beside the context.
+func (st *stride) release() {
 	for _, k := range st.kept {
 		st.s.e.kept.done(k)
 	}
@@ -316,7 +328,4 @@ func (st *stride) close() {
 		span.Release()
 	}
 	st.kept, st.own = nil, nil
-	if st.plain >= 0 {
-		st.s.context.Truncate(st.plain)
-	}
 }

@@ -19,7 +19,7 @@ type QARow struct {
 	// Left says that pasted passages stay in the conversation when their turn has ended.
 	Left bool
 	// What the name says; else each is as in `flashback ask`.
-	NamesK, NamesEcho bool
+	NamesK, NamesEcho, NamesApart bool
 	Stride            int // tokens from one look-up to the next; 0: not said
 
 	name string
@@ -57,6 +57,7 @@ func ParseQARow(s string) (QARow, error) {
 		}
 		r.NamesK = r.NamesK || key == "k"
 		r.NamesEcho = r.NamesEcho || key == "echo"
+		r.NamesApart = r.NamesApart || key == "apart"
 		options = append(options, option)
 	}
 	row, err := ParseRow(strings.Join(options, ":"), -1)
@@ -69,7 +70,7 @@ func ParseQARow(s string) (QARow, error) {
 		return bad("a chat begins with its template's token, so no sink stands before it")
 	case r.Random:
 		return bad("a chat takes the best passages, none at random")
-	case r.Pasted && (r.NamesEcho || r.Stride > 0):
+	case r.Pasted && (r.NamesEcho || r.NamesApart || r.Stride > 0):
 		return bad("pasted passages are looked up once and are no evidence: it takes k=N and adapter=NAME")
 	case r.K == 0 && r.Stride > 0:
 		return bad("nothing is looked up, so it has no stride")

@@ -20,6 +20,9 @@ type Row struct {
 	Adapter   string              // by name; "": none
 }
 
+// rowOptions are what may stand behind a row's placement.
+const rowOptions = "echo=N, echo=turn, apart=N, k=N, sink=ID, random, adapter=NAME"
+
 // ParseRow reads a placement and its options, such as "none", "virtual:k=2",
 // "append:echo=16", "virtual:echo=turn" or "virtual:k=2:sink=0". A row that names no sink gets the one
 // given.
@@ -55,18 +58,22 @@ func ParseRow(s string, sink int32) (Row, error) {
 			continue
 		}
 		if key == "echo" && value == placement.Echo(placement.Turn).String() {
-			if r.Placement, err = p.WithEcho(placement.Turn); err != nil {
+			if r.Placement, err = r.Placement.WithEcho(placement.Turn); err != nil {
 				return bad("%v", err)
 			}
 			continue
 		}
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 || n > math.MaxInt32 {
-			return bad("%q is none of echo=N, echo=turn, k=N, sink=ID, random, adapter=NAME", option)
+			return bad("%q is none of %s", option, rowOptions)
 		}
 		switch key {
 		case "echo":
-			if r.Placement, err = p.WithEcho(n); err != nil {
+			if r.Placement, err = r.Placement.WithEcho(n); err != nil {
+				return bad("%v", err)
+			}
+		case "apart":
+			if r.Placement, err = r.Placement.WithApart(n); err != nil {
 				return bad("%v", err)
 			}
 		case "k":
@@ -77,7 +84,7 @@ func ParseRow(s string, sink int32) (Row, error) {
 		case "sink":
 			r.Sink = int32(n)
 		default:
-			return bad("%q is none of echo=N, echo=turn, k=N, sink=ID, random, adapter=NAME", option)
+			return bad("%q is none of %s", option, rowOptions)
 		}
 	}
 	return r, nil
@@ -116,6 +123,9 @@ func (r Row) String() string {
 	name := r.Placement.Name
 	if own, err := placement.Parse(name); err == nil && r.Placement.Echo != own.Echo {
 		name += fmt.Sprintf(":echo=%s", placement.Echo(r.Placement.Echo))
+	}
+	if r.Placement.Apart > 0 {
+		name += fmt.Sprintf(":apart=%d", r.Placement.Apart)
 	}
 	if r.K > 1 {
 		name += fmt.Sprintf(":k=%d", r.K)

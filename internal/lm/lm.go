@@ -30,6 +30,15 @@ func Lengths(evidence []Evidence) []int {
 	return lengths
 }
 
+// Total returns the number of tokens of all passages.
+func Total(evidence []Evidence) int {
+	n := 0
+	for _, ev := range evidence {
+		n += len(ev.Tokens)
+	}
+	return n
+}
+
 // Sampler chooses the next token. An engine that has the logits calls Sample; one
 // that samples where they are, on another machine, gets Options and returns tokens.
 type Sampler interface {

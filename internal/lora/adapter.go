@@ -53,9 +53,10 @@ type Info struct {
 	Base string `json:"base,omitempty"`
 	// Vocabulary is the number of rows of the base's embedding.
 	Vocabulary int `json:"vocabulary,omitempty"`
-	// Placement, Echo and Passages are those of training, and a run's defaults.
+	// Placement, Echo, Apart and Passages are those of training, and a run's defaults.
 	Placement string         `json:"placement,omitempty"`
 	Echo      placement.Echo `json:"echo,omitempty"`
+	Apart     int            `json:"apart,omitempty"` // positions between the ends of virtual passages
 	Passages  int            `json:"passages,omitempty"`
 	// PassageLen is how many tokens passages were cut at in training; 0: not known. A
 	// run then cuts them there by default and does not join them.

@@ -358,6 +358,9 @@ func (a *Adapter) checkInfo() error {
 	if info.Activated && a.Any() {
 		return errors.New("an activated adapter applies from the evidence on, and this one changes norms, the head or all embeddings, which are the same for all tokens")
 	}
+	if _, err := placement.Virtual.WithApart(info.Apart); err != nil {
+		return err
+	}
 	if m := info.Marks; m != nil {
 		for _, id := range []int32{m.Left, m.Right} {
 			if a.Row(id) == nil && (id < 0 || int(id) >= a.Shape.Vocab) {

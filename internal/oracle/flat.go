@@ -66,10 +66,10 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 		if p.EchoInPlace {
 			at, seen = start+len(text)-echo, []run{context.first(len(text) - echo)}
 		}
-		for _, passage := range evidence {
+		for j, passage := range evidence {
 			at, sees := len(text), run{}
 			if p.Evidence == placement.BeforeZero {
-				at = p.Reserve - len(passage)
+				at = p.Reserve - j*p.Apart - len(passage)
 			}
 			switch p.EvidenceSees {
 			case placement.SeesContext:

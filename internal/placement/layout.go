@@ -5,7 +5,7 @@ package placement
 // earlier entries, and a passage's, are always seen and not listed.
 type Layout struct {
 	// Context is how many tokens of the text stand at Start … as plain text: all of it,
-	// or those in front of prepended evidence.
+	// or those in front of prepended evidence or of an echo in place.
 	Context  int
 	Start    int
 	Passages []Passage // none: no evidence is placed
@@ -36,13 +36,16 @@ func (p Placement) Layout(text int, evidence []int) Layout {
 		return Layout{Context: text, Start: p.Reserve, Branches: []Branch{{Sees: text, Tail: text, Start: p.Reserve + text}}}
 	}
 	l := Layout{Context: text, Start: p.Reserve, Passages: make([]Passage, len(evidence))}
-	if p.Evidence == AtZero {
+	switch {
+	case p.Evidence == AtZero:
 		l.Context = p.At
+	case p.EchoInPlace:
+		l.Context = text - p.echo(text)
 	}
 	for i, n := range evidence {
 		at := Passage{Start: l.Context}
 		if p.Evidence == BeforeZero {
-			at.Start = p.Reserve - n
+			at.Start = p.Reserve - i*p.Apart - n
 		}
 		switch p.EvidenceSees {
 		case SeesContext:
@@ -68,11 +71,11 @@ func (p Placement) Layout(text int, evidence []int) Layout {
 func (p Placement) branch(context, text int, evidence []int, from, to int) Branch {
 	b := Branch{Sees: context, From: from, To: to, Tail: text - p.echo(text), Start: context}
 	switch {
+	case p.EchoInPlace:
+		b.Start = p.Reserve + context
+		return b
 	case p.Evidence == AtZero:
 		b.Tail = context
-	case p.EchoInPlace:
-		b.Sees, b.Start = b.Tail, p.Reserve+b.Tail
-		return b
 	}
 	for _, n := range evidence[from:to] {
 		b.Start += n
@@ -85,19 +88,20 @@ func (p Placement) echo(text int) int { return max(0, min(p.Echo, text-1)) }
 
 // Positions returns how many positions a stride of n tokens takes behind a text: the
 // text, the evidence, whose lengths are given, the echo unless it stands in place, and
-// the tokens. Passages side by side count all; where each has a branch, the longest
-// does. In front of a reserve they take no more than that.
+// the tokens. Passages side by side count all, or as far as they reach in front where
+// that is more; where each has a branch, the longest does. In front of a reserve they
+// take no more than that.
 func (p Placement) Positions(text int, evidence []int, n int) int {
 	if p.Reserve > 0 {
 		return p.Reserve + text + n
 	}
 	all, longest := 0, 0
-	for _, length := range evidence {
+	for i, length := range evidence {
 		all += length
-		longest = max(longest, length)
+		longest = max(longest, length+i*p.Apart)
 	}
 	if p.SideBySide {
-		longest = all
+		longest = max(longest, all)
 	}
 	if !p.EchoInPlace {
 		n += p.echo(text)

@@ -14,6 +14,15 @@ func echoing(t *testing.T, p Placement, echo int) Placement {
 	return p
 }
 
+func apart(t *testing.T, p Placement, n int) Placement {
+	t.Helper()
+	p, err := p.WithApart(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // The layouts are those of the table by hand: a text of 10, passages of 4 and 3.
 func TestLayout(t *testing.T) {
 	chat := Prepend
@@ -55,18 +64,23 @@ func TestLayout(t *testing.T) {
 			Branches: []Branch{{Sees: 10, From: 0, To: 1, Tail: 1, Start: 14}},
 		}},
 		{"virtual, learned positions", Virtual.For(true, 20), 10, two, Layout{
-			Context:  10,
+			Context:  9,
 			Start:    20,
 			Passages: []Passage{{16, 1}, {17, 1}},
 			Branches: []Branch{{Sees: 9, From: 0, To: 2, Tail: 9, Start: 29}},
 		}},
 		{"virtual", Virtual, 10, two, Layout{
-			Context:  10,
+			Context:  9,
 			Passages: []Passage{{-4, 1}, {-3, 1}},
 			Branches: []Branch{{Sees: 9, From: 0, To: 2, Tail: 9, Start: 9}},
 		}},
+		{"virtual, apart", apart(t, Virtual, 6), 10, two, Layout{
+			Context:  9,
+			Passages: []Passage{{-4, 1}, {-9, 1}},
+			Branches: []Branch{{Sees: 9, From: 0, To: 2, Tail: 9, Start: 9}},
+		}},
 		{"virtual long echo", echoing(t, Virtual, 16), 10, two[:1], Layout{
-			Context:  10,
+			Context:  1,
 			Passages: []Passage{{-4, 1}},
 			Branches: []Branch{{Sees: 1, From: 0, To: 1, Tail: 1, Start: 1}},
 		}},
@@ -92,6 +106,8 @@ func TestPositions(t *testing.T) {
 		{"no text", echoing(t, Append, 16), 0, 4 + 5},
 		{"virtual", Virtual, 10, 10 + 7 + 5},
 		{"virtual echo", echoing(t, Virtual, 16), 10, 10 + 7 + 5},
+		{"virtual, a little apart", apart(t, Virtual, 2), 10, 10 + 7 + 5},
+		{"virtual, apart", apart(t, Virtual, 6), 10, 10 + 6 + 3 + 5},
 	} {
 		if got := c.p.Positions(c.text, []int{4, 3}, 5); got != c.want {
 			t.Errorf("%s takes %d positions, want %d", c.name, got, c.want)

@@ -20,7 +20,7 @@ const (
 	Nowhere    Anchor = iota // no evidence
 	AtZero                   // evidence 0 … n-1, the context follows at n …
 	AfterText                // context 0 … p-1, evidence p … p+n-1
-	BeforeZero               // context R … R+p-1, passage j at R-n_j … R-1; R is Reserve, else 0
+	BeforeZero               // context R … R+p-1, passage j at R-j·Apart-n_j … R-j·Apart-1; R is Reserve, else 0
 )
 
 // Sight says what an evidence token sees besides the earlier tokens of its own
@@ -51,6 +51,11 @@ type Placement struct {
 	// Otherwise each passage gets a branch and the branches' next-token
 	// probabilities are mixed.
 	SideBySide bool
+	// Apart is, for BeforeZero only, how many positions there are from the end of a
+	// passage to that of the next worse one, which stands further in front: passage j,
+	// from 0, the best first, is at -j·Apart-n_j … -j·Apart-1. At 0 all end together, as
+	// they always do in front of a reserve.
+	Apart int
 	// At is, for AtZero only, how many context tokens stand before the prepended
 	// evidence: 0 in the paper; chat puts evidence into the user's message.
 	At int
@@ -68,9 +73,11 @@ func (p Placement) For(learned bool, reserve int) Placement {
 	switch {
 	case !learned || p.Evidence != BeforeZero:
 		p.Reserve = 0
+		return p
 	case p.Reserve == 0:
 		p.Reserve = reserve
 	}
+	p.Apart = 0 // all its passages end in front of the text
 	return p
 }
 
@@ -95,6 +102,26 @@ func Parse(name string) (Placement, error) {
 		names = append(names, p.Name)
 	}
 	return Placement{}, fmt.Errorf("unknown placement %q: use one of %s", name, strings.Join(names, ", "))
+}
+
+// AnswerApart is how far passages stand apart where an untuned model answers from
+// several (docs/answers.md): where all end together, it confuses them.
+const AnswerApart = 256
+
+// maxApart bounds Apart, far above what any model has positions for.
+const maxApart = 1 << 20
+
+// WithApart returns the placement with passages so many positions apart. Only
+// virtual ones can be.
+func (p Placement) WithApart(n int) (Placement, error) {
+	switch {
+	case n < 0 || n > maxApart:
+		return p, fmt.Errorf("passages %d positions apart: it must be between 0 and %d", n, maxApart)
+	case n > 0 && p.Evidence != BeforeZero:
+		return p, fmt.Errorf("passages %d positions apart: only virtual ones can be, and the placement is %s", n, p.Name)
+	}
+	p.Apart = n
+	return p, nil
 }
 
 // WithEcho returns the placement with another echo: a length, or Turn. Append takes

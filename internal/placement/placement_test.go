@@ -2,6 +2,19 @@ package placement
 
 import "testing"
 
+// Only virtual passages stand apart.
+func TestWithApart(t *testing.T) {
+	for _, c := range []struct {
+		p  Placement
+		n  int
+		ok bool
+	}{{Virtual, 0, true}, {Virtual, 256, true}, {Virtual, -1, false}, {Virtual, maxApart + 1, false}, {Append, 0, true}, {Append, 1, false}, {None, 1, false}} {
+		if p, err := c.p.WithApart(c.n); (err == nil) != c.ok || err == nil && p.Apart != c.n {
+			t.Errorf("%s, %d apart: %d, error %v", c.p.Name, c.n, p.Apart, err)
+		}
+	}
+}
+
 // Which placements take which echo is the table's column.
 func TestWithEcho(t *testing.T) {
 	for _, c := range []struct {

@@ -73,7 +73,7 @@ func (s *script) Append(tokens ...int32) error {
 	return nil
 }
 
-func (s *script) Encode(ctx context.Context) error {
+func (s *script) Encode(ctx context.Context, _ int) error {
 	if s.encode == nil {
 		return nil
 	}

@@ -38,9 +38,10 @@ type Sequence interface {
 	Tokens() []int32
 	// Append adds tokens to the kept text; they are encoded when next needed.
 	Append(tokens ...int32) error
-	// Encode encodes kept text of which the next call of Continue would find no KV,
-	// as plain text. What Continue returns and counts stays the same.
-	Encode(ctx context.Context) error
+	// Encode encodes what of the first n tokens of the kept text the next call of
+	// Continue would find no KV of, as plain text. What Continue returns and counts stays
+	// the same.
+	Encode(ctx context.Context, n int) error
 	// Continue samples up to n tokens after kept ++ evidence, keeps them, and
 	// forgets the evidence; accept may end it sooner. It returns the tokens sampled,
 	// the stopping one included; on an error, those sampled before it, which are kept

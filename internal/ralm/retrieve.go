@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/retrieve"
 )
 
@@ -20,9 +19,8 @@ type answer struct {
 	err   error
 }
 
-// retrieve asks the retriever. While a slow one is at work the text is encoded: it sees
-// no evidence, so its KV is the same whatever the answer. Only text behind
-// prepended evidence has to wait for it.
+// retrieve asks the retriever. While a slow one is at work the context is encoded; text
+// that is read in sight of the evidence has to wait for it.
 func (r *run) retrieve(ctx context.Context, q retrieve.Query) (answer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -33,14 +31,16 @@ func (r *run) retrieve(ctx context.Context, q retrieve.Query) (answer, error) {
 		answers <- answer{found, time.Since(start), err}
 	}()
 	var late <-chan time.Time
-	if r.o.Placement.Evidence != placement.AtZero {
+	// What no evidence changes, if there is any: its KV is the same whatever the answer.
+	plain := r.o.Placement.ForTurn(len(r.text), r.o.Turn).Layout(len(r.text), []int{1}).Context
+	if plain > 1 {
 		late = time.After(patience)
 	}
 	var a answer
 	select {
 	case a = <-answers:
 	case <-late:
-		err := r.sequence.Encode(ctx)
+		err := r.sequence.Encode(ctx, plain)
 		if err != nil {
 			cancel()
 		}

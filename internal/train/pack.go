@@ -163,7 +163,7 @@ func (pk *packer) evidence(at placement.Passage, tokens []int32) cpu.Run {
 	if pk.placement.EvidenceSees != placement.SeesSink {
 		return pk.add(tokens, at.Start, shared(at.Sees)...)
 	}
-	key := fmt.Sprint(tokens)
+	key := fmt.Sprint(at.Start, tokens)
 	run, ok := pk.kept[key]
 	if !ok {
 		run = pk.add(tokens, at.Start, shared(at.Sees)...)
