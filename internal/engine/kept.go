@@ -22,7 +22,6 @@ type keptSpans struct {
 // salt, which keeps texts apart that would share it.
 type keptKey struct {
 	adapter string // its digest
-	salt    string
 	frame   frame
 	salt    string
 	start   int

@@ -20,7 +20,7 @@ type QARow struct {
 	Left bool
 	// What the name says; else each is as in `flashback ask`.
 	NamesK, NamesEcho, NamesApart bool
-	Stride            int // tokens from one look-up to the next; 0: not said
+	Stride                        int // tokens from one look-up to the next; 0: not said
 
 	name string
 }

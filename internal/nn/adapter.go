@@ -32,7 +32,7 @@ func NewAdapter(d device.Device, w *model.Weights, base *Model, a *lora.Adapter,
 	if !a.Any() {
 		return loaded, nil
 	}
-	l := loader{device: d, compute: compute}
+	l := loader{device: d, weights: w, compute: compute}
 	head := base.Head
 	for _, s := range a.Saved {
 		switch s.Role {
@@ -49,7 +49,7 @@ func NewAdapter(d device.Device, w *model.Weights, base *Model, a *lora.Adapter,
 		}
 	}
 	if own, ok := a.OwnHead(w); ok {
-		l.matrix(&head.Out, own)
+		l.matrix(&head.Out, model.Head, own)
 	}
 	if f := a.Head; f != nil {
 		var err error
