@@ -40,7 +40,9 @@ func bindTokenizer(f source) (*tokenizer.Tokenizer, error) {
 	}
 	if c.Model == "llama" {
 		c.Scores = r.float32s("tokenizer.ggml.scores")
-		c.SpacePrefix = r.flag("tokenizer.ggml.add_space_prefix")
+		c.ByteFallback, c.FuseUnknown = true, true
+		prefix := r.flag("tokenizer.ggml.add_space_prefix")
+		c.Normalize = tokenizer.BlankSteps(prefix == nil || *prefix)
 	}
 	if r.has("tokenizer.ggml.token_type") {
 		c.Types = r.int32s("tokenizer.ggml.token_type")

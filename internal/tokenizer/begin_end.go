@@ -77,7 +77,7 @@ func (t *Tokenizer) templateEnd() int32 {
 	if at < 0 {
 		return -1
 	}
-	id, n := t.special.longest(strings.TrimLeftFunc(text[at+len(said):], unicode.IsSpace))
+	id, n := t.written.longest(strings.TrimLeftFunc(text[at+len(said):], unicode.IsSpace))
 	if n == 0 || !t.IsControl(id) || id == t.config.BOS {
 		return -1
 	}

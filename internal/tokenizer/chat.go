@@ -44,9 +44,10 @@ func (t *Tokenizer) Chat(messages []Message, addGenerationPrompt bool) ([]int32,
 		return nil, err
 	}
 	var ids []int32
-	t.special.cut(text,
-		func(text string) { ids = t.appendText(ids, cover.reveal(text)) },
-		func(id int32) { ids = append(ids, id) })
+	starts := true
+	t.cut(t.written, text, true,
+		func(text string) { ids, starts = t.appendText(ids, cover.reveal(text), false, starts), false },
+		func(id int32) { ids, starts = append(ids, id), false })
 	return t.WithLead(ids), nil
 }
 

@@ -34,6 +34,22 @@ func classOf(r rune) class {
 	return other
 }
 
+// cases tells whether a character is a small letter, a capital one, or, like letters without case and marks, both:
+// [\p{Ll}\p{Lm}\p{Lo}\p{M}] and [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}].
+func cases(r rune) (small, capital bool) {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z'
+	}
+	switch {
+	case unicode.In(r, unicode.Lu, unicode.Lt, newCapitals):
+		return false, true
+	case unicode.In(r, unicode.Ll, newSmalls):
+		return true, false
+	}
+	both := classOf(r) == letter || unicode.Is(unicode.M, r)
+	return both, both
+}
+
 // first gives the class and length of text's first character; the length is 0 at the end.
 func first(text string) (class, int) {
 	if len(text) == 0 {
@@ -90,6 +106,14 @@ var (
 			{0x113d3, 0x113d3, 1}, {0x11bc0, 0x11be0, 1}, {0x13460, 0x143fa, 1}, {0x16100, 0x1611d, 1}, {0x16d40, 0x16d6c, 1},
 			{0x18cff, 0x18cff, 1}, {0x1e5d0, 0x1e5ed, 1}, {0x1e5f0, 0x1e5f0, 1}, {0x2ebf0, 0x2ee5d, 1},
 		},
+	}
+	newCapitals = &unicode.RangeTable{
+		R16: []unicode.Range16{{0x1c89, 0x1c89, 1}, {0xa7cb, 0xa7cc, 1}, {0xa7da, 0xa7dc, 2}},
+		R32: []unicode.Range32{{0x10d50, 0x10d65, 1}},
+	}
+	newSmalls = &unicode.RangeTable{
+		R16: []unicode.Range16{{0x1c8a, 0x1c8a, 1}, {0xa7cd, 0xa7cd, 1}, {0xa7db, 0xa7db, 1}},
+		R32: []unicode.Range32{{0x10d70, 0x10d85, 1}},
 	}
 	newNumbers = &unicode.RangeTable{
 		R32: []unicode.Range32{

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,7 +20,11 @@ func FromHuggingFace(files fs.FS) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(c)
+	t, err := New(c)
+	if err == nil {
+		t.files = files
+	}
+	return t, err
 }
 
 // huggingFaceFile is what of tokenizer.json is read.
@@ -28,18 +33,30 @@ type huggingFaceFile struct {
 	Normalizer *stage       `json:"normalizer"`
 	Pre        *stage       `json:"pre_tokenizer"`
 	Post       *stage       `json:"post_processor"`
+	Decoder    *stage       `json:"decoder"`
 	Model      struct {
-		Type     string           `json:"type"`
-		Vocab    map[string]int32 `json:"vocab"`
-		Merges   []mergeOf        `json:"merges"`
-		Fallback bool             `json:"byte_fallback"`
+		Type       string           `json:"type"`
+		Vocab      map[string]int32 `json:"vocab"`
+		Merges     []mergeOf        `json:"merges"`
+		Unknown    *string          `json:"unk_token"`
+		Prefix     string           `json:"continuing_subword_prefix"`
+		Suffix     string           `json:"end_of_word_suffix"`
+		Fallback   bool             `json:"byte_fallback"`
+		Fuse       bool             `json:"fuse_unk"`
+		WholeFirst bool             `json:"ignore_merges"`
 	} `json:"model"`
+
+	plain bool // from vocab.json and merges.txt: what adds BOS is told by the settings alone
 }
 
 type addedToken struct {
-	ID      int32  `json:"id"`
-	Content string `json:"content"`
-	Special bool   `json:"special"`
+	ID         int32  `json:"id"`
+	Content    string `json:"content"`
+	Special    bool   `json:"special"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	SingleWord bool   `json:"single_word"`
+	Normalized bool   `json:"normalized"`
 }
 
 // mergeOf is a merge, which older files write as "left right" and newer ones as a list.
@@ -47,10 +64,10 @@ type mergeOf string
 
 // UnmarshalJSON reads either form.
 func (m *mergeOf) UnmarshalJSON(data []byte) error {
-	var pair [2]string
-	if json.Unmarshal(data, (*string)(m)) == nil {
-		return nil
+	if len(data) > 0 && data[0] == '"' {
+		return json.Unmarshal(data, (*string)(m))
 	}
+	var pair [2]string
 	if err := json.Unmarshal(data, &pair); err != nil {
 		return err
 	}
@@ -58,7 +75,7 @@ func (m *mergeOf) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// stage is a normalizer, pre-tokenizer or post-processor.
+// stage is a normalizer, pre-tokenizer, post-processor or decoder.
 type stage struct {
 	Type       string  `json:"type"`
 	Stages     []stage `json:"pretokenizers"`
@@ -68,8 +85,16 @@ type stage struct {
 	Prefix     bool    `json:"add_prefix_space"`
 	Regex      *bool   `json:"use_regex"`
 	Pattern    struct {
-		Regex string `json:"Regex"`
+		Regex  string  `json:"Regex"`
+		String *string `json:"String"`
 	} `json:"pattern"`
+	Content  string                     `json:"content"`
+	Prepend  string                     `json:"prepend"`
+	Left     bool                       `json:"strip_left"`
+	Right    bool                       `json:"strip_right"`
+	Mark     string                     `json:"replacement"`
+	Scheme   string                     `json:"prepend_scheme"`
+	Split    *bool                      `json:"split"`
 	Behavior string                     `json:"behavior"`
 	Invert   bool                       `json:"invert"`
 	Single   []map[string]templatePiece `json:"single"`
@@ -79,69 +104,207 @@ type templatePiece struct {
 	ID string `json:"id"`
 }
 
-// String names what the stage does, its parts behind one another.
-func (s *stage) String() string {
+// parts are the stages of a sequence, or the stage itself.
+func (s *stage) parts() []stage {
 	switch {
 	case s == nil:
-		return ""
+		return nil
 	case s.Type == "Sequence":
-		var parts []string
-		for _, p := range slices.Concat(s.Stages, s.Normalizer) {
-			parts = append(parts, p.String())
+		var parts []stage
+		for _, p := range slices.Concat(s.Stages, s.Normalizer, s.Processors) {
+			parts = append(parts, p.parts()...)
 		}
-		return strings.Join(parts, " ")
-	case s.Type == "Digits" && !s.Individual:
-		return "Digits in groups"
-	case s.Type == "Split" && s.Behavior == "Isolated" && !s.Invert:
-		return "Split(" + s.Pattern.Regex + ")"
-	case s.Type == "ByteLevel" && !s.Prefix && s.Regex != nil && !*s.Regex:
-		return "bytes"
-	case s.Type == "ByteLevel" && s.Prefix:
-		return "ByteLevel with a space in front"
-	case s.Type == "Split":
-		return "unusual Split"
+		return parts
 	}
-	return s.Type
+	return []stage{*s}
 }
 
-// preNames are the pre-tokenizers of GGUF by what they are in tokenizer.json.
-var preNames = map[string]string{
-	"ByteLevel":        "gpt-2",
-	"Digits ByteLevel": "smollm",
-	"Split(" + wordRegex(`\p{N}{1,3}`) + ") bytes": "llama-bpe",
-	"Split(" + wordRegex(`\p{N}`) + ") bytes":      "qwen2",
-}
-
-// wordRegex cuts text into words as Llama 3 and Qwen do, who differ in their digits.
-func wordRegex(digits string) string {
+// words cut text as llama-bpe and qwen2 do, which differ in their digits, and as gpt-4o and tekken do.
+func llamaWords(digits string) string {
 	return `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|` + digits + `| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 }
 
+func gpt4oWords(ending, digits string) string {
+	const capital, small = `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, `[\p{Ll}\p{Lm}\p{Lo}\p{M}]`
+	return `[^\r\n\p{L}\p{N}]?` + capital + `*` + small + `+` + ending + `|[^\r\n\p{L}\p{N}]?` + capital + `+` + small + `*` + ending +
+		`|` + digits + `| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+}
+
+const gpt2Words = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+
+// preNames are the pre-tokenizers of byte-level BPE by the expressions that they cut by.
+var preNames = map[string]string{
+	"":                       "none",
+	gpt2Words:                "gpt-2",
+	"digits " + gpt2Words:    "smollm",
+	llamaWords(`\p{N}{1,3}`): "dbrx",
+	llamaWords(`\p{N}`):      "qwen2",
+	gpt4oWords(`(?i:'s|'t|'re|'ve|'m|'ll|'d)?`, `\p{N}{1,3}`): "gpt-4o",
+	gpt4oWords(``, `\p{N}`):                                   "tekken",
+}
+
 func readHuggingFace(files fs.FS) (Config, error) {
-	c := Config{Model: "gpt2", BOS: -1, EOS: -1, Unknown: -1, Padding: -1}
+	c := Config{BOS: -1, EOS: -1, Unknown: -1, Padding: -1}
 	var f huggingFaceFile
 	if err := readJSON(files, "tokenizer.json", &f); errors.Is(err, fs.ErrNotExist) {
-		return c, errors.New("there is no tokenizer.json: save the tokenizer with transformers (AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))")
+		if f, err = readVocabAndMerges(files); err != nil {
+			return c, err
+		}
 	} else if err != nil {
 		return c, err
 	}
-	if f.Model.Type != "BPE" || f.Model.Fallback {
-		return c, fmt.Errorf("tokenizer.json: a model of the type %q is not supported: only byte-level BPE is", clip(f.Model.Type))
+	if f.Model.Type != "BPE" && f.Model.Type != "" {
+		return c, fmt.Errorf("tokenizer.json: a model of the type %q is not supported: BPE is", clip(f.Model.Type))
 	}
-	var ok bool
-	if c.Pre, ok = preNames[f.Pre.String()]; !ok {
-		return c, fmt.Errorf("tokenizer.json: the pre-tokenizer %q is not supported", clip(f.Pre.String()))
+	if f.Model.Prefix != "" || f.Model.Suffix != "" {
+		return c, fmt.Errorf("tokenizer.json: continuing_subword_prefix and end_of_word_suffix are not supported")
 	}
-	if n := f.Normalizer.String(); n != "" && n != "NFC" || (n != "") != (c.Pre == "qwen2") {
-		return c, fmt.Errorf("tokenizer.json: the normalizer %q is not supported with the pre-tokenizer %s", clip(n), c.Pre)
+	pre := f.Pre.parts()
+	c.Model = "llama"
+	for _, p := range append(f.Decoder.parts(), pre...) {
+		if p.Type == "ByteLevel" {
+			c.Model = "gpt2"
+		}
+	}
+	var err error
+	if c.Normalize, err = steps(f.Normalizer); err != nil {
+		return c, err
+	}
+	if c.Model == "gpt2" {
+		err = c.takeBytePre(pre)
+	} else {
+		err = c.takeCharPre(pre)
+	}
+	if err != nil {
+		return c, err
+	}
+	c.WholeFirst, c.ByteFallback, c.FuseUnknown = &f.Model.WholeFirst, f.Model.Fallback, f.Model.Fuse
+	if c.Pre == "dbrx" && f.Model.WholeFirst {
+		c.Pre = "llama-bpe"
+	}
+	if err := f.addedTokens(files); err != nil {
+		return c, err
 	}
 	if err := c.takeTokens(&f); err != nil {
 		return c, err
 	}
+	c.Merges = []string{}
 	for _, m := range f.Model.Merges {
 		c.Merges = append(c.Merges, string(m))
 	}
-	return c, c.takeSettings(files, f.Post)
+	return c, c.takeSettings(files, &f)
+}
+
+// steps reads a normalizer.
+func steps(s *stage) ([]Step, error) {
+	all := []Step{}
+	for _, p := range s.parts() {
+		step := Step{Kind: p.Type}
+		switch _, form := forms[p.Type]; {
+		case form:
+		case p.Type == "Replace" && p.Pattern.String != nil && *p.Pattern.String != "":
+			step.From, step.To = *p.Pattern.String, p.Content
+		case p.Type == "Prepend":
+			step.To = p.Prepend
+		case p.Type == "Strip":
+			step.Left, step.Right = p.Left, p.Right
+		default:
+			return nil, fmt.Errorf("tokenizer.json: the normalizer %q is not supported", clip(strings.TrimSpace(p.Type+" "+p.Pattern.Regex)))
+		}
+		all = append(all, step)
+	}
+	return all, nil
+}
+
+// takeBytePre reads what cuts text before its bytes are merged.
+func (c *Config) takeBytePre(parts []stage) error {
+	var cuts []string
+	for _, p := range parts {
+		isolated := p.Behavior == "Isolated" && !p.Invert || p.Behavior == "Removed" && p.Invert
+		switch {
+		case p.Type == "ByteLevel":
+			if p.Regex == nil || *p.Regex {
+				cuts = append(cuts, gpt2Words)
+			}
+			if p.Prefix {
+				c.Front = FrontAlways
+			}
+		case p.Type == "Digits" && p.Individual:
+			cuts = append(cuts, "digits")
+		case p.Type == "Split" && isolated && p.Pattern.Regex != "":
+			cuts = append(cuts, p.Pattern.Regex)
+		default:
+			return unsupportedPre(p)
+		}
+	}
+	name, ok := preNames[strings.Join(cuts, " ")]
+	if !ok {
+		return fmt.Errorf("tokenizer.json: text that is cut by %q is not supported", clip(strings.Join(cuts, " ")))
+	}
+	if c.Front != FrontNever && name != "gpt-2" && name != "none" {
+		return fmt.Errorf("tokenizer.json: add_prefix_space is not supported where text is cut by %q", clip(strings.Join(cuts, " ")))
+	}
+	c.Pre = name
+	if slices.Equal(c.Normalize, preSteps[name]) {
+		c.Normalize = nil // as in a GGUF file
+	}
+	return nil
+}
+
+// takeCharPre reads what cuts text before its characters are merged.
+func (c *Config) takeCharPre(parts []stage) error {
+	for _, p := range parts {
+		switch {
+		case p.Type == "Metaspace" && p.Mark == blankMark && c.Front == FrontNever && !c.Split:
+			c.Split = p.Split == nil || *p.Split
+			switch p.Scheme {
+			case "always", "":
+				c.Front = FrontAlways
+			case "first":
+				c.Front = FrontFirst
+			case "never":
+			default:
+				return unsupportedPre(p)
+			}
+		case p.Type == "Split" && p.Pattern.String != nil && *p.Pattern.String == " " && slices.ContainsFunc(c.Normalize, func(s Step) bool { return s.Kind == "Replace" && s.From == " " }):
+			// there is no blank left
+		default:
+			return unsupportedPre(p)
+		}
+	}
+	return nil
+}
+
+func unsupportedPre(p stage) error {
+	if p.Type == "Digits" {
+		p.Type = "Digits in groups"
+	}
+	what := strings.TrimSpace(p.Type + " " + p.Behavior + " " + p.Scheme + " " + p.Pattern.Regex)
+	return fmt.Errorf("tokenizer.json: the pre-tokenizer %q is not supported", clip(what))
+}
+
+// readVocabAndMerges reads the two files that GPT-2 and OPT have in the place of tokenizer.json.
+func readVocabAndMerges(files fs.FS) (f huggingFaceFile, err error) {
+	if err = readJSON(files, "vocab.json", &f.Model.Vocab); err == nil {
+		var merges string
+		if merges, err = readText(files, "merges.txt"); err == nil {
+			for line := range strings.SplitSeq(merges, "\n") {
+				if line = strings.TrimSuffix(line, "\r"); line != "" && !strings.HasPrefix(line, "#version") {
+					f.Model.Merges = append(f.Model.Merges, mergeOf(line))
+				}
+			}
+			f.Pre = &stage{Type: "ByteLevel"}
+			f.plain = true
+			return f, nil
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("there is no tokenizer.json, nor vocab.json with merges.txt: save the tokenizer with transformers (AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))")
+		if _, model := fs.Stat(files, "tokenizer.model"); model == nil {
+			err = errors.New("there is only tokenizer.model: write it as tokenizer.json with transformers (AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))")
+		}
+	}
+	return f, err
 }
 
 // takeTokens lists the vocabulary by id, with the added tokens behind or among it. Ids that
@@ -172,6 +335,12 @@ func (c *Config) takeTokens(f *huggingFaceFile) error {
 		if a.Special {
 			c.Types[a.ID] = TypeControl
 		}
+		if how := (Added{a.LStrip, a.RStrip, a.SingleWord, a.Normalized}); how != (Added{}) {
+			if c.Added == nil {
+				c.Added = map[int32]Added{}
+			}
+			c.Added[a.ID] = how
+		}
 	}
 	for id, kind := range c.Types {
 		if kind == 0 {
@@ -181,20 +350,30 @@ func (c *Config) takeTokens(f *huggingFaceFile) error {
 	return nil
 }
 
-// takeSettings reads tokenizer_config.json, which need not be there, and what the
-// post-processor puts in front of a text.
-func (c *Config) takeSettings(files fs.FS, post *stage) error {
-	var raw map[string]any
-	if err := readJSON(files, "tokenizer_config.json", &raw); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+// takeSettings reads the files beside the tokenizer's, none of which need be there, and what the post-processor puts in front
+// of a text.
+func (c *Config) takeSettings(files fs.FS, f *huggingFaceFile) error {
+	settings := map[string]any{}
+	for _, name := range []string{"special_tokens_map.json", "tokenizer_config.json"} { // the second goes before the first
+		if err := readJSON(files, name, &settings); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	ids := map[string]int32{}
 	for id, token := range c.Tokens {
 		ids[token] = int32(id)
 	}
+	if f.Model.Unknown != nil {
+		if id, ok := ids[*f.Model.Unknown]; ok {
+			c.Unknown = id
+		}
+	}
 	for key, to := range map[string]*int32{"bos_token": &c.BOS, "eos_token": &c.EOS, "unk_token": &c.Unknown, "pad_token": &c.Padding} {
-		if id, ok := ids[tokenName(raw[key])]; ok {
+		if id, ok := ids[tokenName(settings[key])]; ok {
 			*to = id
+			if f.plain {
+				c.Types[id] = TypeControl
+			}
 		}
 	}
 	for _, name := range []string{"config.json", "generation_config.json"} {
@@ -206,20 +385,46 @@ func (c *Config) takeSettings(files fs.FS, post *stage) error {
 		}
 		c.Ends = append(c.Ends, idsOf(said.EOS)...)
 	}
-	lead := false
-	if post != nil {
-		for _, p := range append(post.Processors, *post) {
-			lead = lead || len(p.Single) > 0 && c.BOS >= 0 && p.Single[0]["SpecialToken"].ID == c.Tokens[c.BOS]
-		}
+	lead, told := settings["add_bos_token"].(bool)
+	for _, p := range f.Post.parts() {
+		first := len(p.Single) > 0 && c.BOS >= 0 && p.Single[0]["SpecialToken"].ID == c.Tokens[c.BOS]
+		lead = lead || first && !told
 	}
 	c.AddBOS = &lead
 	template, err := readText(files, "chat_template.jinja")
 	if errors.Is(err, fs.ErrNotExist) {
-		template = defaultTemplate(raw["chat_template"])
+		template = defaultTemplate(settings["chat_template"])
 	} else if err != nil {
 		return err
 	}
 	c.ChatTemplate = template
+	return nil
+}
+
+// addedTokens reads the tokens that tokenizer_config.json and added_tokens.json add, which go before those of the file.
+func (f *huggingFaceFile) addedTokens(files fs.FS) error {
+	var settings struct {
+		Decoder map[string]addedToken `json:"added_tokens_decoder"`
+	}
+	plain := map[string]int32{}
+	for name, to := range map[string]any{"tokenizer_config.json": &settings, "added_tokens.json": &plain} {
+		if err := readJSON(files, name, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if f.plain { // a tokenizer.json has them all
+		for token, id := range plain {
+			f.Added = append(f.Added, addedToken{ID: id, Content: token})
+		}
+	}
+	for id, token := range settings.Decoder {
+		n, err := strconv.ParseInt(id, 10, 32)
+		if err != nil {
+			return fmt.Errorf("tokenizer_config.json: added_tokens_decoder has the id %q", clip(id))
+		}
+		token.ID = int32(n)
+		f.Added = append(f.Added, token)
+	}
 	return nil
 }
 

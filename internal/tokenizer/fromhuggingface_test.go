@@ -72,13 +72,13 @@ func TestFromHuggingFaceFiles(t *testing.T) {
 func TestFromHuggingFaceRefuses(t *testing.T) {
 	tk := mustNew(t, smallConfig("smollm"))
 	for want, replace := range map[string][]string{
-		`the type "Unigram"`:                  {`"type":"BPE"`, `"type":"Unigram"`},
-		`"Digits in groups ByteLevel" is not`: {`"individual_digits":true`, `"individual_digits":false`},
-		`the normalizer "NFC"`:                {`"normalizer":null`, `"normalizer":{"type":"NFC"}`},
-		`has the id -1`:                       {`"vocab":{`, `"vocab":{"extra":-1,`},
-		`has the id 99999999`:                 {`"added_tokens":[`, `"added_tokens":[{"id":99999999,"content":"x"},`},
-		`both have the id 3`:                  {`"vocab":{`, `"vocab":{"extra":3,`},
-		`tokenizer.json: `:                    {`"merges":[`, `"merges":[7,`},
+		`the type "Unigram"`:         {`"type":"BPE"`, `"type":"Unigram"`},
+		`"Digits in groups" is not`:  {`"individual_digits":true`, `"individual_digits":false`},
+		`the normalizer "Lowercase"`: {`"normalizer":null`, `"normalizer":{"type":"Lowercase"}`},
+		`has the id -1`:              {`"vocab":{`, `"vocab":{"extra":-1,`},
+		`has the id 99999999`:        {`"added_tokens":[`, `"added_tokens":[{"id":99999999,"content":"x"},`},
+		`both have the id 3`:         {`"vocab":{`, `"vocab":{"extra":3,`},
+		`tokenizer.json: `:           {`"merges":[`, `"merges":[7,`},
 	} {
 		_, err := FromHuggingFace(written(t, tk, replace...))
 		if err == nil || !strings.Contains(err.Error(), want) {

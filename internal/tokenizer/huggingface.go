@@ -1,7 +1,9 @@
 package tokenizer
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -10,6 +12,11 @@ import (
 // HuggingFace returns the files with which Hugging Face's libraries make the same
 // tokenizer, JSON by name. The added tokens get the ids behind the vocabulary.
 func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
+	if t.files != nil {
+		if files, err := t.ownFiles(added); !errors.Is(err, fs.ErrNotExist) {
+			return files, err
+		}
+	}
 	c := &t.config
 	type object = map[string]any
 	vocab := make(map[string]int, len(c.Tokens))
@@ -52,28 +59,34 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 		merges = t.madeMerges()
 	}
 	var normalizer any
-	if c.Pre == "qwen2" {
+	if preName(c.Pre) == "qwen2" {
 		normalizer = object{"type": "NFC"}
 	}
 	bytesOf := func(split bool) object {
 		return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": split}
 	}
-	sequence := func(first object, split bool) object {
-		return object{"type": "Sequence", "pretokenizers": []object{first, bytesOf(split)}}
+	cut := func(regex string) object {
+		return object{"type": "Split", "behavior": "Isolated", "invert": false, "pattern": object{"Regex": regex}}
 	}
-	regex := func(digits string) object {
-		return object{"type": "Split", "behavior": "Isolated", "invert": false, "pattern": object{
-			"Regex": wordRegex(digits),
-		}}
-	}
-	var pre any = bytesOf(true) // gpt-2
-	switch c.Pre {
+	sequence := func(stages ...object) object { return object{"type": "Sequence", "pretokenizers": stages} }
+	var pre any
+	switch name := preName(c.Pre); name {
+	case "gpt-2":
+		pre = bytesOf(true)
 	case "smollm":
-		pre = sequence(object{"type": "Digits", "individual_digits": true}, true)
+		pre = sequence(object{"type": "Digits", "individual_digits": true}, bytesOf(true))
+	case "none":
+		pre = bytesOf(false)
+	case "default":
+		pre = sequence(cut(`[\p{P}\$\+<=>\^~\|]+`), cut(gpt2Words), cut(`\p{N}+`), cut(`[0-9][0-9][0-9]`), bytesOf(false))
 	case "llama-bpe":
-		pre = sequence(regex(`\p{N}{1,3}`), false)
-	case "qwen2":
-		pre = sequence(regex(`\p{N}`), false)
+		pre = sequence(cut(llamaWords(`\p{N}{1,3}`)), bytesOf(false))
+	default:
+		for words, other := range preNames {
+			if other == name {
+				pre = sequence(cut(words), bytesOf(false))
+			}
+		}
 	}
 	var post any
 	if lead := t.Lead(); len(lead) > 0 {
@@ -104,9 +117,9 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 		replace := func(from, to string) object {
 			return object{"type": "Replace", "pattern": object{"String": from}, "content": to}
 		}
-		normalizer, pre = replace(" ", blankMark), nil
+		normalizer, pre = replace(" ", blankMark), nil // a tokenizer of a GGUF file: FromHuggingFace keeps its files
 		decoders := []object{replace(blankMark, " "), {"type": "ByteFallback"}, {"type": "Fuse"}}
-		if c.SpacePrefix == nil || *c.SpacePrefix {
+		if len(c.Normalize) > 1 {
 			normalizer = object{"type": "Sequence", "normalizers": []any{object{"type": "Prepend", "prepend": blankMark}, normalizer}}
 			decoders = append(decoders, object{"type": "Strip", "content": " ", "start": 1, "stop": 0})
 		}
@@ -129,4 +142,32 @@ func (t *Tokenizer) HuggingFace(added ...string) (map[string]any, error) {
 func (t *Tokenizer) isWord(name string) bool {
 	_, ok := t.words[name]
 	return ok
+}
+
+// ownFiles returns the files that the tokenizer was read from, with tokens added.
+func (t *Tokenizer) ownFiles(added []string) (map[string]any, error) {
+	var file, settings map[string]any
+	if err := readJSON(t.files, "tokenizer.json", &file); err != nil {
+		return nil, err
+	}
+	if err := readJSON(t.files, "tokenizer_config.json", &settings); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if settings == nil {
+		settings = map[string]any{"tokenizer_class": "PreTrainedTokenizerFast"}
+	}
+	all, _ := file["added_tokens"].([]any)
+	for i, token := range added {
+		if id, ok := t.ID(token); ok {
+			return nil, fmt.Errorf("tokenizer: %s is a token of the model already: %d", token, id)
+		}
+		all = append(all, map[string]any{
+			"id": t.Size() + i, "content": token, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+		})
+	}
+	file["added_tokens"] = all
+	if t.config.ChatTemplate != "" {
+		settings["chat_template"] = t.config.ChatTemplate
+	}
+	return map[string]any{"tokenizer.json": file, "tokenizer_config.json": settings}, nil
 }

@@ -72,6 +72,10 @@ type linesFixture struct {
 		SmolLM  []int32 `json:"smollm"`
 		Llama   []int32 `json:"llama-bpe"`
 		Qwen2   []int32 `json:"qwen2"`
+		GPT4o   []int32 `json:"gpt-4o"`
+		Tekken  []int32 `json:"tekken"`
+		Default []int32 `json:"default"`
+		None    []int32 `json:"none"`
 		Special []int32
 		Model   []int32
 	}
@@ -96,6 +100,8 @@ func TestLines(t *testing.T) {
 	readFixture(t, "lines.json", &f)
 	gpt2, smollm := mustNew(t, f.small("gpt-2")), mustNew(t, f.small("smollm"))
 	llama, qwen2 := mustNew(t, f.small("llama-bpe")), mustNew(t, f.small("qwen2"))
+	gpt4o, tekken := mustNew(t, f.small("llama4")), mustNew(t, f.small("tekken"))
+	none, unsaid := mustNew(t, f.small("none")), mustNew(t, f.small(""))
 	for _, line := range f.Lines {
 		text := line.Text + string(line.Bytes)
 		if line.Special == nil {
@@ -109,6 +115,10 @@ func TestLines(t *testing.T) {
 			{"smollm", smollm.Encode(text), line.SmolLM},
 			{"llama-bpe", llama.Encode(text), line.Llama},
 			{"qwen2", qwen2.Encode(text), line.Qwen2},
+			{"gpt-4o", gpt4o.Encode(text), line.GPT4o},
+			{"tekken", tekken.Encode(text), line.Tekken},
+			{"default", unsaid.Encode(text), line.Default},
+			{"none", none.Encode(text), line.None},
 			{"special", smollm.EncodeSpecial(text), line.Special},
 		} {
 			if !slices.Equal(c.got, c.want) {
@@ -116,7 +126,7 @@ func TestLines(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d lines by 4 pre-tokenizers", len(f.Lines))
+	t.Logf("%d lines by 8 pre-tokenizers", len(f.Lines))
 }
 
 func TestLinesOfModel(t *testing.T) {

@@ -131,6 +131,21 @@ func byScore(names []string, ids map[string]int32, rank []int32) merging {
 	}
 }
 
+// byName reads the merges of the configuration; those of tokens that the vocabulary lacks are left out.
+func (t *Tokenizer) byName() merging {
+	merges := make(map[pair]merge, len(t.config.Merges))
+	for rank, text := range t.config.Merges {
+		left, right, _ := strings.Cut(text, " ")
+		l, okLeft := t.ID(left)
+		r, okRight := t.ID(right)
+		id, ok := t.ID(left + right)
+		if _, twice := merges[pair{l, r}]; okLeft && okRight && ok && !twice {
+			merges[pair{l, r}] = merge{int32(rank), id}
+		}
+	}
+	return byPair(merges)
+}
+
 // ranks numbers tokens from the highest score on, those of equal scores alike. User-defined runs of one character, such as
 // blanks, of which the longest is always taken, come before them all.
 func (t *Tokenizer) ranks() []int32 {
@@ -177,11 +192,11 @@ func (t *Tokenizer) madeMerges() [][2]string {
 	return merges
 }
 
-// markBlanks gives the names of tokens as SentencePiece has them. Converters write the blanks of user-defined tokens out.
+// markBlanks gives the names of tokens as SentencePiece has them. Converters write the blanks of user-defined runs out.
 func markBlanks(tokens []string) []string {
 	given := tokens
 	for id, token := range given {
-		if strings.Contains(token, " ") {
+		if token != "" && strings.Trim(token, " ") == "" {
 			if &tokens[0] == &given[0] {
 				tokens = slices.Clone(given)
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 // spFixture is sentencepiece.json, made by tools/reference/sentencepiece_lines.py: small vocabularies as GGUF and as Hugging
@@ -41,7 +42,7 @@ func (f spFixture) ids(t *testing.T, line map[string]json.RawMessage, name strin
 // config is what a GGUF file says of a vocabulary.
 func (f spFixture) config(name string) Config {
 	v := f.Vocabularies[name]
-	return Config{Model: "llama", Tokens: v.Tokens, Types: v.Types, Scores: v.Scores, SpacePrefix: &v.Prefix, BOS: 1, EOS: 2, Unknown: 0, Padding: -1}
+	return Config{Model: "llama", Tokens: v.Tokens, Types: v.Types, Scores: v.Scores, Normalize: BlankSteps(v.Prefix), ByteFallback: true, FuseUnknown: true, BOS: 1, EOS: 2, Unknown: 0, Padding: -1}
 }
 
 func TestSentencePiece(t *testing.T) {
@@ -64,11 +65,32 @@ func TestSentencePiece(t *testing.T) {
 				t.Errorf("%s, special: %q\ngot  %v\nwant %v", name, text, got, special)
 			}
 			back := tk.Decode(plain)
-			if *c.SpacePrefix {
+			if f.Vocabularies[name].Prefix {
 				back = strings.TrimPrefix(back, " ")
 			}
-			if want := strings.ReplaceAll(text, blankMark, " "); back != want && (!*c.SpacePrefix || !strings.Contains(text, "<tool>")) {
+			if want := strings.ReplaceAll(text, blankMark, " "); back != want && (!f.Vocabularies[name].Prefix || !strings.Contains(text, "<tool>")) {
 				t.Errorf("%s: %q decodes as %q", name, text, back)
+			}
+		}
+	}
+}
+
+// TestTokenizerJSON reads each vocabulary as Hugging Face stores it.
+func TestTokenizerJSON(t *testing.T) {
+	var f spFixture
+	readFixture(t, "sentencepiece.json", &f)
+	for _, name := range []string{"llama", "gemma", "first", "words", "bytes"} {
+		tk, err := FromHuggingFace(fstest.MapFS{"tokenizer.json": {Data: f.Vocabularies[name].JSON}})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, line := range f.Lines {
+			text, plain, special := f.ids(t, line, name)
+			if got := tk.Encode(text); !slices.Equal(got, plain) {
+				t.Errorf("%s: %q\ngot  %v\nwant %v", name, text, got, plain)
+			}
+			if got := tk.EncodeSpecial(text); !slices.Equal(got, special) {
+				t.Errorf("%s, special: %q\ngot  %v\nwant %v", name, text, got, special)
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 	"strings"
@@ -43,7 +44,15 @@ type Config struct {
 	Merges []string  // "left right", most important first
 	Scores []float32 // by id: where SentencePiece's BPE has no merges, the token of the highest score is made first
 
-	SpacePrefix *bool // whether SentencePiece's BPE puts a blank in front of a text; nil: it does
+	Normalize []Step // what is done to text first; nil: what Model and Pre stand for
+	Front     Front  // where a blank is put in front
+	Split     bool   // whether SentencePiece's pieces are cut in front of each blank
+	// WholeFirst says that a piece that is a token is taken without merging; nil: what Pre stands for.
+	WholeFirst *bool
+	// ByteFallback says that SentencePiece's characters without a token become their bytes', FuseUnknown that those of
+	// which even these are lacking become one unknown token in a row.
+	ByteFallback, FuseUnknown bool
+	Added                     map[int32]Added // how control and user-defined tokens are looked for, where not as they are written
 
 	BOS, EOS, Unknown, Padding int32 // ids; -1 for none
 
@@ -69,16 +78,17 @@ type Tokenizer struct {
 	text     []byte           // the bytes of all tokens, one after the other
 	bounds   []uint32         // where each token's bytes end in text
 	digest   string
+	files    fs.FS // of Hugging Face, that it was read from; nil: another form
 
 	pre   preTokenizer
 	model interface {
 		appendIDs(ids []int32, piece string) []int32
 	}
-	known   *pieceCache
-	user    *trie // user-defined tokens: always recognised
-	special *trie // the same and control tokens: recognised by EncodeSpecial
-	chat    *chat
-	chatErr error // why the chat template cannot be used; nil when it can
+	known      *pieceCache
+	written    *trie // control and user-defined tokens, as they are written
+	normalized *trie // those that are looked for in normalised text
+	chat       *chat
+	chatErr    error // why the chat template cannot be used; nil when it can
 
 	ends       func() []int32
 	systemRole func() bool
@@ -104,6 +114,10 @@ func New(c Config) (*Tokenizer, error) {
 	if err := bind(); err != nil {
 		return nil, err
 	}
+	if c.Normalize != nil {
+		t.pre.normalize = normalizer(c.Normalize)
+	}
+	t.addTokens()
 	t.digest = digest(c)
 	t.bindTemplate()
 	return t, nil
@@ -113,6 +127,9 @@ func (t *Tokenizer) bindByteBPE() (err error) {
 	c := &t.config
 	if t.pre, err = newPreTokenizer(c.Pre); err != nil {
 		return err
+	}
+	if c.WholeFirst != nil {
+		t.pre.wholeFirst = *c.WholeFirst
 	}
 	malformed := 0
 	if t.model, malformed, err = newByteBPE(c.Merges, t.words, int32(len(c.Tokens)), t.pre.wholeFirst); err != nil {
@@ -126,15 +143,24 @@ func (t *Tokenizer) bindByteBPE() (err error) {
 
 func (t *Tokenizer) bindCharBPE() error {
 	c := &t.config
-	if len(c.Scores) != len(c.Tokens) {
-		return fmt.Errorf("tokenizer: %d scores (tokenizer.ggml.scores) for %d tokens", len(c.Scores), len(c.Tokens))
-	}
 	near := &neighbours{}
 	for token := range t.words {
 		near.add(token)
 	}
-	t.pre = preTokenizer{pieces: near.pieces, prepare: plainBlanks(c.SpacePrefix == nil || *c.SpacePrefix), bos: true}
-	t.model = &charBPE{characters: newCharacters(t.words, true, c.Unknown, true), merges: byScore(c.Tokens, t.words, t.ranks())}
+	t.pre = preTokenizer{pieces: near.pieces, normalize: normalizer(BlankSteps(true)), bos: true, wholeFirst: c.WholeFirst != nil && *c.WholeFirst}
+	if c.Split {
+		t.pre.pieces = wordsOf
+	}
+	m := &charBPE{characters: newCharacters(t.words, c.ByteFallback, c.Unknown, c.FuseUnknown), whole: t.pre.wholeFirst}
+	switch {
+	case c.Merges != nil:
+		m.merges = t.byName()
+	case len(c.Scores) != len(c.Tokens):
+		return fmt.Errorf("tokenizer: %d scores (tokenizer.ggml.scores) for %d tokens", len(c.Scores), len(c.Tokens))
+	default:
+		m.merges = byScore(c.Tokens, t.words, t.ranks())
+	}
+	t.model = m
 	return nil
 }
 
@@ -196,16 +222,6 @@ func (t *Tokenizer) addToken(id int32, token string) {
 	default:
 		t.text = append(t.text, token...)
 	}
-	if ordinary {
-		return
-	}
-	if len(token) > maxSpecialBytes {
-		return
-	}
-	t.special = t.special.with(token, id)
-	if kind == TypeUserDefined {
-		t.user = t.user.with(token, id)
-	}
 }
 
 // kind gives the ggml type of a token in the vocabulary; what is none of them stands for no use.
@@ -229,27 +245,34 @@ func (t *Tokenizer) Warnings() []string { return slices.Clone(t.warnings) }
 // Encode gives the ids of text. Control tokens written in the text are plain text, so no document can smuggle one in;
 // user-defined ones, which are ordinary words of the vocabulary, are recognised. It never adds BOS: Lead does.
 func (t *Tokenizer) Encode(text string) []int32 {
-	return t.appendText(nil, text)
+	return t.appendText(nil, text, false, true)
 }
 
 // EncodeSpecial gives the ids of text with every special token recognised, the leftmost and longest first. It is for text
 // that the program or its user wrote as a prompt, not for documents. It never adds BOS.
 func (t *Tokenizer) EncodeSpecial(text string) []int32 {
-	var ids []int32
-	t.special.cut(text, func(text string) { ids = t.appendText(ids, text) }, func(id int32) { ids = append(ids, id) })
-	return ids
+	return t.appendText(nil, text, true, true)
 }
 
-// appendText appends the ids of text to ids, control tokens being plain text.
-func (t *Tokenizer) appendText(ids []int32, text string) []int32 {
-	t.user.cut(text, func(text string) { ids = t.appendPieces(ids, text) }, func(id int32) { ids = append(ids, id) })
+// appendText appends the ids of text to ids; control tokens are plain text unless special is set, and starts tells whether it
+// begins a whole text.
+func (t *Tokenizer) appendText(ids []int32, text string, special, starts bool) []int32 {
+	token := func(id int32) { ids, starts = append(ids, id), false }
+	t.cut(t.written, text, special, func(text string) {
+		if t.pre.normalize != nil {
+			text = t.pre.normalize(text)
+		}
+		t.cut(t.normalized, text, special, func(text string) { ids, starts = t.appendPieces(ids, text, starts), false }, token)
+	}, token)
 	return ids
 }
 
 // appendPieces appends the ids of text, in which no token is recognised whole, piece by piece.
-func (t *Tokenizer) appendPieces(ids []int32, text string) []int32 {
-	if t.pre.prepare != nil {
-		text = t.pre.prepare(text)
+func (t *Tokenizer) appendPieces(ids []int32, text string, starts bool) []int32 {
+	if t.config.Model == "gpt2" {
+		text = t.config.Front.put(text, " ", starts)
+	} else {
+		text = t.config.Front.put(strings.ReplaceAll(text, " ", blankMark), blankMark, starts)
 	}
 	for piece := range t.pre.pieces(text) {
 		slot := t.known.slot(piece)
@@ -347,7 +370,7 @@ func digest(c Config) string {
 			h.Write([]byte(s))
 		}
 	}
-	list([]string{c.Model, c.Pre})
+	list([]string{c.Model, preName(c.Pre)})
 	list(c.Tokens)
 	list(c.Merges)
 	count(len(c.Types))
@@ -358,7 +381,10 @@ func digest(c Config) string {
 		for _, score := range c.Scores {
 			count(int(math.Float32bits(score)))
 		}
-		fmt.Fprint(h, c.SpacePrefix == nil || *c.SpacePrefix)
+		fmt.Fprint(h, c.Split, c.ByteFallback, c.FuseUnknown)
+	}
+	if c.Normalize != nil || c.Front != FrontNever || len(c.Added) > 0 {
+		fmt.Fprint(h, c.Normalize, c.Front, c.Added)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

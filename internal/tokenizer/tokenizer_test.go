@@ -96,7 +96,6 @@ func TestNewErrors(t *testing.T) {
 	}{
 		{"model", func(c *Config) { c.Model = "bert" }, `model "bert"`},
 		{"pre-tokenizer", func(c *Config) { c.Pre = "deepseek-v3" }, `"deepseek-v3"`},
-		{"no pre-tokenizer", func(c *Config) { c.Pre = "" }, `pre-tokenizer ""`},
 		{"no tokens", func(c *Config) { c.Tokens = nil }, "empty"},
 		{"too many tokens", func(c *Config) { c.Tokens = make([]string, maxTokens+1) }, "at most"},
 		{"types", func(c *Config) { c.Types = c.Types[1:] }, "token types"},

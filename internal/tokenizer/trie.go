@@ -5,68 +5,52 @@ package tokenizer
 const maxSpecialBytes = 1 << 12
 
 // trie finds tokens in text. The nil trie holds none.
-type trie struct {
-	next map[byte]*trie
+type trie struct{ first [256]*node } // by the first byte, which most places of a text are ruled out by
+
+type node struct {
+	next map[byte]*node
 	id   int32 // the token that ends here, -1 for none
 }
 
-// with adds a token and returns the trie, made if it was nil.
+// with adds a token, which is not empty, and returns the trie, made if it was nil.
 func (t *trie) with(token string, id int32) *trie {
 	if t == nil {
-		t = &trie{id: -1}
+		t = &trie{}
 	}
-	node := t
-	for i := range len(token) {
-		child := node.next[token[i]]
+	at := t.first[token[0]]
+	if at == nil {
+		at = &node{id: -1}
+		t.first[token[0]] = at
+	}
+	for i := 1; i < len(token); i++ {
+		child := at.next[token[i]]
 		if child == nil {
-			child = &trie{id: -1}
-			if node.next == nil {
-				node.next = make(map[byte]*trie, 1)
+			child = &node{id: -1}
+			if at.next == nil {
+				at.next = make(map[byte]*node, 1)
 			}
-			node.next[token[i]] = child
+			at.next[token[i]] = child
 		}
-		node = child
+		at = child
 	}
-	node.id = id
+	at.id = id
 	return t
 }
 
 // longest gives the longest token that text begins with, and its length; the length is 0 when there is none.
 func (t *trie) longest(text string) (id int32, length int) {
-	if t == nil {
+	if t == nil || text == "" {
 		return 0, 0
 	}
-	node := t
-	for i := range len(text) {
-		if node = node.next[text[i]]; node == nil {
+	at := t.first[text[0]]
+	for i := 1; at != nil; i++ {
+		if at.id >= 0 {
+			id, length = at.id, i
+		}
+		if i == len(text) {
 			break
 		}
-		if node.id >= 0 {
-			id, length = node.id, i+1
-		}
+		at = at.next[text[i]]
 	}
 	return id, length
-}
-
-// cut walks through text and hands over, in order, the tokens in it and the text between them, never empty.
-func (t *trie) cut(text string, plain func(text string), token func(id int32)) {
-	start := 0
-	if t != nil {
-		for i := 0; i < len(text); {
-			id, n := t.longest(text[i:])
-			if n == 0 {
-				i++
-				continue
-			}
-			if start < i {
-				plain(text[start:i])
-			}
-			token(id)
-			i += n
-			start = i
-		}
-	}
-	if start < len(text) {
-		plain(text[start:])
-	}
 }

@@ -7,6 +7,12 @@ tokenizer_lines.py: BPE as Llama 2 has it (a blank in front, bytes as fallback),
 BPE as Gemma has it (no blank, user-defined runs of line breaks and of blanks), and
 unigrams as T5 has them. Each is written as GGUF stores it (tokens, types, scores)
 and as Hugging Face's tokenizer.json; the ids are those of its tokenizers library.
+
+Others are only in Hugging Face's form: Metaspace with a blank in front of the first
+piece and not cut (Mistral 0.3), of every piece and cut into words, bytes with a
+blank in front in normal form KC, each with added tokens that strip blanks, stand for
+single words, or are looked for in normalised text (Phi 3's strip the blanks behind
+them).
 """
 
 import io
@@ -15,7 +21,7 @@ import pathlib
 import sys
 
 import sentencepiece
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
 from tokenizers import pre_tokenizers as pre
 
 from tokenizer import OURS, write_json
@@ -81,6 +87,39 @@ def unigram(tokens, types, scores):
     return t
 
 
+def with_flags(t):
+    """Added tokens of every kind, two of them special."""
+    t.add_special_tokens([AddedToken("<|user|>", rstrip=True, normalized=False), AddedToken("<|mask|>", lstrip=True, normalized=False)])
+    t.add_tokens([
+        AddedToken("tool", single_word=True, normalized=False), AddedToken("<both>", lstrip=True, rstrip=True, normalized=False),
+        AddedToken("\u212b ring", normalized=True), AddedToken("<plain>", normalized=False),
+    ])
+    return t
+
+
+def metaspace(tokens, types, scores, scheme, split):
+    t = bpe(tokens, types, scores, False)
+    t.normalizer = None
+    t.pre_tokenizer = pre.Metaspace(replacement="▁", prepend_scheme=scheme, split=split)
+    return with_flags(t)
+
+
+def bytes_kc(lines):
+    t = Tokenizer(models.BPE())
+    t.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Strip(left=False, right=True)])
+    t.pre_tokenizer = pre.ByteLevel(add_prefix_space=True)
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=500, initial_alphabet=pre.ByteLevel.alphabet(), show_progress=False))
+    return with_flags(t)
+
+
+FLAGS = [
+    "a <|user|>  b", "<|user|>\n\nHi <|user|>", "x  <|mask|> y<|mask|>", " <|mask|>", "tool tools a tool, tool_ _tool tool9 (tool)", "tooltool",
+    "a <both> b<both>c  <both>  <both> d", "\u212b ring \u00c5 ring A\u030a ring", "<plain> <plain>x <plain>  ", "a  <|user|>  <|mask|>  tool  ", "\ufb01ne \u2460 \u00a0x",
+    " leading", "  two", "trailing  ", "▁mark", "<|user|>▁mark", "<|user|>x", "<|us", "<|user|",
+]
+
+
 def add(t, tokens, types):
     t.add_special_tokens([AddedToken(x, special=True, normalized=False) for x, k in zip(tokens, types) if k in (CONTROL, UNKNOWN)])
     t.add_tokens([AddedToken(x, special=False, normalized=False) for x, k in zip(tokens, types) if k == USER_DEFINED])
@@ -104,9 +143,15 @@ def main():
         t = unigram(tokens, types, scores) if name == "unigram" else bpe(tokens, types, scores, prefix)
         add(t, tokens, types)
         made[name] = t
+        if name == "llama":
+            made["first"] = metaspace(tokens, types, scores, "first", False)
+            made["words"] = metaspace(tokens, types, scores, "always", True)
         value["vocabularies"][name] = {"tokens": tokens, "types": types, "scores": scores, "prefix": prefix, "json": json.loads(t.to_str())}
+    made["bytes"] = bytes_kc(training)
+    for name in "first", "words", "bytes":
+        value["vocabularies"][name] = {"json": json.loads(made[name].to_str())}
     value["lines"] = []
-    for text in texts:
+    for text in texts + FLAGS:
         line = {"text": text}
         for name, t in made.items():
             t.encode_special_tokens = True

@@ -45,7 +45,27 @@ LLAMA = (
 )
 QWEN2 = LLAMA.replace(r"\p{N}{1,3}", r"\p{N}")
 
-# As in the tokenizer.json of GPT-2, SmolLM2, Llama 3 and Qwen2.
+CAPITAL, SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+
+
+def gpt4o(ending, digits):
+    return (
+        rf"[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}*{SMALL}+{ending}|[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}+{SMALL}*{ending}"
+        rf"|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+
+
+GPT4O = gpt4o(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?", r"\p{N}{1,3}")
+TEKKEN = gpt4o("", r"\p{N}")
+# What llama.cpp cuts by, one after the other, where a GGUF names no pre-tokenizer.
+DEFAULT = [
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+]
+
+# As in the tokenizer.json of GPT-2, SmolLM2, Llama 3, Qwen2, GPT-4o and Mistral NeMo; the last two are not any model's.
 PRE_TOKENIZERS = {
     "gpt-2": pre.ByteLevel(add_prefix_space=False, use_regex=True),
     "smollm": pre.Sequence(
@@ -57,6 +77,16 @@ PRE_TOKENIZERS = {
     "qwen2": pre.Sequence(
         [pre.Split(Regex(QWEN2), "isolated"), pre.ByteLevel(add_prefix_space=False, use_regex=False)]
     ),
+    "gpt-4o": pre.Sequence(
+        [pre.Split(Regex(GPT4O), "isolated"), pre.ByteLevel(add_prefix_space=False, use_regex=False)]
+    ),
+    "tekken": pre.Sequence(
+        [pre.Split(Regex(TEKKEN), "isolated"), pre.ByteLevel(add_prefix_space=False, use_regex=False)]
+    ),
+    "default": pre.Sequence(
+        [pre.Split(Regex(x), "isolated") for x in DEFAULT] + [pre.ByteLevel(add_prefix_space=False, use_regex=False)]
+    ),
+    "none": pre.ByteLevel(add_prefix_space=False, use_regex=False),
 }
 
 CONTROL, USER_DEFINED = 3, 4
@@ -82,7 +112,7 @@ class Vocabulary:
     def model(self, name):
         ids = {token: i for i, token in enumerate(self.tokens)}
         merges = [tuple(m.split(" ")) for m in self.merges]
-        return models.BPE(ids, merges, ignore_merges=name == "llama-bpe")
+        return models.BPE(ids, merges, ignore_merges=name in ("llama-bpe", "tekken"))
 
     def added(self, kind):
         control = kind == CONTROL
@@ -102,22 +132,30 @@ def byte_alphabet():
 ALPHABET = byte_alphabet()
 
 
+def isolate(expression, text):
+    """The matches in text and what is between them, in order."""
+    at = 0
+    for match in regex.finditer(expression, text):
+        if match.end() > match.start():
+            yield from (p for p in (text[at : match.start()], match.group()) if p)
+            at = match.end()
+    if at < len(text):
+        yield text[at:]
+
+
 def encode_bytes(model, name, data):
     """The ids of bytes that may be no UTF-8, which Python's str, and so the
     tokenizers library, cannot hold: its BPE model, on pieces cut by its
     expression with each invalid byte as a character that is neither letter,
     number nor blank (a lone surrogate)."""
     text = data.decode("utf-8", "surrogateescape")
-    if name == "smollm":
-        parts = regex.findall(r"\p{N}|\P{N}+", text)
-    else:
-        parts = [text]
-    expression = {"llama-bpe": LLAMA, "qwen2": QWEN2}.get(name, GPT2)
+    expressions = {"smollm": [r"\p{N}", GPT2], "llama-bpe": [LLAMA], "qwen2": [QWEN2], "gpt-4o": [GPT4O], "tekken": [TEKKEN], "default": DEFAULT, "none": []}
+    parts = [text]
+    for expression in expressions.get(name, [GPT2]):
+        parts = [piece for part in parts for piece in isolate(expression, part)]
     ids = []
     for part in parts:
-        for piece in regex.findall(expression, part):
-            piece = piece.encode("utf-8", "surrogateescape")
-            ids += [t.id for t in model.tokenize("".join(ALPHABET[b] for b in piece))]
+        ids += [t.id for t in model.tokenize("".join(ALPHABET[b] for b in part.encode("utf-8", "surrogateescape")))]
     return ids
 
 
