@@ -60,7 +60,7 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) 
 	s, d := &f.Sampling, defaults.Sampling
 	fs.Float64Var(&s.Temperature, "temperature", d.Temperature, "how freely a token is drawn; 0: always the likeliest")
 	fs.IntVar(&s.TopK, "top-k", d.TopK, "draw among the k likeliest tokens; 0: all")
-	fs.Float64Var(&s.TopP, "top-p", d.TopP, "draw among the likeliest tokens that share this probability; 0: all")
+	fs.Float64Var(&s.TopP, "top-p", d.TopP, "draw among the likeliest tokens that share this probability; 1: all, 0: the likeliest alone")
 	fs.Float64Var(&s.MinP, "min-p", d.MinP, "draw among tokens at least this times as likely as the best; 0: all")
 	fs.Float64Var(&s.RepeatPenalty, "repeat-penalty", d.RepeatPenalty, "hold back tokens that stand in the last --repeat-last of the text; 1: do not")
 	fs.IntVar(&s.RepeatLast, "repeat-last", d.RepeatLast, "last tokens of the text that --repeat-penalty looks at")
@@ -125,6 +125,9 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 			return r, usagef("--sink %d: must be a token's id", f.sink)
 		}
 		r.Sink = &sink
+	}
+	if cmd.Flags().Changed("top-p") && r.Sampling.TopP == 0 {
+		r.Sampling.TopK = 1 // of no share, the likeliest is left; in a Request 0 is not said
 	}
 	if _, err := sample.New(sample.Options(r.Sampling)); err != nil {
 		return r, usageError{err}

@@ -167,7 +167,10 @@ func (r *run) strides(ctx context.Context) error {
 		p = p.ForTurn(len(r.text), r.o.Turn)
 		st.Placement = p.Name
 		n := min(r.o.Stride, r.left())
-		if p.Positions(len(r.text), lm.Lengths(evidence), n) > r.sequence.MaxContext() {
+		if over := p.Positions(len(r.text), lm.Lengths(evidence), n) - r.sequence.MaxContext(); over > 0 {
+			n -= over // the last stride is as short as what is left
+		}
+		if n < 1 {
 			r.reason = Length
 			return nil
 		}

@@ -193,7 +193,8 @@ func TestFinish(t *testing.T) {
 	}
 }
 
-// TestLength: before each stride, context, evidence, an echo behind it and stride must fit.
+// TestLength: before each stride, context, evidence, an echo behind it and stride must fit;
+// the last stride is as short as what is left.
 func TestLength(t *testing.T) {
 	echo3, err := placement.Append.WithEcho(3)
 	if err != nil {
@@ -215,14 +216,19 @@ func TestLength(t *testing.T) {
 		{"no evidence", placement.None, 6 + 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for limit, strides := range map[int]int{c.needs - 1: 0, c.needs: 1, c.needs + 3: 1, c.needs + 4: 2} {
+			for limit, want := range map[int]struct{ strides, tokens int }{
+				c.needs - 4: {0, 0}, c.needs - 3: {1, 1}, c.needs - 1: {1, 3}, c.needs: {1, 4}, c.needs + 3: {2, 7}, c.needs + 4: {2, 8},
+			} {
+				if limit == 6 {
+					continue // the prompt itself is too long
+				}
 				s := newScript("0123456789")
 				s.limit = limit
 				o := ralm.Defaults()
 				o.Placement, o.Stride, o.K, o.MaxTokens = c.p, 4, 2, 100
 				tr := trace(t, s, &shelf{passages: twoPassages}, "prompt", o)
-				if tr.Finish.Reason != ralm.Length || len(s.calls) != strides || len(tr.Strides) != strides {
-					t.Errorf("context of %d: %s after %d strides, want length after %d", limit, tr.Finish.Reason, len(s.calls), strides)
+				if tr.Finish.Reason != ralm.Length || len(s.calls) != want.strides || len(tr.Strides) != want.strides || tr.Finish.Tokens != want.tokens {
+					t.Errorf("context of %d: %s after %d strides and %d tokens, want length after %d and %d", limit, tr.Finish.Reason, len(s.calls), tr.Finish.Tokens, want.strides, want.tokens)
 				}
 			}
 		})
