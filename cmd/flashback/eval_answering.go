@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ type answeringFlags struct {
 	rows, adapters []string
 	atOnce         int
 	request        flashback.Request // what a row does not name
+	saysLength     bool              // whether the flags say how long passages are
 }
 
 // add gives the command the flags, with these rows.
@@ -41,15 +43,16 @@ func (f *answeringFlags) add(cmd *cobra.Command, rows []string) {
 	fs.IntVar(&r.Stride, "stride", r.Stride, "tokens from one look-up to the next, of rows that name no stride")
 	fs.IntVar(&r.QueryLen, "query-len", r.QueryLen, "last tokens of the answer that later look-ups add to the question")
 	fs.IntVar(&r.PassageLen, "passage-len", r.PassageLen, "tokens at which a passage is cut")
+	fs.IntVar(&r.ContextBudget, "context-budget", r.ContextBudget, "tokens of all passages of a look-up, which share them; shorter ones are joined with what stands around them; 0: none is joined")
 	fs.Float64Var(&r.Sampling.RepeatPenalty, "repeat-penalty", r.Sampling.RepeatPenalty, "hold back tokens of the last text; 1: do not")
 	fs.StringVar(&f.system, "system", askSystem, "the system `MESSAGE`; empty: the model's own")
-	fs.IntVar(&f.atOnce, "at-once", runtime.NumCPU(), "how many to ask side by side; changes no answer")
+	fs.IntVar(&f.atOnce, "at-once", min(4*runtime.NumCPU(), 16), "how many to ask side by side; changes no answer, only times")
 	fs.StringVarP(&f.output, "out", "o", "", "keep the answers in this `FILE`.jsonl, and go on from what it has")
 	fs.StringVar(&f.graph, "plot", "", "draw the result to this `FILE`.png (or .svg, .pdf)")
 }
 
 // check checks the flags and returns the rows.
-func (f *answeringFlags) check() ([]eval.QARow, error) {
+func (f *answeringFlags) check(cmd *cobra.Command) ([]eval.QARow, error) {
 	if f.data == "" {
 		return nil, usagef("name the questions with --data")
 	}
@@ -64,6 +67,10 @@ func (f *answeringFlags) check() ([]eval.QARow, error) {
 			return nil, usagef("--%s %d: must be at least 1", c.name, c.value)
 		}
 	}
+	if f.request.ContextBudget < 0 {
+		return nil, usagef("--context-budget %d: must not be negative", f.request.ContextBudget)
+	}
+	f.saysLength = cmd.Flags().Changed("passage-len") || cmd.Flags().Changed("context-budget")
 	rows, err := eval.ParseQARows(f.rows)
 	if err != nil {
 		return nil, usageError{err}
@@ -75,6 +82,7 @@ func (f *answeringFlags) check() ([]eval.QARow, error) {
 type asSaid struct {
 	Model, Compute, Data, System                   string
 	Tokens, Passages, Stride, QueryLen, PassageLen int
+	ContextBudget                                  int
 	RepeatPenalty                                  float64
 	AtOnce                                         int               // it changes times
 	Adapters                                       map[string]string `json:",omitempty"` // digests by name
@@ -89,7 +97,7 @@ func (f *answeringFlags) said(a *answering) asSaid {
 	info, r := a.engine.Info(), f.request
 	return asSaid{
 		filepath.Base(info.Model), info.Compute, filepath.Base(f.data), f.system,
-		r.MaxTokens, r.Passages, r.Stride, r.QueryLen, r.PassageLen, r.Sampling.RepeatPenalty, f.atOnce, digests, f.model.kv,
+		r.MaxTokens, r.Passages, r.Stride, r.QueryLen, r.PassageLen, r.ContextBudget, r.Sampling.RepeatPenalty, f.atOnce, digests, f.model.kv,
 	}
 }
 
@@ -100,6 +108,8 @@ type answering struct {
 	adapters map[string]*flashback.Adapter
 	system   string
 	request  flashback.Request // what a row does not name
+	length   bool              // whether it says how long passages are
+	looks    bool              // where answers are from
 }
 
 // open opens the model with what passages are looked up in, and the adapters that rows
@@ -109,8 +119,11 @@ func (f *answeringFlags) open(o flashback.Options, rows []eval.QARow) (*answerin
 	if err != nil {
 		return nil, err
 	}
-	a := &answering{engine: engine, system: f.system, request: f.request}
-	if a.texts, err = model.LoadTokenizer(engine.Info().Model); err == nil {
+	a := &answering{engine: engine, system: f.system, request: f.request, length: f.saysLength}
+	if a.texts, err = model.LoadTokenizer(engine.Info().Model); err == nil && o.Template != "" {
+		a.texts, err = a.texts.WithTemplate(o.Template)
+	}
+	if err == nil {
 		a.adapters, err = openNamed(f.adapters, plain(rows), engine.LoadAdapter)
 	}
 	if err != nil {
@@ -137,6 +150,9 @@ func (a *answering) of(row eval.QARow) flashback.Request {
 	} else if r.Adapter != nil && r.Adapter.Info().Passages > 0 {
 		r.Passages = r.Adapter.Info().Passages
 	}
+	if r.Adapter != nil && r.Adapter.Info().PassageLen > 0 && !a.length {
+		r.PassageLen, r.ContextBudget = r.Adapter.Info().PassageLen, 0
+	}
 	if row.Stride > 0 {
 		r.Stride = row.Stride
 	}
@@ -149,20 +165,34 @@ func (a *answering) ask(ctx context.Context, row eval.QARow, q eval.Question) (e
 	defer chat.Close()
 	r := a.of(row)
 	r.Salt = row.String() + " " + q.ID // nothing is kept from others, so that costs do not depend on who was asked before
-	answer, _, err := a.turn(ctx, chat, row, q.Question, r)
+	if q.Excluded != "" {
+		r.ExcludeTitles = []string{q.Excluded}
+	}
+	answer, _, err := a.turn(ctx, chat, row, q.Question, r, nil)
+	if err != nil || !a.looks || row.Pasted || row.K == 0 {
+		return answer, err
+	}
+	p, err := chat.Provenance(ctx)
+	answer.Refused = new(!p.Found)
 	return answer, err
 }
 
-// turn asks a question in a chat. Pasted passages are text of the question.
-func (a *answering) turn(ctx context.Context, chat *flashback.Chat, row eval.QARow, question string, r flashback.Request) (eval.Answer, *flashback.Trace, error) {
+// turn asks a question in a chat. Pasted passages are text of the question, without
+// those that are there already, by id.
+func (a *answering) turn(ctx context.Context, chat *flashback.Chat, row eval.QARow, question string, r flashback.Request, there map[string]bool) (eval.Answer, *flashback.Trace, error) {
 	var answer eval.Answer
 	if row.Pasted {
 		found, err := a.firstLookUp(ctx, question, r)
 		if err != nil {
 			return answer, nil, err
 		}
-		question = a.paste(found, question, r.PassageLen)
 		answer.Strides = [][]string{ids(found)}
+		found = slices.DeleteFunc(found, func(p ralm.Placed) bool { return there[p.ID] })
+		whole, err := r.Resolve(flashback.AdapterInfo{}, true, true)
+		if err != nil {
+			return answer, nil, err
+		}
+		question = a.paste(found, question, whole.PassageLen)
 		r.Placement, r.Stride = "none", r.MaxTokens
 	}
 	var trace flashback.Trace

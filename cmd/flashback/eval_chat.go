@@ -34,7 +34,8 @@ Beside the rows stands pasting, the same passages as text in front of each quest
 
   (i) removed   nothing is cached; when its turn has ended, a turn's passages go
                 from the history
-  (i) left in   nothing is cached; passages stay in the history
+  (i) left in   nothing is cached; passages stay in the history, and are not pasted
+                again while they are there
   (ii)          removed, and with a prefix cache: what a prompt begins with like the
                 prompt and answer before is not computed
   (iii)         left in, with a prefix cache
@@ -49,7 +50,7 @@ questions or passages are left out. Rows are those of 'flashback eval qa'.
 With -o each answer is kept as a line of JSON, and the command goes on where an
 earlier run with the same settings stopped.`,
 		Example: `  flashback eval chat --data qa_squad2.jsonl.zst
-  flashback eval chat --data qa_squad2.jsonl.zst --rows virtual,prepend --passage-len 400 -o chats.jsonl --plot chats.png`,
+  flashback eval chat --data qa_squad2.jsonl.zst --rows virtual,prepend -o chats.jsonl --plot chats.png`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -61,7 +62,7 @@ earlier run with the same settings stopped.`,
 }
 
 func (f *evalChatFlags) run(cmd *cobra.Command) (err error) {
-	rows, err := f.check()
+	rows, err := f.check(cmd)
 	if err != nil {
 		return err
 	}
@@ -121,10 +122,11 @@ func (a *answering) converse(ctx context.Context, row eval.QARow, c eval.Convers
 	r := a.of(row)
 	r.Salt = row.String() + " " + c.String()
 	var answers []eval.Answer
-	var before [][]int32 // texts of the turns, prompts and answers
+	var before [][]int32       // texts of the turns, prompts and answers
+	there := map[string]bool{} // passages that stand in the history as text
 	for _, turn := range c.Turns {
 		start := time.Now()
-		answer, trace, err := a.turn(eval.WithTurn(ctx, turn), chat, row, turn.Question.Question, r)
+		answer, trace, err := a.turn(eval.WithTurn(ctx, turn), chat, row, turn.Question.Question, r, there)
 		if err != nil {
 			return nil, err
 		}
@@ -143,6 +145,9 @@ func (a *answering) converse(ctx context.Context, row eval.QARow, c eval.Convers
 				prompt = append(prompt, s.Tokens...)
 			}
 			before = append(before, prompt)
+			for _, id := range answer.Strides[0] {
+				there[id] = row.Left
+			}
 			if !row.Left {
 				messages := chat.Messages()
 				messages[len(messages)-2].Content = turn.Question.Question

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -21,6 +22,7 @@ type evalQAFlags struct {
 	answeringFlags
 	index   string
 	short   bool
+	looks   bool
 	against string
 	limit   int
 }
@@ -43,6 +45,10 @@ Words are compared without case, punctuation and articles. Intervals are of a
 bootstrap over questions; --against compares rows with one of them on the same
 questions.
 
+With --unanswerable rows with evidence are asked once more without the passages of the
+question's article ("passage_title"): how often they say rightly that the answer is
+not in the documents, and how often wrongly while the article is there.
+
 FILE is .jsonl, perhaps .gz or .zst, a question a line: "question" and "answers",
 a list, perhaps "id", and "passage_id", the document that answers it. A row is a
 placement and its options, as in 'flashback eval perplexity':
@@ -59,7 +65,7 @@ What a row does not name is as in 'flashback ask'.
 With -o each answer is kept as a line of JSON, and the command goes on where an
 earlier run with the same settings stopped.`,
 		Example: `  flashback index qa_passages.jsonl.zst --chunk tokens:400 -o qa.index
-  flashback eval qa --data qa_squad2.jsonl.zst --index qa.index --passage-len 400 --against pasted
+  flashback eval qa --data qa_squad2.jsonl.zst --index qa.index --against pasted
   flashback eval qa --data questions.jsonl --index qa.index --rows none,pasted,virtual,virtual:stride=48 -o answers.jsonl --plot answers.png
   flashback eval qa --data questions.jsonl --index qa.index --adapter mine=runs/mine --rows pasted,append:adapter=mine
   flashback eval qa --data questions.jsonl --index qa.index --short --tokens 32`,
@@ -71,13 +77,14 @@ earlier run with the same settings stopped.`,
 	fs.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fs.StringVar(&f.against, "against", "", "the `ROW` to compare the others with")
 	fs.IntVar(&f.limit, "limit", 200, "questions to ask; 0: all")
+	fs.BoolVar(&f.looks, "unanswerable", false, "ask each question a second time without the passages of its article, and look how often an answer is said not to be in the documents")
 	fs.BoolVar(&f.short, "short", false, "ask for a few words instead of sentences, and take the first line, as exact match wants it")
 	return cmd
 }
 
 // parse checks the flags and returns the rows.
 func (f *evalQAFlags) parse(cmd *cobra.Command) ([]eval.QARow, error) {
-	rows, err := f.check()
+	rows, err := f.check(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +122,12 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	var unanswerable []eval.Question
+	if f.looks {
+		if unanswerable, err = eval.Unanswerable(questions); err != nil {
+			return fmt.Errorf("%s: %w", f.data, err)
+		}
+	}
 	o := f.model.options()
 	if f.index != "" {
 		o.Indexes = []string{f.index}
@@ -124,22 +137,32 @@ func (f *evalQAFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer a.Close()
+	a.looks = f.looks
 	answers, err := eval.OpenAnswers(f.output, struct {
 		asSaid
-		Index string
-		Short bool
-	}{f.said(a), filepath.Base(f.index), f.short})
+		Index        string
+		Short        bool
+		Unanswerable bool
+	}{f.said(a), filepath.Base(f.index), f.short, f.looks})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, answers.Close()) }()
-	bar := progress.New(cmd.ErrOrStderr(), "asking", int64(len(questions)*len(rows)), false)
+	looking := eval.Looking(rows)
+	bar := progress.New(cmd.ErrOrStderr(), "asking", int64(len(questions)*len(rows)+len(unanswerable)*len(looking)), false)
 	err = answers.Ask(cmd.Context(), rows, questions, f.atOnce, a.ask, func() { bar.Add(1) })
+	if err == nil {
+		err = answers.Ask(cmd.Context(), looking, unanswerable, f.atOnce, a.ask, func() { bar.Add(1) })
+	}
 	bar.Finish()
 	if errors.Is(err, context.Canceled) {
 		err = errInterrupted
 	}
-	return errors.Join(err, f.report(cmd, answers.Summarise(rows, questions, f.against)))
+	err = errors.Join(err, f.report(cmd, answers.Summarise(rows, questions, f.against)))
+	if f.looks {
+		err = errors.Join(err, answers.Refusals(rows, questions, unanswerable).Markdown(cmd.OutOrStdout()))
+	}
+	return err
 }
 
 func (f *evalQAFlags) report(cmd *cobra.Command, r eval.QAResult) error {

@@ -62,7 +62,7 @@ func TestEvalQA(t *testing.T) {
 	run := func(name, atOnce string) (table string, answers map[string]eval.Answer) {
 		t.Helper()
 		table, _, err := runCommand("eval", "qa", "--model", path, "--data", file("questions.jsonl"), "--index", file("index"), "-k", "1", "--tokens", "10", "--stride", "6",
-			"--rows", "none,pasted,virtual,virtual:k=2:stride=4", "--against", "pasted", "--at-once", atOnce, "-o", file(name), "--plot", file("rows.svg"))
+			"--rows", "none,pasted,virtual,virtual:k=2:stride=4", "--against", "pasted", "--unanswerable", "--at-once", atOnce, "-o", file(name), "--plot", file("rows.svg"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,13 +77,22 @@ func TestEvalQA(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.MS = 0
+			if looked := strings.HasPrefix(a.Row, "virtual"); looked != (a.Refused != nil) {
+				t.Errorf("%s: looked where it is from: %v", line, !looked)
+			} else if looked {
+				a.Text += fmt.Sprint(" refused: ", *a.Refused)
+			}
+			a.Refused = nil // a pointer
 			answers[a.Row+" "+a.ID] = a
 		}
 		return table, answers
 	}
 	table, alone := run("alone.jsonl", "1")
-	if len(alone) != 8 || !strings.Contains(table, "2 questions;") || !strings.Contains(table, "| 100 / 100 |") {
+	if len(alone) != 12 || !strings.Contains(table, "2 questions;") || !strings.Contains(table, "| 100 / 100 |") {
 		t.Errorf("%d answers, and the table is\n%s", len(alone), table)
+	}
+	if want := "\n| virtual | 100.0 (100.0 – 100.0) |"; !strings.Contains(table, want) {
+		t.Errorf("without a passage answers are in the documents: no %q in\n%s", want, table)
 	}
 	if again, _ := run("alone.jsonl", "1"); again != table {
 		t.Errorf("the second run printed\n%s\nthe first\n%s", again, table)

@@ -19,6 +19,9 @@ type Answer struct {
 	Counts  lm.Counts  `json:"counts"`
 	MS      float64    `json:"ms"` // from the question to the end of the answer
 
+	// Refused says that it is told not to be in the documents; nil: nobody looked.
+	Refused *bool `json:"refused,omitempty"`
+
 	// Of a conversation's turns: tokens of the prompt, and how many of them stand at the
 	// beginning of a text before it.
 	Prompt int `json:"prompt,omitempty"`

@@ -16,7 +16,8 @@ type QARow struct {
 	// Pasted passages are plain text in front of the question, in the user's message:
 	// what a program does that has a model without evidence.
 	Pasted bool
-	// Left says that pasted passages stay in the conversation when their turn has ended.
+	// Left says that pasted passages stay in the conversation when their turn has ended,
+	// and are not pasted again.
 	Left bool
 	// What the name says; else each is as in `flashback ask`.
 	NamesK, NamesEcho, NamesApart bool

@@ -21,6 +21,24 @@ type Question struct {
 	PassageID    string `json:"passage_id,omitempty"`    // the document that answers it
 	PassageTitle string `json:"passage_title,omitempty"` // its article
 	Passage      string `json:"passage,omitempty"`       // and its text
+
+	// Excluded is the title of an article no passage of which may be shown; "": none.
+	Excluded string `json:"-"`
+}
+
+// Unanswerable returns the questions as they are asked without an answer in the
+// documents: no passage of their own article may be shown. The error names one whose
+// article is not known.
+func Unanswerable(questions []Question) ([]Question, error) {
+	var all []Question
+	for _, q := range questions {
+		if q.PassageTitle == "" {
+			return nil, fmt.Errorf("question %s: it names no passage_title, the article to leave out", q.ID)
+		}
+		q.ID, q.Excluded = q.ID+" without its article", q.PassageTitle
+		all = append(all, q)
+	}
+	return all, nil
 }
 
 // maxQuestion bounds a line of a file of questions.
