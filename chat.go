@@ -83,6 +83,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 		}
 		o.Sink, o.Turn = -1, at
 		asked := ralm.InConversation(append(c.questions(), question))
+		o.Exchange = exchangeAt
 		o.Query = ralm.Question(c.e.model.Tokenizer, asked, o.QueryLen)
 		var trace Trace
 		for event, err := range ralm.New(c.sequence, c.e.model.Tokenizer, c.e.retriever).Generate(ctx, prompt[kept:], o) {
@@ -101,6 +102,10 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 			tokenizer.Message{Role: "assistant", Content: trace.Text()})
 	}
 }
+
+// exchangeAt is how many times the score of a passage in sight another must have to take
+// its place while an answer is written; docs/answers.md says what was measured.
+const exchangeAt = 1.2
 
 // questions returns what the conversation has asked.
 func (c *Chat) questions() []string {

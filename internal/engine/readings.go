@@ -106,9 +106,7 @@ func (s *Sequence) resume(p placement.Placement, evidence []lm.Evidence) (*strid
 		return nil, nil
 	}
 	l := p.Layout(len(s.tokens), lm.Lengths(evidence))
-	same := slices.EqualFunc(held.evidence, evidence, func(a, b lm.Evidence) bool {
-		return a.Weight == b.Weight && slices.Equal(a.Tokens, b.Tokens)
-	})
+	same := slices.EqualFunc(held.evidence, evidence, func(a, b lm.Evidence) bool { return slices.Equal(a.Tokens, b.Tokens) })
 	if !same || !slices.Equal(l.Passages, held.layout.Passages) || !slices.Equal(l.Branches, held.layout.Branches) {
 		held.stride.release()
 		return nil, nil
@@ -118,6 +116,9 @@ func (s *Sequence) resume(p placement.Placement, evidence []lm.Evidence) (*strid
 	for i := range st.branches {
 		b := &st.branches[i]
 		b.logits = b.logits[:0]
+		if !p.SideBySide {
+			b.weight = evidence[l.Branches[i].From].Weight
+		}
 		b.emit = st.emit(i, nil)
 		news := s.tokens[held.text:]
 		pl.segments = append(pl.segments, segment{tokens: news, view: b.view, into: b.tail, logitsFrom: len(news) - 1, emit: b.emit})

@@ -19,6 +19,9 @@ type Options struct {
 	// Join makes passages that are shorter longer, up to PassageLen, by what stands
 	// around them, where the retriever knows.
 	Join bool
+	// Exchange is how many times the score of a passage in sight a new one must have to
+	// take its place; 0: each look-up's best are shown, as in the paper.
+	Exchange float64
 	// Marks bound each passage; nil: none. They mean something only to a model
 	// that was trained with them.
 	Marks *Marks
@@ -75,6 +78,9 @@ func (o *Options) validate(retriever bool) error {
 		if c.value < 1 {
 			return fmt.Errorf("%s %d: must be at least 1", c.name, c.value)
 		}
+	}
+	if !(o.Exchange >= 0) {
+		return fmt.Errorf("exchange of passages at %v times the score: must not be negative", o.Exchange)
 	}
 	if !(o.MixFactor >= 0) {
 		return fmt.Errorf("mixing factor %v: must not be negative", o.MixFactor)

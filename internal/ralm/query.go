@@ -16,11 +16,15 @@ func LastTokens(t Tokenizer, n int) Query {
 	return func(text []int32, _ int) string { return ending(t, text, n) }
 }
 
-// Question is the query of a chat: the user's question at first, then the
-// question and the last n tokens of the answer, never the template around them.
+// Question is the query of a chat: the user's question at first, then the question,
+// twice so that it outweighs them, and the last n tokens of the answer, never the
+// template around them.
 func Question(t Tokenizer, question string, n int) Query {
 	return func(text []int32, prompt int) string {
-		return strings.TrimSpace(question + " " + ending(t, text[prompt:], n))
+		if len(text) == prompt {
+			return question
+		}
+		return question + " " + question + " " + ending(t, text[prompt:], n)
 	}
 }
 

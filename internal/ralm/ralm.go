@@ -113,7 +113,8 @@ type run struct {
 	sink   int     // tokens of the text that are no text: 1 where a sink stands first
 	prompt int     // tokens of the text before the first one sampled
 	stops  *sample.Stops
-	reason Reason // why the generation ends; empty while it goes on
+	reason Reason             // why the generation ends; empty while it goes on
+	shown  []retrieve.Passage // of the stride before, where they are exchanged for clearly better ones only
 
 	start, first, last time.Time // of the generation, its first and its last token
 	retrieving         time.Duration
@@ -212,13 +213,21 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 		query = LastTokens(r.tokenizer, r.o.QueryLen)
 	}
 	st.Query = query(r.text[r.sink:], r.prompt-r.sink)
+	k := r.o.K
+	if r.o.Exchange > 0 && len(r.shown) > 0 {
+		k += rivals
+	}
 	a, err := r.retrieve(ctx, retrieve.Query{
-		Text: st.Query, K: r.o.K, ExcludeIDs: r.o.ExcludeIDs, ExcludeTitles: r.o.ExcludeTitles,
+		Text: st.Query, K: k, ExcludeIDs: r.o.ExcludeIDs, ExcludeTitles: r.o.ExcludeTitles,
 	})
 	if err != nil {
 		return st, nil, err
 	}
 	start := time.Now()
+	if r.o.Exchange > 0 {
+		r.shown = exchange(r.shown, a.found, r.o.K, r.o.Exchange)
+		a.found = r.shown
+	}
 	found, err := r.join(ctx, a.found)
 	if err != nil {
 		return st, nil, err

@@ -275,7 +275,7 @@ func TestQueries(t *testing.T) {
 	if got := chat(template, len(template)); got != "Why?" {
 		t.Errorf("first query %q", got)
 	}
-	if got := chat(append(template, tokens("Because")...), len(template)); got != "Why? ause" {
+	if got := chat(append(template, tokens("Because")...), len(template)); got != "Why? Why? ause" {
 		t.Errorf("later query %q", got)
 	}
 }
