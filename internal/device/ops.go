@@ -8,7 +8,7 @@ type Ops interface {
 	// below 0 stay as they are.
 	Embed(x Buffer, t Table)
 
-	// AddPositions adds the rows of the input's positions to x [tokens, width].
+	// AddPositions adds to x [tokens, width] the rows of a table that the input names.
 	AddPositions(x Buffer, t Table)
 
 	// RMSNorm sets dst = x / √(mean(x²) + eps) · scale for rows of scale's width, from row

@@ -39,7 +39,7 @@ type Input struct {
 	// written already.
 	Tokens []int32
 
-	// Positions are those of the tokens, for AddPositions.
+	// Positions are rows of the table of learned positions, for AddPositions.
 	Positions []int32
 
 	// Rows cover the tokens in order, for Attend.

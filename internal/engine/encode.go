@@ -45,7 +45,7 @@ func (w *workspace) encode(chunk []piece, wanted func() bool) error {
 
 // place says at which position a row stands.
 func (w *workspace) place(row, position int, long bool) {
-	w.in.Positions = append(w.in.Positions, int32(position))
+	w.in.Positions = append(w.in.Positions, int32(position+w.weights.Config.PositionOffset))
 	ropes := w.loaded.Ropes
 	if long {
 		ropes = w.loaded.LongRopes

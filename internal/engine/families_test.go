@@ -1,10 +1,17 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+	shared "github.com/flashback-lm/flashback/internal/fixture"
+	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/oracle"
 	"github.com/flashback-lm/flashback/internal/placement"
@@ -117,5 +124,75 @@ func oracleAgrees(t *testing.T, o *oracle.Oracle, p placement.Placement, steps [
 				}
 			}
 		}
+	}
+}
+
+// TestFamiliesAdaptersOfPEFT: an adapter of every projection under PEFT's names gives PEFT's
+// logits (tools/reference/family_gradients.py), and what is written of it is what was read.
+func TestFamiliesAdaptersOfPEFT(t *testing.T) {
+	for _, name := range modeltest.Families(t) {
+		t.Run(name, func(t *testing.T) {
+			want := shared.Load(t, filepath.Join("..", "train", "testdata", "families", name+".safetensors"))
+			m := modeltest.Family(t, name)
+			e, err := New(&m.Weights, Options{Compute: Exact, Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			dir, tensors := t.TempDir(), map[string][]float32{}
+			var all []safetensors.Tensor
+			for key, grad := range want {
+				if strings.Contains(key, "lora_") {
+					tensors[key] = shared.Noise(key, len(grad), 0.3, 0)
+					shape := []int{2, len(grad) / 2}
+					if strings.Contains(key, "lora_B") {
+						shape = []int{len(grad) / 2, 2}
+					}
+					all = append(all, safetensors.F32(key, tensors[key], shape...))
+				}
+			}
+			var b bytes.Buffer
+			if err := safetensors.Encode(&b, all, nil); err != nil {
+				t.Fatal(err)
+			}
+			for file, data := range map[string][]byte{
+				"adapter_model.safetensors": b.Bytes(),
+				"adapter_config.json":       []byte(`{"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": "all-linear", "fan_in_fan_out": true}`),
+			} {
+				if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a, err := e.OpenAdapter(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := e.NewSequence()
+			defer s.Close()
+			if err := s.SetAdapter(a); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Append(shared.Tokens("family", 120, m.Config.Vocab)...); err != nil {
+				t.Fatal(err)
+			}
+			err = s.Logits(context.Background(), placement.None, nil, []int32{0}, func(row []float32) {
+				shared.Close(t, "logits", row, want["logits"], 1e-4)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			again := filepath.Join(t.TempDir(), "again")
+			if err := lora.Write(again, a.Source()); err != nil {
+				t.Fatal(err)
+			}
+			written := shared.Load(t, filepath.Join(again, "adapter_model.safetensors"))
+			for key, x := range tensors {
+				shared.Close(t, "written "+key, written[key], x, 0)
+			}
+			if len(written) != len(tensors) {
+				t.Errorf("%d tensors were written of %d", len(written), len(tensors))
+			}
+		})
 	}
 }

@@ -85,6 +85,7 @@ const (
 // New returns an adapter that changes nothing yet, as PEFT initialises one: A
 // uniform in ±1/√in, B zero. The same seed gives the same weights.
 func New(c Config, s Shape, seed uint64) *Adapter {
+	c.Targets = s.whole(c.Targets)
 	a := &Adapter{Shape: s, Config: c, Info: Info{Vocabulary: s.Vocab}}
 	r := rand.New(rand.NewPCG(seed, 1))
 	for range s.Layers {
@@ -94,15 +95,17 @@ func New(c Config, s Shape, seed uint64) *Adapter {
 			if out == 0 || !slices.Contains(c.Targets, t) {
 				continue
 			}
-			f := &Factor{
-				Rank: c.Rank, In: in, Out: out, Scale: c.Scale(c.Rank, c.Alpha),
-				A: make([]float32, c.Rank*in), B: make([]float32, out*c.Rank),
+			f := &Factor{Rank: c.Rank, In: in, Out: out, Scale: c.Scale(c.Rank, c.Alpha), B: make([]float32, out*c.Rank)}
+			l[t] = f
+			if first := s.module(t)[0]; first != t && l[first] != nil {
+				f.A = l[first].A
+				continue
 			}
+			f.A = make([]float32, c.Rank*in)
 			bound := 1 / math.Sqrt(float64(in))
 			for i := range f.A {
 				f.A[i] = float32((2*r.Float64() - 1) * bound)
 			}
-			l[t] = f
 		}
 		a.Layers = append(a.Layers, l)
 	}

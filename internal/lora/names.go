@@ -54,15 +54,23 @@ const (
 // place is where a tensor belongs.
 type place struct {
 	part
-	model.Spec // of the tensor that it changes
+	model.Spec              // of the tensor that it changes, or the first part of it
+	parts      []model.Spec // of a factor: all of them
 }
 
 // places returns all that the base model has room for, by PEFT's names.
 func (s Shape) places() map[string]place {
 	places := map[string]place{}
 	factors := func(spec model.Spec) {
-		places[prefix+spec.Module()+suffixA] = place{factorA, spec}
-		places[prefix+spec.Module()+suffixB] = place{factorB, spec}
+		for suffix, half := range map[string]part{suffixA: factorA, suffixB: factorB} {
+			name := prefix + spec.Module() + suffix
+			at, ok := places[name]
+			if !ok {
+				at = place{part: half, Spec: spec}
+			}
+			at.parts = append(at.parts, spec)
+			places[name] = at
+		}
 	}
 	for i := range s.Layers {
 		for _, t := range s.Projections {
@@ -76,20 +84,20 @@ func (s Shape) places() map[string]place {
 		case t.Rows == 0:
 		case strings.Contains(t.HuggingFace, "%d"):
 			for i := range s.Layers {
-				places[prefix+t.In(i).HuggingFace] = place{whole, t.In(i)}
+				places[prefix+t.In(i).HuggingFace] = place{part: whole, Spec: t.In(i)}
 			}
 		default:
-			places[prefix+t.HuggingFace] = place{whole, t}
+			places[prefix+t.HuggingFace] = place{part: whole, Spec: t}
 		}
 	}
 	if s.Head.Rows > 0 {
 		factors(s.Head)
-		places[prefix+s.Head.HuggingFace] = place{whole, s.Head}
+		places[prefix+s.Head.HuggingFace] = place{part: whole, Spec: s.Head}
 	}
 	module := prefix + s.Embedding.Module()
-	places[module+embeddingA] = place{factorA, s.Embedding}
-	places[module+embeddingB] = place{factorB, s.Embedding}
-	places[module+deltaSuffix] = place{delta, s.Embedding}
-	places[prefix+s.Embedding.HuggingFace] = place{whole, s.Embedding}
+	places[module+embeddingA] = place{part: factorA, Spec: s.Embedding, parts: []model.Spec{s.Embedding}}
+	places[module+embeddingB] = place{part: factorB, Spec: s.Embedding, parts: []model.Spec{s.Embedding}}
+	places[module+deltaSuffix] = place{part: delta, Spec: s.Embedding}
+	places[prefix+s.Embedding.HuggingFace] = place{part: whole, Spec: s.Embedding}
 	return places
 }

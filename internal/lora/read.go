@@ -160,7 +160,7 @@ func (a *Adapter) take(tensors []safetensors.Tensor, c *peftConfig) error {
 }
 
 // factor returns where the factor of a place stands.
-func (a *Adapter) factor(at place) **Factor {
+func (a *Adapter) factor(at model.Spec) **Factor {
 	switch {
 	case at.Role == model.Embedding:
 		return &a.Embedding
@@ -182,6 +182,9 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) erro
 		return err
 	}
 	in, out := at.Cols, at.Rows
+	if at.Of > 0 {
+		out = at.Of
+	}
 	if at.Role == model.Embedding {
 		in, out = out, in
 	}
@@ -205,18 +208,23 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) erro
 	if err != nil {
 		return err
 	}
-	stands := a.factor(at)
-	if *stands == nil {
-		*stands = &Factor{Rank: rank, In: in, Out: out, Scale: a.Config.Scale(rank, alpha)}
-	}
-	f := *stands
-	switch {
-	case at.part == factorA:
-		f.A, f.In = values, want[1]
-	case at.Role == model.Head:
-		f.B = values[:out*rank]
-	default:
-		f.B = at.FromHuggingFace(values, rank)
+	for _, s := range at.parts {
+		if s.Of > 0 {
+			out = s.Rows
+		}
+		stands := a.factor(s)
+		if *stands == nil {
+			*stands = &Factor{Rank: rank, In: in, Out: out, Scale: a.Config.Scale(rank, alpha)}
+		}
+		f := *stands
+		switch {
+		case at.part == factorA:
+			f.A, f.In = values, want[1]
+		case s.Role == model.Head:
+			f.B = values[:out*rank]
+		default:
+			f.B = s.FromHuggingFace(values[s.First*rank:(s.First+out)*rank], rank)
+		}
 	}
 	return nil
 }

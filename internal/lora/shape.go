@@ -2,6 +2,7 @@ package lora
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/flashback-lm/flashback/internal/model"
@@ -57,6 +58,47 @@ func (s Shape) String() string {
 
 // Module returns Hugging Face's name of a projection, model.layers.N.….
 func (s Shape) Module(layer int, r model.Role) string { return s.Projections[r].In(layer).Module() }
+
+// module returns the projections of a projection's module, in the order of its rows: a
+// module of several is one tensor of Hugging Face's.
+func (s Shape) module(r model.Role) []model.Role {
+	var roles []model.Role
+	for other, t := range s.Projections {
+		if t.Rows > 0 && t.HuggingFace == s.Projections[r].HuggingFace {
+			roles = append(roles, model.Role(other))
+		}
+	}
+	slices.SortStableFunc(roles, func(a, b model.Role) int { return s.Projections[a].First - s.Projections[b].First })
+	return roles
+}
+
+// whole returns the targets that the model has, with all projections of their modules, in
+// the order of the roles.
+func (s Shape) whole(targets []model.Role) []model.Role {
+	var all []model.Role
+	for r := range model.Projections {
+		if s.Projections[r].Rows > 0 && slices.ContainsFunc(s.module(r), func(o model.Role) bool { return slices.Contains(targets, o) }) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// target returns how PEFT's configuration names a projection among the targets: by the
+// last part of its module, or more of it where others end alike.
+func (s Shape) target(r model.Role, targets []model.Role) string {
+	module := s.Projections[r].Module()
+	for at := strings.LastIndexByte(module, '.'); at > 0; at = strings.LastIndexByte(module[:at], '.') {
+		others := false
+		for o, t := range s.Projections {
+			others = others || t.Rows > 0 && !slices.Contains(targets, model.Role(o)) && strings.HasSuffix(t.Module(), module[at:])
+		}
+		if !others {
+			return module[at+1:]
+		}
+	}
+	return module
+}
 
 // last returns the last part of a module's name, which PEFT's configuration names it by.
 func last(module string) string { return module[strings.LastIndexByte(module, '.')+1:] }

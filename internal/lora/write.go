@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
@@ -86,13 +87,18 @@ func (a *Adapter) tensors() []safetensors.Tensor {
 	}
 	for i := range a.Layers {
 		for t, f := range a.Layers[i] {
-			if f == nil {
+			parts := a.Shape.module(model.Role(t))
+			if f == nil || parts[0] != model.Role(t) {
 				continue
 			}
 			name := prefix + a.Shape.Module(i, model.Role(t))
+			var b []float32
+			for _, r := range parts { // of New and of Read alike, all have a factor, and one A
+				b = append(b, a.Shape.Projections[r].ToHuggingFace(a.Layers[i][r].B, f.Rank)...)
+			}
 			all = append(all,
 				safetensors.F32(name+suffixA, f.A, f.Rank, f.In),
-				safetensors.F32(name+suffixB, a.Shape.Projections[t].ToHuggingFace(f.B, f.Rank), f.Out, f.Rank))
+				safetensors.F32(name+suffixB, b, len(b)/f.Rank, f.Rank))
 		}
 	}
 	return all
@@ -104,7 +110,9 @@ func (a *Adapter) config() map[string]any {
 	c := a.Config
 	targets := []string{}
 	for _, t := range c.Targets {
-		targets = append(targets, last(a.Shape.Projections[t].Module()))
+		if name := a.Shape.target(t, c.Targets); !slices.Contains(targets, name) {
+			targets = append(targets, name)
+		}
 	}
 	ranks, alphas := map[string]int{}, map[string]float64{}
 	for i := range a.Layers {

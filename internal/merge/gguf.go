@@ -47,12 +47,19 @@ func (m *Merger) WriteGGUF(path string, t tensor.Type) error {
 		return err
 	}
 	written := map[string]bool{}
-	for _, p := range m.parts {
-		merged := m.matrix(p, t)
+	for _, w := range m.wholes() {
+		merged := m.matrix(w, t)
 		if merged.Rows == 1 {
 			merged.Type = tensor.F32
 		}
-		out.AddFunc(merged, func(out io.Writer) error { return m.write(out, p, merged.Type, nil) })
+		out.AddFunc(merged, func(out io.Writer) error {
+			for _, p := range w {
+				if err := m.write(out, p, merged.Type, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		written[merged.Name] = true
 	}
 	for _, other := range f.Tensors() { // such as factors of the rotary frequencies

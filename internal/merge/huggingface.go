@@ -1,9 +1,10 @@
 package merge
 
 import (
-	"fmt"
+	"bytes"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
@@ -35,23 +36,60 @@ func (m *Merger) WriteHuggingFace(dir string, t tensor.Type) error {
 // theirTensors returns the weights under Hugging Face's names and in its order of rows.
 func (m *Merger) theirTensors(t tensor.Type) []safetensors.Tensor {
 	var all []safetensors.Tensor
-	for _, p := range m.parts {
-		merged := m.matrix(p, t)
+	for _, w := range m.wholes() {
+		merged := m.matrix(w, t)
 		dims := []int{merged.Rows, merged.Cols}
-		if merged.Rows == 1 {
+		switch {
+		case merged.Rows == 1:
 			dims = dims[1:]
+		case w[0].Transposed:
+			slices.Reverse(dims)
 		}
-		var order func(rows []float32) []float32
-		if p.LessOne {
-			order = lessOne
+		write := func(out io.Writer) error {
+			for _, p := range w {
+				if err := m.write(out, p, t, theirOrder(p)); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		if p.Paired > 0 {
-			order = func(rows []float32) []float32 { return p.ToHuggingFace(rows, merged.Cols) }
+		if w[0].Transposed {
+			write = transposed(write, t, merged.Rows, merged.Cols)
 		}
-		write := func(out io.Writer) error { return m.write(out, p, t, order) }
-		all = append(all, safetensors.Tensor{Name: p.HuggingFace, Type: t, Shape: dims, Write: write})
+		all = append(all, safetensors.Tensor{Name: w[0].HuggingFace, Type: t, Shape: dims, Write: write})
 	}
 	return all
+}
+
+// theirOrder returns what makes Hugging Face's rows of a part's; nil: they are the same.
+func theirOrder(p part) func(rows []float32) []float32 {
+	switch {
+	case p.LessOne:
+		return lessOne
+	case p.Paired > 0:
+		return func(rows []float32) []float32 { return p.ToHuggingFace(rows, p.stored.Cols) }
+	}
+	return nil
+}
+
+// transposed returns what writes a matrix [rows, cols] as [cols, rows].
+func transposed(write func(io.Writer) error, t tensor.Type, rows, cols int) func(io.Writer) error {
+	return func(out io.Writer) error {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			return err
+		}
+		size := t.RowBytes(1)
+		data, turned := b.Bytes(), make([]byte, 0, b.Len())
+		for c := range cols {
+			for r := range rows {
+				at := (r*cols + c) * size
+				turned = append(turned, data[at:at+size]...)
+			}
+		}
+		_, err := out.Write(turned)
+		return err
+	}
 }
 
 // lessOne subtracts 1 from the scale of a norm.
@@ -65,9 +103,6 @@ func lessOne(scale []float32) []float32 {
 // jsonFiles returns the configuration and the tokenizer by the names of their files.
 func (m *Merger) jsonFiles(t tensor.Type) (map[string]any, error) {
 	c := m.base.Config
-	if c.RopeFactors != nil {
-		return nil, fmt.Errorf("%s: its rotary frequencies have factors of their own, which Hugging Face's configuration has no place for: write GGUF", m.base.Path)
-	}
 	files, err := m.base.Tokenizer.HuggingFace(m.added...)
 	if err != nil {
 		return nil, err

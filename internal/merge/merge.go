@@ -33,11 +33,6 @@ func New(base *model.Model, a *lora.Adapter) (*Merger, error) {
 	if err := a.CheckBase(base.Digest); err != nil {
 		return nil, err
 	}
-	for s := range base.All() {
-		if s.Of > 0 {
-			return nil, fmt.Errorf("%s: %s models keep several projections in one tensor, which cannot be merged yet: use the adapter with --adapter", base.Path, base.Config.Family)
-		}
-	}
 	m := &Merger{base: base, adapter: a, tied: base.Tied(), slab: 1 << 20}
 	if err := m.nameTokens(); err != nil {
 		return nil, err

@@ -14,15 +14,6 @@ import (
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
-// matrix returns a merged part without its data.
-func (m *Merger) matrix(p part, t tensor.Type) tensor.Matrix {
-	merged := tensor.Matrix{Name: p.stored.Name, Type: t, Rows: p.stored.Rows, Cols: p.stored.Cols}
-	if p.grows() {
-		merged.Rows += len(m.added)
-	}
-	return merged
-}
-
 // write writes the part's merged weights, a slab of whole heads after the other.
 // order, if not nil, brings the rows of heads into another order.
 func (m *Merger) write(out io.Writer, p part, t tensor.Type, order func(rows []float32) []float32) error {
@@ -32,7 +23,7 @@ func (m *Merger) write(out io.Writer, p part, t tensor.Type, order func(rows []f
 		// less probable than one in as many as they are (Jensen's inequality).
 		added = quant.MeanRow(p.stored)
 	}
-	rows, width, headDim := m.matrix(p, t).Rows, p.stored.Cols, m.base.Config.HeadDim
+	rows, width, headDim := m.rows(p), p.stored.Cols, m.base.Config.HeadDim
 	slab := max(1, m.slab/(width*headDim)) * headDim
 	for first := 0; first < rows; first += slab {
 		w := make([]float32, min(slab, rows-first)*width)

@@ -3,6 +3,8 @@ package model
 import (
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/flashback-lm/flashback/internal/device"
 )
@@ -99,9 +101,21 @@ func (c Config) gemma(architecture, kind string, more map[string]any) map[string
 }
 
 func gemma2HuggingFace(c Config) map[string]any {
-	return c.gemma("Gemma2ForCausalLM", "gemma2", map[string]any{"attn_logit_softcapping": c.ScoreCap, "final_logit_softcapping": c.LogitCap})
+	return c.gemma("Gemma2ForCausalLM", "gemma2", map[string]any{"attn_logit_softcapping": real(c.ScoreCap), "final_logit_softcapping": real(c.LogitCap)})
 }
 
 func gemma3HuggingFace(c Config) map[string]any {
 	return c.gemma("Gemma3ForCausalLM", "gemma3_text", map[string]any{"rope_local_base_freq": c.LocalBase})
+}
+
+// real is a number that transformers wants with a point in it.
+type real float64
+
+// MarshalJSON writes a whole number as 4.0.
+func (r real) MarshalJSON() ([]byte, error) {
+	text := strconv.FormatFloat(float64(r), 'g', -1, 32)
+	if !strings.ContainsAny(text, ".e") {
+		text += ".0"
+	}
+	return []byte(text), nil
 }

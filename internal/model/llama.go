@@ -61,6 +61,9 @@ func (c Config) decoder(architecture, kind string, more map[string]any) map[stri
 		"max_position_embeddings": c.Context, "rms_norm_eps": c.NormEps, "rope_theta": c.RopeBase,
 		"hidden_act": "silu",
 	}
+	if c.RopeFactors != nil {
+		config["rope_scaling"] = c.scaling()
+	}
 	maps.Copy(config, more)
 	return config
 }

@@ -50,8 +50,8 @@ func TestDigestsStay(t *testing.T) {
 func TestDigestsOfFamiliesStay(t *testing.T) {
 	want := map[string]string{
 		"gpt2":         "8b793c9113813469579c758b79e1d9a11c80c7d5977d546881b1d90377fc8ecb",
-		"opt-350m":     "91f8c2e00c33dbce251df8275982285bd7685058e303439e9b758ff63749ce19",
-		"opt":          "13f2fd2ca2c4ca96d3749c49beefde05725d4172eaaf6dbc4e21eb6ef54ed740",
+		"opt-350m":     "4697a0b69424ed4b62955ee26db70f58a28af6cb5a09bd064a480228c957eaf9",
+		"opt":          "19ac866311d319aac9b9a94acfe454f70af43f087bf968adaaac2c30b5ea9269",
 		"phi3-long":    "978c86656a7109d8432e522025e793740d6d7648745a8c9df0322badef0c9882",
 		"gemma2":       "16b060ef7b0f98696c012ed0ed2e4b4abd0cc9578c327bb14310baa5f20a3232",
 		"gemma3":       "517a6dbfe35e192c7e4b607b497b0d53619f7d47fbd985eae8044961fcc17c39",

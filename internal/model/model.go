@@ -35,17 +35,18 @@ type Config struct {
 	Halves    bool    // GGUF's rows of queries and keys pair elements half of Rotated apart; else neighbours
 	RopeScale float32 // of cosines and sines; 0: 1
 	// LongFactors are RopeFactors where a text takes more than ShortContext positions; nil: they are always the same.
-	LongFactors  []float32
-	ShortContext int
-	Activation   device.Activation // of the feed-forward
-	LayerNorm    bool              // norms are LayerNorm; else they divide by the root mean square
-	NormAfter    bool              // norms stand behind attention and feed-forward, on the residual stream
-	QueryScale   float64           // of products of queries and keys; 0: 1/√HeadDim
-	EmbedScale   float32           // of embeddings; 0: 1
-	EmbedWidth   int               // of the embedding, where the model projects it; 0: Hidden
-	ScoreCap     float64           // of attention's scores, see device.Attention; 0: none
-	LogitCap     float32           // logits are LogitCap · tanh(logit/LogitCap); 0: as they are
-	Positions    int               // rows of the learned positions; 0: the model has none
+	LongFactors    []float32
+	ShortContext   int
+	Activation     device.Activation // of the feed-forward
+	LayerNorm      bool              // norms are LayerNorm; else they divide by the root mean square
+	NormAfter      bool              // norms stand behind attention and feed-forward, on the residual stream
+	QueryScale     float64           // of products of queries and keys; 0: 1/√HeadDim
+	EmbedScale     float32           // of embeddings; 0: 1
+	EmbedWidth     int               // of the embedding, where the model projects it; 0: Hidden
+	ScoreCap       float64           // of attention's scores, see device.Attention; 0: none
+	LogitCap       float32           // logits are LogitCap · tanh(logit/LogitCap); 0: as they are
+	Positions      int               // how many positions were learned; 0: none, they are rotary
+	PositionOffset int               // rows of their table in front of that of position 0
 }
 
 // Tensors are the tensors of a block, or those outside the blocks, by role; a role

@@ -13,15 +13,12 @@ import (
 // tensors of these kinds, and its own for what no other architecture has.
 var opt = family{config: optConfig, tensors: optTensors, huggingFace: optHuggingFace}
 
-// optOffset is how many rows of OPT's table stand before that of position 0.
-const optOffset = 2
-
 func optTensors(c Config) (outside, block []Spec) {
 	const ours, decoder, theirs = "blk.%d.", "model.decoder.", "model.decoder.layers.%d."
 	h := c.Hidden
 	outside = []Spec{
 		{Role: Embedding, GGUF: embeddingName, HuggingFace: decoder + "embed_tokens.weight", Rows: c.Vocab, Cols: c.Embedded()},
-		{Role: PositionTable, GGUF: "position_embd.weight", HuggingFace: decoder + "embed_positions.weight", Rows: c.Positions, Cols: h, First: optOffset, Of: c.Positions + optOffset},
+		{Role: PositionTable, GGUF: "position_embd.weight", HuggingFace: decoder + "embed_positions.weight", Rows: c.Positions + c.PositionOffset, Cols: h},
 		{Role: Head, GGUF: "output.weight", HuggingFace: "lm_head.weight", Rows: c.Vocab, Cols: c.Embedded(), Optional: true},
 	}
 	if c.EmbedWidth > 0 {
@@ -62,6 +59,7 @@ func bias(name string) string { return strings.TrimSuffix(name, "weight") + "bia
 func optConfig(r *reader, key func(string) string) (Config, error) {
 	c, err := readShape(r, key, "attention.layer_norm_epsilon")
 	c.LayerNorm, c.Activation, c.Positions = true, device.ReLU, c.Context
+	c.PositionOffset = 2 // rows that are no positions
 	if c.EmbedWidth = r.count(key("embedding_length_in"), 1<<17, max(1, c.Hidden)); c.EmbedWidth == c.Hidden {
 		c.EmbedWidth = 0
 	}

@@ -1,9 +1,7 @@
 package model
 
-import "fmt"
-
 // phi3: llama with one tensor for queries, keys and values, and one for gate and up.
-var phi3 = family{config: phi3Config, tensors: phi3Tensors, huggingFace: phi3HuggingFace}
+var phi3 = family{config: neoxConfig, tensors: phi3Tensors, huggingFace: phi3HuggingFace}
 
 func phi3Tensors(c Config) (outside, block []Spec) {
 	outside, block = llamaTensors(c)
@@ -23,27 +21,6 @@ func phi3Tensors(c Config) (outside, block []Spec) {
 	return outside, block
 }
 
-// Vectors of LongRoPE's factors (arXiv 2402.13753): one for texts within the original
-// context, one for longer ones.
-const (
-	shortFactors = "rope_factors_short.weight"
-	longFactors  = "rope_factors_long.weight"
-)
-
-func phi3Config(r *reader, key func(string) string) (Config, error) {
-	c, err := neoxConfig(r, key)
-	if err != nil || r.err != nil || !r.has(shortFactors) {
-		return c, err
-	}
-	if c.RopeFactors != nil {
-		return c, fmt.Errorf("rotary scaling is given twice, by %s and by the tensor %q", key("rope.scaling.factor"), shortFactors)
-	}
-	c.RopeFactors = r.factors(shortFactors, c.Turned()/2)
-	c.LongFactors = r.factors(longFactors, c.Turned()/2)
-	c.ShortContext = r.count(key("rope.scaling.original_context_length"), 1<<24, c.Context)
-	return c, nil
-}
-
 func phi3HuggingFace(c Config) map[string]any {
 	config := c.decoder("Phi3ForCausalLM", "phi3", map[string]any{"partial_rotary_factor": float64(c.Turned()) / float64(c.HeadDim), "pad_token_id": nil})
 	if c.Window > 0 {
@@ -51,7 +28,6 @@ func phi3HuggingFace(c Config) map[string]any {
 	}
 	if c.LongFactors != nil {
 		config["original_max_position_embeddings"] = c.ShortContext
-		config["rope_scaling"] = map[string]any{"type": "longrope", "short_factor": c.RopeFactors, "long_factor": c.LongFactors, "attention_factor": c.RopeScale}
 	}
 	return config
 }

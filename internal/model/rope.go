@@ -110,7 +110,11 @@ func readScaling(r *reader, key func(string) string, c *Config) error {
 		c.RopeScale = float32(attention)
 	}
 	switch {
-	case kind == "none" || factor == 0 || kind == "longrope":
+	case r.has(shortFactors): // whatever the type: llama.cpp's conversion of Phi names none
+		return longRope(r, key, c)
+	case kind == "longrope":
+		return fmt.Errorf("rotary scaling of the type longrope needs the tensors %s and %s, which are not there", shortFactors, longFactors)
+	case kind == "none" || factor == 0:
 	case kind == "linear":
 		for i := range c.Turned() / 2 {
 			if factor != 1 {
@@ -123,6 +127,37 @@ func readScaling(r *reader, key func(string) string, c *Config) error {
 		return fmt.Errorf("rotary scaling of the type %q (%s) is not supported: linear, yarn, longrope and none are", kind, key("rope.scaling.type"))
 	}
 	return nil
+}
+
+// Vectors of LongRoPE's factors (arXiv 2402.13753): one for texts within the original
+// context, one for longer ones.
+const (
+	shortFactors = "rope_factors_short.weight"
+	longFactors  = "rope_factors_long.weight"
+)
+
+// longRope reads the factors of LongRoPE.
+func longRope(r *reader, key func(string) string, c *Config) error {
+	c.RopeFactors = r.factors(shortFactors, c.Turned()/2)
+	c.LongFactors = r.factors(longFactors, c.Turned()/2)
+	c.ShortContext = r.count(key("rope.scaling.original_context_length"), 1<<24, c.Context)
+	return nil
+}
+
+// scaling returns the rotary factors, whatever gave them, as the one type of Hugging
+// Face's that names each.
+func (c Config) scaling() map[string]any {
+	long, context, scale := c.LongFactors, c.ShortContext, float32(1)
+	if long == nil {
+		long, context = c.RopeFactors, c.Context
+	}
+	if c.RopeScale > 0 {
+		scale = c.RopeScale
+	}
+	return map[string]any{
+		"rope_type": "longrope", "short_factor": c.RopeFactors, "long_factor": long,
+		"attention_factor": scale, "original_max_position_embeddings": context,
+	}
 }
 
 // yarn sets the factors of YaRN (arXiv 2309.00071): frequencies that turn often within the

@@ -3,6 +3,8 @@ package model
 import (
 	"fmt"
 	"math"
+
+	"github.com/flashback-lm/flashback/internal/device"
 )
 
 // readShape reads what files of all families say of their shape; epsilon is the key of
@@ -90,6 +92,14 @@ func (c Config) Scale() float64 {
 		return c.QueryScale
 	}
 	return 1 / math.Sqrt(float64(c.HeadDim))
+}
+
+// Attention returns the attention of a layer.
+func (c Config) Attention(layer int) device.Attention {
+	return device.Attention{
+		AttendShape: device.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim},
+		Scale:       c.Scale(), Window: c.WindowOf(layer), SoftCap: c.ScoreCap, Halves: c.Halves,
+	}
 }
 
 // WindowOf returns how many positions a token sees in a layer; 0: all.

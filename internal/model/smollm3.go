@@ -16,5 +16,5 @@ func smollm3HuggingFace(c Config) map[string]any {
 			turned[i] = 1
 		}
 	}
-	return c.decoder("SmolLM3ForCausalLM", "smollm3", map[string]any{"attention_bias": false, "mlp_bias": false, "no_rope_layers": turned})
+	return c.decoder("SmolLM3ForCausalLM", "smollm3", map[string]any{"attention_bias": false, "mlp_bias": false, "no_rope_layers": turned, "pad_token_id": nil})
 }

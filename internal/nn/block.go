@@ -52,7 +52,7 @@ type Activations struct {
 // heads of up to headRows.
 func NewActivations(w device.Workspace, tokens, headRows int, c model.Config) (*Activations, error) {
 	a := &Activations{}
-	s := AttendShape(c)
+	s := c.Attention(0)
 	buffers := []struct {
 		to          *device.Buffer
 		rows, width int

@@ -18,16 +18,6 @@ type Model struct {
 	Head      Head
 }
 
-// AttendShape returns how a model's heads are laid out.
-func AttendShape(c model.Config) device.AttendShape {
-	return device.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
-}
-
-// AttentionOf returns the attention of a layer.
-func AttentionOf(c model.Config, layer int) device.Attention {
-	return device.Attention{AttendShape: AttendShape(c), Scale: c.Scale(), Window: c.WindowOf(layer), SoftCap: c.ScoreCap, Halves: c.Halves}
-}
-
 // Load loads a model's weights for a compute, on as many threads as the device has.
 func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, error) {
 	c := w.Config
@@ -43,7 +33,7 @@ func Load(d device.Device, w *model.Weights, compute device.Compute) (*Model, er
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
 		b.Norm = Norm{Eps: c.NormEps, Centred: c.LayerNorm}
-		b.After, b.Activation, b.Rope, b.Attention = c.NormAfter, c.Activation, c.RopeOf(i), AttentionOf(c, i)
+		b.After, b.Activation, b.Rope, b.Attention = c.NormAfter, c.Activation, c.RopeOf(i), c.Attention(i)
 		for _, t := range c.Block() {
 			stored := w.Layers[i][t.Role]
 			switch {

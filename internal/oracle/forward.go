@@ -55,6 +55,7 @@ func embed(w *model.Weights, a *lora.Adapter, f *flat) [][]float32 {
 	}
 	if table := w.Tensors[model.PositionTable]; table.Rows > 0 {
 		for i, p := range f.positions {
+			p += w.Config.PositionOffset
 			addRow(x[i:i+1], expand(table, p, p+1)[0])
 		}
 	}

@@ -37,6 +37,10 @@ func (p Packing) Windows(set Set) (Windows, error) {
 	if err != nil {
 		return nil, err
 	}
+	if layout = layout.For(p.Model.learned(), placement.DefaultReserve); layout.Reserve > 0 && set.Header().PassageLen+2 > layout.Reserve {
+		return nil, fmt.Errorf("its passages have up to %d tokens, and with their marks %d positions are kept free for them in front of the text: prepare shorter passages",
+			set.Header().PassageLen, layout.Reserve)
+	}
 	h := set.Header()
 	if h.Tokenizer != p.Tokenizer {
 		return nil, fmt.Errorf("its tokens are those of another model (tokenizer %s, the model's is %s): prepare the examples again with this model",

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cpu"
 	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 	"github.com/flashback-lm/flashback/internal/lora"
@@ -30,7 +29,7 @@ type Model struct {
 	weights *model.Weights
 	device  *cpu.Backward
 	set     *kernel.Set
-	rope    nn.Rope
+	ropes   []nn.Rope
 	blocks  []backward.Tuned
 	head    backward.Head
 
@@ -62,18 +61,17 @@ func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	c := w.Config
-	if c.Family != "llama" || c.Window > 0 {
-		return nil, fmt.Errorf("%s models cannot be trained yet: only those of the llama family without a window", c.Family)
-	}
 	m := &Model{
 		TapeBytes: defaultTapeBytes,
 		weights:   w,
 		device:    cpu.NewBackward(cpu.New(set, threads)),
 		set:       set,
-		rope:      nn.NewRope(c.Ropes()[0]),
 		blocks:    make([]backward.Tuned, len(w.Layers)),
 		head:      backward.NewHead(w),
 		tapes:     make([]backward.Tape, len(w.Layers)),
+	}
+	for _, r := range c.Ropes() {
+		m.ropes = append(m.ropes, nn.NewRope(r))
 	}
 	blocks := backward.NewBlocks(w)
 	for i := range blocks {
@@ -150,32 +148,27 @@ func (m *Model) open(p *Packed, a *lora.Weights, activated bool, drop Dropout) e
 		}
 	}
 	for _, r := range a.Rows {
-		if len(r.Embedding) != c.Hidden {
-			return fmt.Errorf("the embedding of token %d has %d numbers and the model's have %d", r.Token, len(r.Embedding), c.Hidden)
+		if len(r.Embedding) != c.Embedded() {
+			return fmt.Errorf("the embedding of token %d has %d numbers and the model's have %d", r.Token, len(r.Embedding), c.Embedded())
 		}
 	}
-	n, half := p.Tokens(), c.HeadDim/2
+	n := p.Tokens()
 	s := &m.pass
 	s.Device, s.Rows, s.Segments, s.Dropout = m.device, n, p.segments, drop
-	s.Shape = device.AttendShape{Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim}
+	s.Positions, s.Beside = p.positions, make([]bool, n)
+	for i, at := range p.positions {
+		s.Beside[i] = at < 0 // where only virtual evidence stands; models with learned positions have no window
+	}
 	s.From = 0
 	if activated {
 		s.From = p.context
 	}
-	s.Cos, s.Sin = resize(s.Cos, n*half), resize(s.Sin, n*half)
-	for i, at := range p.positions {
-		m.rope.Angles(s.Cos[i*half:], s.Sin[i*half:], at)
+	m.turn(p.positions)
+	if err := m.checkPositions(p.positions); err != nil {
+		return err
 	}
-	m.last = resize(m.last, n*c.Hidden)
-	for i, t := range p.tokens {
-		x := m.last[i*c.Hidden : (i+1)*c.Hidden]
-		if row := a.Row(t); row != nil {
-			copy(x, row)
-		} else if t >= 0 && int(t) < c.Vocab {
-			m.set.Dequantize(m.weights.Tensors[model.Embedding].Type, x, m.weights.Tensors[model.Embedding].Row(int(t)))
-		} else {
-			return fmt.Errorf("token %d has no embedding: the model has %d, and the adapter no row for it", t, c.Vocab)
-		}
+	if err := m.embed(p, a); err != nil {
+		return err
 	}
 	for _, t := range p.targets {
 		if t.token < 0 || int(t.token) >= c.Vocab {
@@ -208,7 +201,7 @@ func (m *Model) lowest(a *lora.Weights) int {
 // kept returns the first layer whose whole tape is kept.
 func (m *Model) kept(rows int) int {
 	c := m.weights.Config
-	layer := int64(4 * rows * backward.TapeFloats(c.Hidden, c.FF, m.pass.Shape))
+	layer := int64(4 * rows * backward.TapeFloats(c))
 	return max(0, len(m.blocks)-int(m.TapeBytes/layer))
 }
 
@@ -287,11 +280,6 @@ func (m *Model) backward(ctx context.Context, p *Packed, into *lora.Weights, low
 		}
 		m.blocks[i].Backward(&m.pass, t, m.slope, i > lowest || len(into.Rows) > 0)
 	}
-	hidden := m.weights.Config.Hidden
-	for i, t := range p.tokens {
-		if row := into.Row(t); row != nil && i >= m.pass.From {
-			m.set.Add(row, m.slope[i*hidden:(i+1)*hidden])
-		}
-	}
+	m.embedBackward(p, into)
 	return nil
 }

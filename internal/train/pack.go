@@ -64,7 +64,7 @@ func Pack(w trainset.Window, p placement.Placement, k int, marks *ralm.Marks, ta
 		pk.packed.context = max(pk.packed.context, pk.needs(strides[i]))
 	}
 	if n := pk.packed.context; n > 0 {
-		pk.add(w.Tokens[:n], 0)
+		pk.add(w.Tokens[:n], p.Reserve)
 	}
 	for _, s := range strides {
 		pk.stride(s)

@@ -3,6 +3,8 @@ package cpu
 import (
 	"math"
 	"slices"
+
+	"github.com/flashback-lm/flashback/internal/device"
 )
 
 // Backward runs the operations that training has besides those of a forward. Each
@@ -31,6 +33,7 @@ type backwardScratch struct {
 	edge                                   []float32 // a tile that sticks out
 	q, out, dOut, dQ                       []float32 // [tile rows, headDim]
 	scores, slopes, scoresBack, slopesBack []float32 // of a tile and some keys, and transposed
+	bent                                   []float32
 }
 
 // units is a task that is a function.
@@ -75,6 +78,82 @@ func (b *Backward) RMSNormBackward(dx, dy, x, w []float32, rows int, eps float32
 	})
 }
 
+// LayerNormBackward adds to dx the gradient of LayerNorm's input x, given that of its
+// output, dy; all are [rows, len(w)].
+func (b *Backward) LayerNormBackward(dx, dy, x, w []float32, rows int, eps float32) {
+	n := len(w)
+	b.rows(rows, func(_, first, count int) {
+		for r := first; r < first+count; r++ {
+			x, dx, dy := x[r*n:(r+1)*n], dx[r*n:(r+1)*n], dy[r*n:(r+1)*n]
+			mean, inverse := moments(x, eps)
+			var sum, along float64 // of the normalised row's gradient, and its share along the row
+			for i, v := range x {
+				g := float64(dy[i]) * float64(w[i])
+				sum += g
+				along += g * (float64(v) - mean) * inverse
+			}
+			sum, along = sum/float64(n), along/float64(n)
+			for i, v := range x {
+				g := float64(dy[i]) * float64(w[i])
+				dx[i] += float32(inverse * (g - sum - along*(float64(v)-mean)*inverse))
+			}
+		}
+	})
+}
+
+// ActivateBackward sets dGate to the gradient of gate, and dOut, that of the output, to
+// the gradient of up; without up, dGate alone. All are [rows, n].
+func (b *Backward) ActivateBackward(f device.Activation, dGate, dOut, gate, up []float32, rows, n int) {
+	if f == device.SiLU && up != nil {
+		b.SwiGLUBackward(dGate, dOut, gate, up, rows, n)
+		return
+	}
+	b.rows(rows, func(_, first, count int) {
+		for i := first * n; i < (first+count)*n; i++ {
+			value, slope := activation(f, float64(gate[i]))
+			d := float64(dOut[i])
+			if up != nil {
+				dOut[i] = float32(d * value)
+				d *= float64(up[i])
+			}
+			dGate[i] = float32(d * slope)
+		}
+	})
+}
+
+// activation returns f(x) and its derivative.
+func activation(f device.Activation, x float64) (value, slope float64) {
+	switch f {
+	case device.ReLU:
+		if x > 0 {
+			return x, 1
+		}
+		return 0, 0
+	case device.GELUTanh: // x·σ(z)
+		z := geluScale * (x + geluCube*x*x*x)
+		sigmoid := 1 / (1 + math.Exp(-z))
+		return x * sigmoid, sigmoid + x*sigmoid*(1-sigmoid)*geluScale*(1+3*geluCube*x*x)
+	}
+	sigmoid := 1 / (1 + math.Exp(-x))
+	return x * sigmoid, sigmoid * (1 + x*(1-sigmoid))
+}
+
+// SoftCapBackward turns the gradient of capped numbers y = most · tanh(x/most) into that
+// of x; both are [rows, n].
+func (b *Backward) SoftCapBackward(dy, y []float32, rows, n int, most float32) {
+	b.rows(rows, func(_, first, count int) {
+		for i := first * n; i < (first+count)*n; i++ {
+			tanh := y[i] / most
+			dy[i] *= 1 - tanh*tanh
+		}
+	})
+}
+
+// AddRow adds a vector [n] to every row of x [rows, n].
+func (b *Backward) AddRow(x, v []float32, rows, n int) {
+	b.EachRow(rows, func(r int) { b.kernels.Add(x[r*n:(r+1)*n], v) })
+}
+
 // SwiGLUBackward sets dGate to the gradient of gate, and dOut, that of the output,
 // to the gradient of up. All are [rows, n].
 func (b *Backward) SwiGLUBackward(dGate, dOut, gate, up []float32, rows, n int) {
@@ -109,16 +188,14 @@ func oneUnlessNegative(g, e float32) float32 {
 	return math.Float32frombits(math.Float32bits(1)&^negative | math.Float32bits(e)&negative)
 }
 
-// Rotate turns every head of x [rows, heads, headDim] by the angles of its row; cos
-// and sin are [rows, headDim/2]. With the sines negated it turns back, which takes
-// a gradient through the rotation.
-func (b *Backward) Rotate(x, cos, sin []float32, rows, heads, headDim int) {
-	half := headDim / 2
+// Rotate turns every head of x [rows, heads, headDim] by the angles of its row. With the
+// sines negated it turns back, which takes a gradient through the rotation.
+func (b *Backward) Rotate(x []float32, a Angles, rows, heads, headDim int) {
 	b.rows(rows, func(_, first, count int) {
 		for r := first; r < first+count; r++ {
 			for h := range heads {
 				at := (r*heads + h) * headDim
-				b.kernels.Rotate(x[at:at+headDim], cos[r*half:], sin[r*half:])
+				b.rotate(&a, x[at:at+headDim], r)
 			}
 		}
 	})

@@ -21,8 +21,12 @@ type Segment struct {
 
 // Flat is the attention of one batch whose keys and values are its own rows.
 type Flat struct {
-	Shape    device.AttendShape
+	device.Attention
 	Segments []Segment // cover the rows in order
+	// Positions are those of the rows, and Beside says which rows no window hides from
+	// other segments: virtual evidence. Attention without a window reads neither.
+	Positions []int
+	Beside    []bool
 	// Q is [rows, Heads, HeadDim], K and V are [rows, KVHeads, HeadDim], turned to
 	// their positions.
 	Q, K, V []float32
@@ -31,14 +35,14 @@ type Flat struct {
 }
 
 // group returns the number of query heads that share a KV head.
-func (f *Flat) group() int { return f.Shape.Heads / f.Shape.KVHeads }
+func (f *Flat) group() int { return f.Heads / f.KVHeads }
 
 // keys returns the keys or values of one KV head from a row on, a row every kvWidth.
 func (f *Flat) keys(of []float32, row, head int) []float32 {
-	return of[row*f.kvWidth()+head*f.Shape.HeadDim:]
+	return of[row*f.kvWidth()+head*f.HeadDim:]
 }
 
-func (f *Flat) kvWidth() int { return f.Shape.KVHeads * f.Shape.HeadDim }
+func (f *Flat) kvWidth() int { return f.KVHeads * f.HeadDim }
 
 // runs returns what the tokens first … first+count-1 of a segment see between them:
 // the runs, and the segment up to the last of them.
@@ -74,7 +78,7 @@ func tilesOf(segments []Segment, from, n int) []flatTile {
 // gather copies a tile's rows of x [rows, Heads, HeadDim] that belong to one KV head
 // to [count·group, HeadDim].
 func (f *Flat) gather(to *[]float32, x []float32, t flatTile, head int) []float32 {
-	width, stride := f.group()*f.Shape.HeadDim, f.Shape.Heads*f.Shape.HeadDim
+	width, stride := f.group()*f.HeadDim, f.Heads*f.HeadDim
 	out := grow(to, t.count*width)
 	for i := range t.count {
 		copy(out[i*width:(i+1)*width], x[(t.row()+i)*stride+head*width:])
@@ -84,24 +88,60 @@ func (f *Flat) gather(to *[]float32, x []float32, t flatTile, head int) []float3
 
 // scatter is the reverse of gather.
 func (f *Flat) scatter(x, from []float32, t flatTile, head int) {
-	width, stride := f.group()*f.Shape.HeadDim, f.Shape.Heads*f.Shape.HeadDim
+	width, stride := f.group()*f.HeadDim, f.Heads*f.HeadDim
 	for i := range t.count {
 		copy(x[(t.row()+i)*stride+head*width:], from[i*width:(i+1)*width])
 	}
 }
 
-func (f *Flat) scale() float32 { return float32(1 / math.Sqrt(float64(f.Shape.HeadDim))) }
+// scale returns what is left to multiply scores by when bend has run.
+func (f *Flat) scale() float32 {
+	if f.SoftCap > 0 {
+		return 1
+	}
+	return float32(f.Scale)
+}
+
+// bend does to scores [rows, ld] of a tile's rows with n keys from one on what makes
+// attention other than the plain one: it caps them, and hides what is in front of windows.
+// With slopes, it sets those to how a capped score follows the score.
+func (f *Flat) bend(scores, slopes []float32, ld int, t flatTile, key, n int) {
+	if f.SoftCap == 0 && f.Window == 0 {
+		return
+	}
+	own, group := key >= t.segment.First, f.group()
+	for i := range t.count * group {
+		row := scores[i*ld:][:n]
+		if f.SoftCap > 0 {
+			for j, s := range row {
+				tanh := math.Tanh(float64(s) * f.Scale / f.SoftCap)
+				row[j] = float32(f.SoftCap * tanh)
+				if slopes != nil {
+					slopes[i*ld+j] = float32(1 - tanh*tanh)
+				}
+			}
+		}
+		if f.Window > 0 {
+			at := f.Positions[t.row()+i/group]
+			for j := range row {
+				if at-f.Positions[key+j] >= f.Window && (own || !f.Beside[key+j]) {
+					row[j] = float32(math.Inf(-1))
+				}
+			}
+		}
+	}
+}
 
 // AttendFlat computes f.Out and f.LogSum.
 func (b *Backward) AttendFlat(f *Flat) {
 	tiles := tilesOf(f.Segments, 0, tileTokens)
-	b.each(len(tiles)*f.Shape.KVHeads, func(worker, unit int) {
-		b.attendTile(&b.workers[worker], f, tiles[unit/f.Shape.KVHeads], unit%f.Shape.KVHeads)
+	b.each(len(tiles)*f.KVHeads, func(worker, unit int) {
+		b.attendTile(&b.workers[worker], f, tiles[unit/f.KVHeads], unit%f.KVHeads)
 	})
 }
 
 func (b *Backward) attendTile(s *backwardScratch, f *Flat, t flatTile, head int) {
-	k, hd, group, stride := b.kernels, f.Shape.HeadDim, f.group(), f.kvWidth()
+	k, hd, group, stride := b.kernels, f.HeadDim, f.group(), f.kvWidth()
 	rows, runs := t.count*group, t.segment.runs(t.first, t.count)
 	n := 0
 	for _, r := range runs {
@@ -112,6 +152,7 @@ func (b *Backward) attendTile(s *backwardScratch, f *Flat, t flatTile, head int)
 	at := 0
 	for _, r := range runs {
 		k.MatMul(scores[at:], n, q, hd, f.keys(f.K, r.From, head), stride, rows, r.Len(), hd)
+		f.bend(scores[at:], nil, n, t, r.From, r.Len())
 		at += r.Len()
 	}
 	out := grow(&s.out, rows*hd)
@@ -122,7 +163,7 @@ func (b *Backward) attendTile(s *backwardScratch, f *Flat, t flatTile, head int)
 		top, sum := k.Softmax(row[:see], f.scale(), float32(math.Inf(-1)))
 		k.Scale(row[:see], 1/sum)
 		clear(row[see:])
-		f.LogSum[(t.row()+i/group)*f.Shape.Heads+head*group+i%group] = top + float32(math.Log(float64(sum)))
+		f.LogSum[(t.row()+i/group)*f.Heads+head*group+i%group] = top + float32(math.Log(float64(sum)))
 	}
 	at = 0
 	for _, r := range runs {
@@ -152,7 +193,7 @@ type flatChunk struct {
 // of f.Out. Rows before from, where a segment starts, are constants: their gradients
 // are left alone, and they see no later row.
 func (b *Backward) AttendBackward(f *Flat, dQ, dK, dV, dOut []float32, from int) {
-	heads, hd, stride := f.Shape.KVHeads, f.Shape.HeadDim, f.kvWidth()
+	heads, hd, stride := f.KVHeads, f.HeadDim, f.kvWidth()
 	var chunks []flatChunk
 	size, rows := 0, from
 	for _, t := range tilesOf(f.Segments, from, chunkTokens) {
@@ -203,20 +244,23 @@ func (b *Backward) AttendBackward(f *Flat, dQ, dK, dV, dOut []float32, from int)
 
 // attendTileBackward sets the tile's rows of dQ and adds to dK and dV [keys, HeadDim].
 func (b *Backward) attendTileBackward(s *backwardScratch, f *Flat, t flatTile, head int, dQ, dOut, dK, dV []float32, from int) {
-	k, hd, group, stride := b.kernels, f.Shape.HeadDim, f.group(), f.kvWidth()
+	k, hd, group, stride := b.kernels, f.HeadDim, f.group(), f.kvWidth()
 	rows := t.count * group
-	tile := backwardTile{rows: rows, group: group, scale: f.scale()}
+	tile := backwardTile{rows: rows, group: group, scale: float32(f.Scale)}
 	q, out, d := f.gather(&s.q, f.Q, t, head), f.gather(&s.out, f.Out, t, head), f.gather(&s.dOut, dOut, t, head)
 	dq := grow(&s.dQ, rows*hd)
 	clear(dq)
 	stats := grow(&s.row, 2*rows)
 	tile.logSum, tile.mean = stats[:rows], stats[rows:]
 	for i := range rows {
-		tile.logSum[i] = f.LogSum[(t.row()+i/group)*f.Shape.Heads+head*group+i%group]
+		tile.logSum[i] = f.LogSum[(t.row()+i/group)*f.Heads+head*group+i%group]
 		k.MatMul(tile.mean[i:], 1, out[i*hd:], hd, d[i*hd:], hd, 1, 1, hd)
 	}
 	tile.p, tile.ds = grow(&s.scores, rows*keyBlock), grow(&s.slopes, rows*keyBlock)
 	tile.pBack, tile.dsBack = grow(&s.scoresBack, rows*keyBlock), grow(&s.slopesBack, rows*keyBlock)
+	if f.SoftCap > 0 {
+		tile.bent = grow(&s.bent, rows*keyBlock)
+	}
 	at := 0
 	for _, run := range t.segment.runs(t.first, t.count) {
 		for first := run.From; first < run.To; first += keyBlock {
@@ -224,6 +268,7 @@ func (b *Backward) attendTileBackward(s *backwardScratch, f *Flat, t flatTile, h
 			keys, values := f.keys(f.K, first, head), f.keys(f.V, first, head)
 			k.MatMul(tile.p, keyBlock, q, hd, keys, stride, rows, n, hd)
 			k.MatMul(tile.ds, keyBlock, d, hd, values, stride, rows, n, hd)
+			f.bend(tile.p, tile.bent, keyBlock, t, first, n)
 			for i := range rows {
 				see := n
 				if run.From == t.segment.First {
@@ -231,7 +276,7 @@ func (b *Backward) attendTileBackward(s *backwardScratch, f *Flat, t flatTile, h
 				}
 				row := tile.p[i*keyBlock:][:n]
 				if see > 0 { // every score is below the logarithm of their sum
-					k.Softmax(row[:see], tile.scale, tile.logSum[i])
+					k.Softmax(row[:see], f.scale(), tile.logSum[i])
 				}
 				clear(row[see:])
 			}
@@ -254,6 +299,7 @@ type backwardTile struct {
 	logSum, mean  []float32 // [rows]; mean is Σ p · (gradient of p)
 	p, ds         []float32 // [rows, keyBlock]: probabilities; their gradients, then those of the scores
 	pBack, dsBack []float32 // [keyBlock, rows], the transposed
+	bent          []float32 // [rows, keyBlock]: how capped scores follow scores; nil: they are not capped
 }
 
 // slopes turns gradients of n probabilities a row into those of the scores, and
@@ -264,6 +310,9 @@ func (t *backwardTile) slopes(n int) {
 		at := i
 		for j, v := range p {
 			d := v * (ds[j] - mean) * t.scale
+			if t.bent != nil {
+				d *= t.bent[i*keyBlock+j]
+			}
 			ds[j] = d
 			t.pBack[at], t.dsBack[at] = v, d
 			at += t.rows

@@ -62,12 +62,31 @@ func TestBackwardMatchesTorch(t *testing.T) {
 		check("swiglu.gate", dGate)
 		check("swiglu.up", dUp)
 
+		x, scale = noise("layernorm.x", 9*40, 1), fixture.Noise("layernorm.w", 40, 0.2, 1)
+		dx = make([]float32, len(x))
+		b.LayerNormBackward(dx, noise("layernorm.dy", len(x), 1), x, scale, 9, 1e-5)
+		check("layernorm.x", dx)
+
+		for name, f := range map[string]device.Activation{"gelu": device.GELUTanh, "relu": device.ReLU} {
+			dGate, dUp := make([]float32, 5*50), noise(name+".dy", 5*50, 1)
+			b.ActivateBackward(f, dGate, dUp, noise(name+".gate", 5*50, 4), noise(name+".up", 5*50, 1), 5, 50)
+			check(name+".gate", dGate)
+			check(name+".up", dUp)
+			b.ActivateBackward(f, dGate, noise(name+".alone.dy", 5*50, 1), noise(name+".alone.gate", 5*50, 4), nil, 5, 50)
+			check(name+".alone.gate", dGate)
+		}
+
+		dx, y := noise("softcap.dy", 5*50, 1), noise("softcap.x", 5*50, 8)
+		b.SoftCap(y, 5, 50, 3)
+		b.SoftCapBackward(dx, y, 5, 50, 3)
+		check("softcap.x", dx)
+
 		dx = noise("rotate.dy", 7*3*16, 1)
 		cos, back := make([]float32, 7*8), make([]float32, 7*8)
 		for i, a := range noise("rotate.angles", 7*8, 9) {
 			cos[i], back[i] = float32(math.Cos(float64(a))), -float32(math.Sin(float64(a)))
 		}
-		b.Rotate(dx, cos, back, 7, 3, 16)
+		b.Rotate(dx, Angles{Cos: cos, Sin: back, Pairs: 8}, 7, 3, 16)
 		check("rotate.x", dx)
 
 		dx = make([]float32, 11*72)
@@ -96,7 +115,7 @@ func attention(s device.AttendShape, segments []Segment, scale float32) *Flat {
 	rows := last.First + last.Count
 	q, kv := rows*s.Heads*s.HeadDim, rows*s.KVHeads*s.HeadDim
 	return &Flat{
-		Shape: s, Segments: segments,
+		Attention: device.NewAttention(s), Segments: segments,
 		Q: noise("attention.q", q, scale), K: noise("attention.k", kv, scale), V: noise("attention.v", kv, scale),
 		Out: make([]float32, q), LogSum: make([]float32, rows*s.Heads),
 	}
@@ -179,7 +198,7 @@ func TestBackwardMatchesDifferences(t *testing.T) {
 			cos[i], sin[i], back[i] = float32(c), float32(s), -float32(s)
 		}
 		dx = slices.Clone(dy[:n-1])
-		b.Rotate(dx, cos, back, 1, 1, n-1)
+		b.Rotate(dx, Angles{Cos: cos, Sin: back, Pairs: (n - 1) / 2}, 1, 1, n-1)
 		pairs := x64[:n-1]
 		check("rotate", dx, differences(pairs, func() (sum float64) {
 			for i := range cos {
@@ -224,7 +243,7 @@ func TestBackwardMatchesDifferences(t *testing.T) {
 // dense returns the attention in float64 through a mask, and the probabilities
 // [rows, Heads, rows].
 func dense(f *Flat, q, k, v []float64) (out, p []float64) {
-	s, hd := f.Shape, f.Shape.HeadDim
+	s, hd := f.AttendShape, f.HeadDim
 	rows := len(q) / (s.Heads * hd)
 	out, p = make([]float64, len(q)), make([]float64, rows*s.Heads*rows)
 	for i := range f.Segments {
