@@ -10,9 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
@@ -75,22 +77,64 @@ type tokenizerFacts struct {
 	ChatTemplate bool     `json:"chat_template"`
 }
 
+// memoryFacts are in bytes.
 type memoryFacts struct {
-	Context  int   `json:"context"`
-	Mapped   int64 `json:"mapped_bytes"` // the file: read-only, shared between processes
-	KV       int64 `json:"kv_bytes"`     // keys and values of Context positions in f32
-	KVPerPos int64 `json:"kv_bytes_per_token"`
+	Context  int    `json:"context"`
+	Compute  string `json:"compute"`
+	KVFormat string `json:"kv"`
+	Mapped   int64  `json:"mapped_bytes"`  // the files: read-only, shared between processes
+	Weights  int64  `json:"weights_bytes"` // laid out for the compute, or rounded
+	Copied   int64  `json:"copied_bytes"`  // of a directory, in another form than its files
+	KV       int64  `json:"kv_bytes"`      // keys and values of Context positions
+	KVPerPos int64  `json:"kv_bytes_per_token"`
+	Work     int64  `json:"work_bytes"`    // buffers of forwards
+	Program  int64  `json:"program_bytes"` // the tokenizer and all else, at most
+	Total    int64  `json:"total_bytes"`   // all but the mapped files
 }
+
+// memoryOf says what opening the model takes for a text of so many tokens, before it is
+// opened.
+func memoryOf(m *model.Model, size int64, context int, o engine.Options) (memoryFacts, error) {
+	foretold, err := o.Memory(&m.Weights, context)
+	if err != nil {
+		return memoryFacts{}, err
+	}
+	kv, err := o.KVFormat(m.Config)
+	if err != nil {
+		return memoryFacts{}, err
+	}
+	compute, err := engine.ParseCompute(string(o.Compute))
+	if err != nil {
+		return memoryFacts{}, err
+	}
+	info := m.Tokenizer.Info()
+	f := memoryFacts{
+		Context: context, Compute: string(compute), KVFormat: kv.String(), Mapped: size, Weights: foretold.Weights, Copied: m.Copied,
+		KV: foretold.KV, KVPerPos: foretold.KV / int64(context), Work: foretold.Work,
+		Program: programBytes + tokenBytes*int64(m.Tokenizer.Size()+info.Merges),
+	}
+	f.Total = f.Weights + f.Copied + f.KV + f.Work + f.Program
+	return f, nil
+}
+
+// What the program takes besides, as measured and rounded up (docs/models.md).
+const (
+	programBytes = 32 << 20
+	tokenBytes   = 256 // of a token or a merge
+)
 
 func newInspectCmd() *cobra.Command {
 	asJSON, tensors, context := false, false, 0
+	f := modelFlags{reserve: placement.DefaultReserve} // of which memory depends on some
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL|INDEX|ADAPTER",
 		Short: "Show what a model, an index or an adapter is",
 		Long: `Inspect opens a model as the other commands do, and shows its config, its tensors
-by storage type, its tokenizer, and the memory that it takes: the weights stay in
-the mapped file, which the system shares between processes and may drop; keys and
-values take room for every token of the context.
+by storage type, its tokenizer, and the memory that opening it will take for a
+context of so many tokens: the mapped file, which the system shares between
+processes and may drop, and besides it the weights as fast compute lays them out (or
+--quantize rounds them), keys and values of every token, buffers, and the rest of
+the program. Nothing of that is loaded for it.
 
 MODEL is a known name, hf:owner/name[@rev][:FILE or :Q4_K_M …], a .gguf file, or a directory
 with one or with a model as Hugging Face's libraries save it. Nothing is downloaded. Of a directory with an adapter it shows what the
@@ -98,6 +142,7 @@ adapter changes and what it was trained for; of one with an index how much it
 holds, how it was made, and whether all of its checksums are right.`,
 		Example: `  flashback inspect smollm2-135m
   flashback inspect smollm2-135m --context 2048 --json
+  flashback inspect ./llama --context 8192 --quantize q4_0
   flashback inspect ./model.gguf --tensors
   flashback inspect runs/mine/adapter
   flashback inspect notes.index`,
@@ -116,7 +161,10 @@ holds, how it was made, and whether all of its checksums are right.`,
 			if err != nil {
 				return err
 			}
-			in, err := inspect(found, context)
+			if err := f.check(); err != nil {
+				return err
+			}
+			in, err := inspect(found, context, &f)
 			if err != nil {
 				return err
 			}
@@ -126,6 +174,7 @@ holds, how it was made, and whether all of its checksums are right.`,
 			return in.print(cmd.OutOrStdout(), tensors)
 		},
 	}
+	f.addMemory(cmd)
 	cmd.Flags().IntVar(&context, "context", 0, "tokens that the memory is given for (default: the model's longest context)")
 	cmd.Flags().BoolVar(&tensors, "tensors", false, "list every tensor")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object; it always lists every tensor")
@@ -133,7 +182,7 @@ holds, how it was made, and whether all of its checksums are right.`,
 }
 
 // inspect reads the facts; context 0 stands for the model's own.
-func inspect(found hub.Model, context int) (inspection, error) {
+func inspect(found hub.Model, context int, f *modelFlags) (inspection, error) {
 	m, err := model.Load(found.Path) // it must be a model that the other commands take
 	if err != nil {
 		return inspection{}, err
@@ -146,14 +195,20 @@ func inspect(found hub.Model, context int) (inspection, error) {
 	if context > c.Context {
 		return inspection{}, usagef("--context %d: %s takes %d tokens at most", context, found.Name, c.Context)
 	}
-	perToken := int64(c.Layers) * 2 * int64(c.KVHeads) * int64(c.HeadDim) * 4
+	if err := m.QuantizeTo(f.quantize); err != nil {
+		return inspection{}, err
+	}
+	memory, err := memoryOf(m, found.Size, context, f.engineOptions())
+	if err != nil {
+		return inspection{}, err
+	}
 	in := inspection{
 		Name: found.Name, Path: found.Path, Size: found.Size, Digest: m.Digest(),
 		Config: configFacts{
 			Family: c.Family, Name: c.Name, Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
 			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, NormEps: c.NormEps, TiedHead: m.Tied(),
 		},
-		Memory: memoryFacts{Context: context, Mapped: found.Size, KVPerPos: perToken, KV: perToken * int64(context)},
+		Memory: memory,
 	}
 	types := map[string]*typeFacts{}
 	for s, t := range m.All() {
@@ -231,9 +286,16 @@ func (in inspection) print(out io.Writer, tensors bool) error {
 	row("BOS", "%q%s", t.BOS, map[bool]string{true: ", in front of every text"}[t.AddsBOS])
 	row("ends of a turn", "%s", strings.Join(t.Ends, " "))
 	row("chat template", "%s", map[bool]string{true: "yes", false: "no"}[t.ChatTemplate])
-	fmt.Fprintf(w, "\nmemory at %d tokens\n", m.Context)
-	row("weights", "%s, mapped from the file", hub.FormatSize(m.Mapped))
-	row("KV cache", "%s in f32 (%s a token)", hub.FormatSize(m.KV), hub.FormatSize(m.KVPerPos))
+	fmt.Fprintf(w, "\nmemory at %d tokens, %s compute\n", m.Context, m.Compute)
+	row("file", "%s, mapped: the system may drop it", hub.FormatSize(m.Mapped))
+	row("weights", "%s, laid out or rounded", hub.FormatSize(m.Weights))
+	if m.Copied > 0 {
+		row("copies", "%s, of tensors in another form", hub.FormatSize(m.Copied))
+	}
+	row("KV cache", "%s in %s (%s a token)", hub.FormatSize(m.KV), m.KVFormat, hub.FormatSize(m.KVPerPos))
+	row("buffers", "%s", hub.FormatSize(m.Work))
+	row("program", "%s at most, the tokenizer among it", hub.FormatSize(m.Program))
+	row("in all", "%s besides the mapped file", hub.FormatSize(m.Total))
 	if err := w.Flush(); err != nil {
 		return err
 	}

@@ -39,12 +39,18 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.model, "model", flashback.DefaultModel, "a `MODEL` that pull brought, hf:owner/name[@rev][:FILE or :Q4_K_M …], a .gguf file, or a Hugging Face directory")
 	fs.IntVar(&f.threads, "threads", 0, "threads that compute; 0: one a core")
+	f.addMemory(cmd)
+	fs.IntVar(&f.reserve, "reserve", placement.DefaultReserve, "positions kept free in front of the text for virtual passages, by models with learned ones (OPT, GPT-2)")
+	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for two full contexts")
+}
+
+// addMemory gives the command the flags that the size of an open model depends on.
+func (f *modelFlags) addMemory(cmd *cobra.Command) {
+	fs := cmd.Flags()
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
 	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, keys and values in 16 bits")
 	fs.StringVar(&f.quantize, "quantize", "", "round float weights when the model is opened: q8_0, q4_0 or q4_k")
 	fs.StringVar(&f.kv, "kv", "", "store keys and values as f32, f16, i16 (integers, multiplied as such) or q8 (8 bits; half the memory of f16) (default: f32 in exact; i16 or f16 in fast, what the processor multiplies faster)")
-	fs.IntVar(&f.reserve, "reserve", placement.DefaultReserve, "positions kept free in front of the text for virtual passages, by models with learned ones (OPT, GPT-2)")
-	fs.Var(&f.kvBudget, "kv-budget", "memory for keys and values, such as 512MB or 2GiB; 0: enough for two full contexts")
 }
 
 // addTemplate gives a command that chats the flag for another chat template.

@@ -130,7 +130,7 @@ func TestInspectBadFiles(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	path := hubtest.Model(t)
-	out, _, err := runCommand("inspect", path, "--json", "--context", "2048")
+	out, _, err := runCommand("inspect", path, "--json", "--context", "2048", "--kv", "f16")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,14 @@ func TestInspect(t *testing.T) {
 		},
 		Types:     []typeFacts{{"Q4_1", 210, 106168320, 66355200}, {"Q8_0", 1, 28311552, 30081024}, {"F32", 61, 35136, 140544}},
 		Tokenizer: tokenizerFacts{Model: "gpt2", Pre: "smollm", Tokens: 49152, Merges: 48900, Special: 17, BOS: "<|im_start|>", EOS: "<|im_end|>", Ends: []string{"<|endoftext|>", "<|im_end|>"}, ChatTemplate: true},
-		Memory:    memoryFacts{Context: 2048, Mapped: 98362432, KV: 30 * 2 * 3 * 64 * 4 * 2048, KVPerPos: 30 * 2 * 3 * 64 * 4},
+		Memory: memoryFacts{
+			Context: 2048, Compute: "fast", KVFormat: "f16", Mapped: 98362432, Weights: 66355200 + 30081024, // Q4_1 and Q8_0 keep their size
+			KV: 30 * 2 * 3 * 64 * 2 * 2048, KVPerPos: 30 * 2 * 3 * 64 * 2, Work: got.Memory.Work, Program: 32<<20 + 256*(49152+48900),
+		},
+	}
+	want.Memory.Total = want.Memory.Weights + want.Memory.KV + want.Memory.Work + want.Memory.Program
+	if got.Memory.Work < 10e6 || got.Memory.Work > 15e6 {
+		t.Errorf("buffers of %d bytes", got.Memory.Work)
 	}
 	a, _ := json.MarshalIndent(got, "", " ")
 	b, _ := json.MarshalIndent(want, "", " ")
@@ -158,7 +165,7 @@ func TestInspect(t *testing.T) {
 	if len(tensors) != 272 || tensors[0] != (tensorFacts{"token_embd.weight", "Q8_0", 49152, 576, 30081024}) {
 		t.Errorf("%d tensors, the first %+v", len(tensors), tensors[0])
 	}
-	out, _, err = runCommand("inspect", path, "--tensors")
+	out, _, err = runCommand("inspect", path, "--tensors", "--compute", "exact")
 	for _, part := range []string{"tied to the embedding", "memory at 8192 tokens", "377.5 MB in f32", "blk.29.ffn_up.weight"} {
 		if err != nil || !strings.Contains(out, part) {
 			t.Errorf("%q, %v: want %q in it", out, err, part)

@@ -27,6 +27,10 @@ type Device interface {
 	// read the storage type is an error.
 	LoadMatrix(m tensor.Matrix, c Compute) (Matrix, error)
 
+	// MatrixBytes returns how many bytes of its own LoadMatrix would take for weights of
+	// that shape and storage type, whose data need not be there; 0: it reads them in place.
+	MatrixBytes(m tensor.Matrix, c Compute) int64
+
 	// LoadTable loads weights whose rows are looked up, as Embed does.
 	LoadTable(m tensor.Matrix) (Table, error)
 

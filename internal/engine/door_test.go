@@ -78,6 +78,10 @@ func (d *card) LoadMatrix(m tensor.Matrix, _ device.Compute) (device.Matrix, err
 	return cardMatrix(d.load(m)), nil
 }
 
+func (d *card) MatrixBytes(m tensor.Matrix, _ device.Compute) int64 {
+	return 4 * int64(m.Rows) * int64(m.Cols)
+}
+
 func (d *card) LoadTable(m tensor.Matrix) (device.Table, error) { return cardMatrix(d.load(m)), nil }
 
 func (d *card) LoadVector(m tensor.Matrix) (device.Vector, error) {

@@ -39,6 +39,9 @@ const (
 	DefaultCompute = Fast
 )
 
+// defaultBatch is Options.BatchTokens where that is 0.
+const defaultBatch = 256
+
 // ParseCompute returns the compute of that name; "" is the default.
 func ParseCompute(name string) (Compute, error) {
 	switch c := Compute(name); c {
@@ -75,7 +78,7 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 		return nil, fmt.Errorf("a reserve of %d positions in front of the text: the model has %d", opt.Reserve, n)
 	}
 	if opt.BatchTokens <= 0 {
-		opt.BatchTokens = 256
+		opt.BatchTokens = defaultBatch
 	}
 	compute, err := ParseCompute(string(opt.Compute))
 	if err != nil {

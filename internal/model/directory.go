@@ -22,6 +22,7 @@ type directory struct {
 	values  map[string]any
 	weights *safetensors.Model
 	tensors map[string]tensor.Matrix
+	copied  int64 // bytes of tensors that are not the mapped file's
 }
 
 // maxConfig bounds config.json.

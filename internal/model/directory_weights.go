@@ -113,7 +113,10 @@ func (d *directory) matrix(s Spec, t safetensors.Tensor) (tensor.Matrix, error) 
 		for _, v := range t.Floats() {
 			m.Data = binary.LittleEndian.AppendUint32(m.Data, math.Float32bits(v+1))
 		}
+	default:
+		return m, nil
 	}
+	d.copied += int64(len(m.Data))
 	return m, nil
 }
 

@@ -37,7 +37,7 @@ func loadDirectory(path string) (*Model, error) {
 		d.close()
 		return nil, err
 	}
-	m.Path, m.close = path, d.close
+	m.Path, m.Copied, m.close = path, d.copied, d.close
 	return m, nil
 }
 

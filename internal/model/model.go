@@ -71,6 +71,7 @@ type Model struct {
 	Weights
 	Tokenizer *tokenizer.Tokenizer
 	Path      string
+	Copied    int64 // bytes of weights in memory of their own, since the file has them in another form
 	// Warnings say what of the file is wrong and was left out.
 	Warnings []string
 	close    func() error

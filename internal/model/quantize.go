@@ -29,18 +29,30 @@ func (m *Model) QuantizeTo(name string) error {
 		m.Path, m.Layers[0][Q].Type, name)
 }
 
+// AsProduct returns the shape and type of a matrix as products read it, without its data,
+// and whether that takes memory of its own.
+func (w *Weights) AsProduct(r Role, m tensor.Matrix) (tensor.Matrix, bool) {
+	m.Data = nil
+	t := w.rounded(r, m, w.Quantize)
+	if t == tensor.Invalid {
+		return m, false
+	}
+	m.Type = t
+	return m, true
+}
+
 // Product returns a matrix as products read it: as it is stored, or rounded to w.Quantize,
 // in memory of its own.
 func (w *Weights) Product(r Role, m tensor.Matrix) (tensor.Matrix, error) {
-	t := w.rounded(r, m, w.Quantize)
-	if t == tensor.Invalid {
+	out, own := w.AsProduct(r, m)
+	if !own {
 		return m, nil
 	}
-	row, out := make([]float32, m.Cols), tensor.Matrix{Name: m.Name, Type: t, Rows: m.Rows, Cols: m.Cols}
+	row := make([]float32, m.Cols)
 	out.Data = make([]byte, 0, m.Rows*out.RowBytes())
 	for i := range m.Rows {
 		quant.Row(row, m, i)
-		data, err := quant.Quantize(t, row)
+		data, err := quant.Quantize(out.Type, row)
 		if err != nil {
 			return m, fmt.Errorf("%s: row %d: %w: the model is damaged", m.Name, i, err)
 		}

@@ -68,6 +68,14 @@ func (d *Device) LoadMatrix(m tensor.Matrix, c device.Compute) (device.Matrix, e
 	return loaded, nil
 }
 
+// MatrixBytes returns the size of what LoadMatrix makes of a matrix.
+func (d *Device) MatrixBytes(m tensor.Matrix, c device.Compute) int64 {
+	if c == device.Fast {
+		return kernel.PanelBytes(m)
+	}
+	return 0
+}
+
 // LoadTable reads the stored rows in place.
 func (d *Device) LoadTable(m tensor.Matrix) (device.Table, error) { return &weights{stored: m}, nil }
 

@@ -38,7 +38,7 @@ func TestRepack(t *testing.T) {
 	for seed := range 100 {
 		rng := rand.New(rand.NewPCG(uint64(seed), 2))
 		m, p := randomPanel(rng, 1+rng.IntN(40), 1+rng.IntN(9))
-		if p.Bytes() != int64(p.Groups()*p.Cols/blockColumns*p.coding.blockBytes()) {
+		if p.Bytes() != PanelBytes(tensor.Matrix{Type: m.Type, Rows: m.Rows, Cols: m.Cols}) || p.Bytes() != int64(p.Groups()*p.Cols/blockColumns*p.coding.blockBytes()) {
 			t.Fatalf("%v: %d bytes", m.Type, p.Bytes())
 		}
 		want := make([]float32, m.Cols)

@@ -59,6 +59,27 @@ func (c coding) blockBytes() int {
 	return [...]int{nibbleBytes + scaleBytes, nibbleBytes + 2*scaleBytes, wideBytes + scaleBytes}[c]
 }
 
+// codingOf returns the form that weights of a type get.
+func codingOf(t tensor.Type) coding {
+	switch t {
+	case tensor.Q4_0:
+		return nibbles
+	case tensor.Q4_1, tensor.Q4_K:
+		return offsetNibbles
+	}
+	return wide
+}
+
+// PanelBytes returns the size of the data of the panel that Repack makes of a matrix, which
+// needs no data for that; 0 where it makes none.
+func PanelBytes(m tensor.Matrix) int64 {
+	if m.Cols%blockColumns != 0 {
+		return 0
+	}
+	p := Panel{Rows: m.Rows}
+	return int64(p.Groups()) * int64(m.Cols/blockColumns*codingOf(m.Type).blockBytes())
+}
+
 // zero returns the code of a weight that is 0, or 0 where there are offsets.
 func (c coding) zero() int32 { return [...]int32{8, 0, 128}[c] }
 
@@ -82,15 +103,15 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 	if m.Cols == 0 || m.Cols%blockColumns != 0 {
 		return nil, fmt.Errorf("%s: rows of %d weights are no multiple of %d: %w", m.Name, m.Cols, blockColumns, ErrNoPanel)
 	}
-	p := &Panel{Rows: m.Rows, Cols: m.Cols, coding: wide}
+	p := &Panel{Rows: m.Rows, Cols: m.Cols, coding: codingOf(m.Type)}
 	encode := encodeRounded
 	switch m.Type {
 	case tensor.Q4_0:
-		p.coding, encode = nibbles, encodeQ4_0
+		encode = encodeQ4_0
 	case tensor.Q4_1:
-		p.coding, encode = offsetNibbles, encodeQ4_1
+		encode = encodeQ4_1
 	case tensor.Q4_K:
-		p.coding, encode = offsetNibbles, encodeQ4_K
+		encode = encodeQ4_K
 	case tensor.Q8_0:
 		encode = encodeQ8_0
 	case tensor.Q5_0, tensor.IQ4_NL:
