@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -136,9 +137,11 @@ processes and may drop, and besides it the weights as fast compute lays them out
 --quantize rounds them), keys and values of every token, buffers, and the rest of
 the program. Nothing of that is loaded for it.
 
-MODEL is a known name, hf:owner/name[@rev][:FILE or :Q4_K_M …], a .gguf file, or a directory
-with one or with a model as Hugging Face's libraries save it. Nothing is downloaded. Of a directory with an adapter it shows what the
-adapter changes and what it was trained for; of one with an index how much it
+MODEL is a known name, hf:owner/name[@rev][:FILE or :Q4_K_M …], a .gguf file, or a
+directory with one or with a model as Hugging Face's libraries save it. Nothing is
+downloaded. Of a .gguf file that cannot run it shows what the file says of itself, and
+why it cannot; the exit code is then 1. Of a directory with an adapter it shows what
+the adapter changes and what it was trained for; of one with an index how much it
 holds, how it was made, and whether all of its checksums are right.`,
 		Example: `  flashback inspect smollm2-135m
   flashback inspect smollm2-135m --context 2048 --json
@@ -166,7 +169,7 @@ holds, how it was made, and whether all of its checksums are right.`,
 			}
 			in, err := inspect(found, context, &f)
 			if err != nil {
-				return err
+				return errors.Join(refuse(cmd.OutOrStdout(), found, err, tensors, asJSON), err)
 			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), in)
@@ -179,6 +182,19 @@ holds, how it was made, and whether all of its checksums are right.`,
 	cmd.Flags().BoolVar(&tensors, "tensors", false, "list every tensor")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object; it always lists every tensor")
 	return cmd
+}
+
+// refuse shows what a file says of itself that cannot run.
+func refuse(out io.Writer, found hub.Model, why error, tensors, asJSON bool) error {
+	_, usage := errors.AsType[usageError](why)
+	s, ok := survey(found, why)
+	switch {
+	case usage || !ok:
+		return nil
+	case asJSON:
+		return writeJSON(out, s)
+	}
+	return s.print(out, tensors)
 }
 
 // inspect reads the facts; context 0 stands for the model's own.

@@ -46,16 +46,14 @@ func (c Config) family() family {
 // ReadConfig reads the shape of the model from the source's metadata and checks
 // that it makes sense.
 func ReadConfig(f source) (Config, error) {
+	name, known, err := familyOf(f)
+	if err != nil {
+		return Config{}, err
+	}
 	r := reader{f: f}
-	name := r.string("general.architecture", true)
 	title := r.string("general.name", false)
 	if r.err != nil {
 		return Config{}, r.err
-	}
-	known, ok := families[name]
-	if !ok {
-		return Config{}, fmt.Errorf("%s: architecture %q is not supported: FlashBack reads %s models",
-			f.Path(), name, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
 	}
 	key := func(key string) string { return name + "." + key }
 	if d, ok := f.(*directory); ok {
@@ -67,6 +65,24 @@ func ReadConfig(f source) (Config, error) {
 	}
 	c.Family, c.Name = name, title
 	return c, r.err
+}
+
+// familyOf returns the family of a source, or an error that names its architecture.
+func familyOf(f source) (name string, known family, err error) {
+	r := reader{f: f}
+	name = r.string("general.architecture", true)
+	if r.err != nil {
+		return "", known, r.err
+	}
+	known, ok := families[name]
+	switch {
+	case r.string("general.type", false) == "adapter":
+		err = fmt.Errorf("%s is an adapter of a model of the architecture %q, not a model: give it with --adapter", f.Path(), name)
+	case !ok:
+		err = fmt.Errorf("%s: architecture %q is not supported: FlashBack reads %s models",
+			f.Path(), name, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+	}
+	return name, known, err
 }
 
 // HuggingFace returns what Hugging Face's config.json says of a model of this shape.

@@ -16,7 +16,7 @@ func Load(path string) (*Model, error) {
 	}
 	f, err := gguf.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(path, err)
 	}
 	m, err := bind(f)
 	if err != nil {
@@ -25,6 +25,21 @@ func Load(path string) (*Model, error) {
 	}
 	m.Path, m.close = path, f.Close
 	return m, nil
+}
+
+// unreadable returns what is wrong with a file whose tensors cannot be read: its
+// architecture, where that is not supported either, so that nobody looks for another
+// quantisation of it in vain.
+func unreadable(path string, err error) error {
+	s, unseen := gguf.Look(path)
+	if unseen != nil {
+		return err
+	}
+	defer s.Close()
+	if _, _, unknown := familyOf(s.File); unknown != nil && s.Has("general.architecture") {
+		return unknown
+	}
+	return err
 }
 
 func loadDirectory(path string) (*Model, error) {
@@ -66,8 +81,10 @@ func bind(f source) (*Model, error) {
 			return nil, r.err
 		}
 		listed[s.GGUF] = true
-		if !s.Optional || r.has(s.GGUF) {
-			*stored = r.part(s)
+		if has := r.has(s.GGUF); has || !s.Optional {
+			if *stored = r.part(s); !has && r.err != nil {
+				return nil, fmt.Errorf("%w: the architecture %q has one", r.err, c.Family)
+			}
 		}
 	}
 	if r.err != nil {

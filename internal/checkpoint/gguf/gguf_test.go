@@ -3,6 +3,7 @@ package gguf
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -282,6 +283,16 @@ func FuzzParse(f *testing.F) {
 		if len(data) < headerBytes {
 			return // Open refuses it by its size
 		}
+		path := filepath.Join(t.TempDir(), "m.gguf")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Look(path); err == nil {
+			for _, a := range s.Announced {
+				a.Weights()
+			}
+			s.Close()
+		}
 		g := &File{path: "m.gguf", data: data}
 		if err := g.parse(); err != nil {
 			if !strings.HasPrefix(err.Error(), "m.gguf") {
@@ -311,5 +322,50 @@ func TestWriterRefuses(t *testing.T) {
 		if left, _ := os.ReadDir(dir); len(left) != 0 {
 			t.Errorf("%s: left %v behind", name, left)
 		}
+	}
+}
+
+// TestLook: a file is surveyed whatever its tensors are, up to where their list breaks off.
+func TestLook(t *testing.T) {
+	entry := func(name string, number uint32, dims ...uint64) []byte {
+		b := binary.LittleEndian.AppendUint64(nil, uint64(len(name)))
+		b = append(b, name...)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(dims)))
+		for _, d := range dims {
+			b = binary.LittleEndian.AppendUint64(b, d)
+		}
+		return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint32(b, number), 0)
+	}
+	file := []byte("GGUF\x03\x00\x00\x00")
+	file = binary.LittleEndian.AppendUint64(file, 4) // tensors
+	file = binary.LittleEndian.AppendUint64(file, 1) // keys
+	file = binary.LittleEndian.AppendUint64(file, 1)
+	file = append(file, 'k')
+	file = append(binary.LittleEndian.AppendUint32(file, uint32(typeUint8)), 7)
+	file = append(file, entry("cube", 0, 2, 3, 4)...)
+	file = append(file, entry("grid", 16, 256)...)
+	file = append(file, entry("new", 999, 1<<62, 1<<62)...)
+	path := filepath.Join(t.TempDir(), "odd.gguf")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); err == nil {
+		t.Error("opened")
+	}
+	s, err := Look(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n, err := s.Uint("k"); n != 7 || err != nil {
+		t.Errorf("k is %d, %v", n, err)
+	}
+	var got []string
+	for _, a := range s.Announced {
+		got = append(got, fmt.Sprint(a.Name, a.Type, a.Dims, a.Weights()))
+	}
+	want := []string{"cubeF32[2 3 4] 24", "gridIQ2_XXS[256] 256", "newtype 999[4611686018427387904 4611686018427387904] 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -27,29 +27,36 @@ const (
 
 // parse checks f.data whole and fills the rest of f.
 func (f *File) parse() error {
-	c := &cursor{path: f.path, data: f.data}
-	c.place = "header"
-	if len(f.data) < headerBytes {
-		return fmt.Errorf("%s: %d bytes are too few for a GGUF file; %s", f.path, len(f.data), damaged)
-	}
-	if string(c.take(4)) != magic {
-		return fmt.Errorf("%s does not begin with %q: it is not a GGUF file; name a .gguf file", f.path, magic)
-	}
-	switch version := c.uint32(); {
-	case version == 2 || version == 3:
-	case version&0xffff == 0:
-		return fmt.Errorf("%s is a big-endian GGUF file, which is not supported; convert the model on a little-endian machine", f.path)
-	default:
-		return fmt.Errorf("%s: GGUF version %d is not supported (2 and 3 are); %s", f.path, version, reconvert)
-	}
-	tensorCount, keyCount := c.uint64(), c.uint64()
-	if err := f.parseKeys(c, keyCount); err != nil {
+	c, tensorCount, err := f.parseMetadata()
+	if err != nil {
 		return err
 	}
 	if err := f.parseSplit(); err != nil {
 		return err
 	}
 	return f.parseTensors(c, tensorCount)
+}
+
+// parseMetadata reads what stands in front of the list of tensors. It returns a cursor
+// there, and how many tensors the list is said to have.
+func (f *File) parseMetadata() (*cursor, uint64, error) {
+	c := &cursor{path: f.path, data: f.data}
+	c.place = "header"
+	if len(f.data) < headerBytes {
+		return nil, 0, fmt.Errorf("%s: %d bytes are too few for a GGUF file; %s", f.path, len(f.data), damaged)
+	}
+	if string(c.take(4)) != magic {
+		return nil, 0, fmt.Errorf("%s does not begin with %q: it is not a GGUF file; name a .gguf file", f.path, magic)
+	}
+	switch version := c.uint32(); {
+	case version == 2 || version == 3:
+	case version&0xffff == 0:
+		return nil, 0, fmt.Errorf("%s is a big-endian GGUF file, which is not supported; convert the model on a little-endian machine", f.path)
+	default:
+		return nil, 0, fmt.Errorf("%s: GGUF version %d is not supported (2 and 3 are); %s", f.path, version, reconvert)
+	}
+	tensorCount, keyCount := c.uint64(), c.uint64()
+	return c, tensorCount, f.parseKeys(c, keyCount)
 }
 
 func (f *File) parseKeys(c *cursor, count uint64) error {
