@@ -91,6 +91,12 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 			return err
 		}
 	}
+	if talks {
+		// What is typed while the model loads or answers waits for the editor, uncut.
+		if restore, err := terminal.Unbuffered(in); err == nil {
+			defer restore()
+		}
+	}
 	engine, err := f.request.open(&f.model, &r)
 	if err != nil {
 		return err

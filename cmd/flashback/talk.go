@@ -9,9 +9,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"unicode/utf8"
-
-	"golang.org/x/term"
 
 	"github.com/flashback-lm/flashback/internal/terminal"
 )
@@ -38,10 +35,6 @@ func (a *asker) converse(ctx context.Context, readLine func() (string, error)) e
 		line, err := readLine()
 		if errors.Is(err, io.EOF) {
 			return nil
-		}
-		if errors.Is(err, errCut) {
-			fmt.Fprintf(a.log, "flashback: %v\n", err)
-			continue
 		}
 		if err != nil {
 			return fmt.Errorf("cannot read the question: %w", err)
@@ -94,74 +87,5 @@ func (a *asker) showSources() {
 	}
 	for _, s := range p.Unused {
 		fmt.Fprintf(a.out, "(in sight, but it made no difference) %s\n    %s\n%s\n\n", sourceName(s.Passage), sourcePlace(s), s.Text)
-	}
-}
-
-// lineEditor reads lines with editing and history. Between the lines the terminal
-// is as it was, so that Ctrl-C is a signal there.
-type lineEditor struct {
-	ctx    context.Context // its end ends the lines
-	in     *os.File
-	editor *term.Terminal
-}
-
-func newLineEditor(ctx context.Context, in *os.File, out io.Writer) *lineEditor {
-	return &lineEditor{ctx, in, term.NewTerminal(struct {
-		io.Reader
-		io.Writer
-	}{in, out}, "> ")}
-}
-
-// maxTyped is how many characters a line of the editor takes; it drops the others.
-const maxTyped = 4096
-
-var errCut = fmt.Errorf("a line takes %d characters and the rest was dropped; ask what is longer from a file: flashback ask … < question.txt", maxTyped)
-
-// readLine returns the next line, or io.EOF. Lines that were pasted, not typed,
-// belong to the line that follows them.
-func (t *lineEditor) readLine() (string, error) {
-	fd := int(t.in.Fd())
-	before, err := term.MakeRaw(fd)
-	if err != nil {
-		return "", err
-	}
-	defer term.Restore(fd, before)
-	t.editor.SetBracketedPasteMode(true)
-	defer t.editor.SetBracketedPasteMode(false)
-	if width, height, err := term.GetSize(fd); err == nil && width > 0 {
-		t.editor.SetSize(width, height)
-	}
-	type typed struct {
-		line string
-		err  error
-	}
-	read := make(chan typed, 1)
-	go func() {
-		line, err := joinPasted(t.editor.ReadLine)
-		read <- typed{line, err}
-	}()
-	select {
-	case r := <-read:
-		return r.line, r.err
-	case <-t.ctx.Done():
-		return "", io.EOF
-	}
-}
-
-// joinPasted returns the next line that was typed behind all that were pasted in
-// front of it.
-func joinPasted(readLine func() (string, error)) (string, error) {
-	pasted := ""
-	for cut := false; ; {
-		line, err := readLine()
-		cut = cut || utf8.RuneCountInString(line) >= maxTyped
-		switch {
-		case errors.Is(err, term.ErrPasteIndicator):
-			pasted += line + "\n"
-		case err == nil && cut:
-			return "", errCut
-		default:
-			return pasted + line, err
-		}
 	}
 }
