@@ -58,7 +58,7 @@ placement and its options, as in 'flashback eval perplexity':
   pasted             the same passages as plain text in front of the question, in
                      the user's message, without any evidence
   virtual:stride=48  look passages up every 48 tokens
-  virtual:k=1        options as there: k=N, echo=N, echo=turn, adapter=NAME
+  virtual:k=1        options as there: k=N, echo=N, echo=turn, apart=N, adapter=NAME
 
 What a row does not name is as in 'flashback ask'.
 
