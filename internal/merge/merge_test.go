@@ -455,3 +455,54 @@ func TestType(t *testing.T) {
 		t.Error("quantised")
 	}
 }
+
+// TestRotaryFactors: bases whose rotary frequencies are scaled are merged for transformers
+// too; what the directory says is read again as it was.
+func TestRotaryFactors(t *testing.T) {
+	for name, c := range map[string]struct {
+		factors []float32
+		kind    string
+	}{
+		"one":  {slices.Repeat([]float32{4}, 8), "linear"},
+		"each": {[]float32{1, 1, 1, 1.5, 2.5, 4, 8, 8}, "longrope"},
+	} {
+		w := modeltest.Tiny(1)
+		f, err := gguf.Open(modeltest.WriteGGUF(t, w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out gguf.Writer
+		for _, key := range f.Keys() {
+			out.Set(key, value(t, f, key))
+		}
+		for _, m := range f.Tensors() {
+			out.Add(m)
+		}
+		out.Add(tensor.Matrix{Name: "rope_freqs.weight", Type: tensor.F32, Rows: 1, Cols: 8, Data: safetensors.F32("", c.factors).Data})
+		path := filepath.Join(t.TempDir(), "scaled.gguf")
+		if err := out.WriteFile(path); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		m := open(t, path)
+		a := adapter(m)
+		markless(a)
+		dir := filepath.Join(t.TempDir(), "merged")
+		if err := merger(t, m, a).WriteHuggingFace(dir, tensor.F32); err != nil {
+			t.Fatal(err)
+		}
+		var config struct {
+			Scaling struct {
+				Type string `json:"rope_type"`
+			} `json:"rope_scaling"`
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		if err != nil || json.Unmarshal(data, &config) != nil || config.Scaling.Type != c.kind {
+			t.Errorf("%s: %v, %s", name, err, data)
+		}
+		merged := open(t, dir)
+		if d := distance(logits(t, merged, nil, text), logits(t, m, a, text)); !(d < 2e-4) {
+			t.Errorf("%s: logits differ by %g", name, d)
+		}
+	}
+}

@@ -144,9 +144,13 @@ func longRope(r *reader, key func(string) string, c *Config) error {
 	return nil
 }
 
-// scaling returns the rotary factors, whatever gave them, as the one type of Hugging
-// Face's that names each.
+// scaling returns the rotary factors, whatever gave them, in Hugging Face's words: one
+// factor as linear scaling, others as the one type that names each.
 func (c Config) scaling() map[string]any {
+	other := func(factor float32) bool { return factor != c.RopeFactors[0] }
+	if c.LongFactors == nil && c.RopeScale == 0 && !slices.ContainsFunc(c.RopeFactors, other) {
+		return map[string]any{"rope_type": "linear", "factor": c.RopeFactors[0]}
+	}
 	long, context, scale := c.LongFactors, c.ShortContext, float32(1)
 	if long == nil {
 		long, context = c.RopeFactors, c.Context
