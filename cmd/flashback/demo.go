@@ -141,7 +141,7 @@ func (d demoDocuments) ask(ctx context.Context, in io.Reader, log io.Writer) (st
 	return fmt.Sprintf("What does %q say?", d.Longest()), nil
 }
 
-// answer writes the answer and the passages that it used.
+// answer writes the answer and what it is from.
 func (f *demoFlags) answer(ctx context.Context, opt flashback.Options, system string, out io.Writer) error {
 	engine, err := flashback.Open(opt)
 	if err != nil {
@@ -150,22 +150,23 @@ func (f *demoFlags) answer(ctx context.Context, opt flashback.Options, system st
 	defer engine.Close()
 	info := engine.Info()
 	fmt.Fprintf(out, "Model: %s, %s kernels, %d threads\n\nQuestion: %s\n\n", f.model.model, info.Kernels, info.Threads, f.question)
-	shown := follower{out: out}
-	if err := f.ask(ctx, engine, system, flashback.AnswerDefaults(), &shown); err != nil {
+	chat := engine.NewChat(system)
+	defer chat.Close()
+	if err := f.ask(ctx, chat, flashback.AnswerDefaults(), &follower{out: out}); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "\n\nPassages that it read")
-	for i, p := range shown.Sources() {
-		fmt.Fprintf(out, "  [%d] %s\n      %s\n", i+1, sourceLine(p), excerpt(p.Text, 90))
+	p, err := chat.Provenance(ctx)
+	if err != nil {
+		return err
 	}
+	fmt.Fprint(out, "\n\n")
+	printProvenance(out, p)
 	fmt.Fprintln(out)
 	return nil
 }
 
-// ask asks the question in a chat of its own.
-func (f *demoFlags) ask(ctx context.Context, e *flashback.Engine, system string, r flashback.Request, shown *follower) error {
-	chat := e.NewChat(system)
-	defer chat.Close()
+// ask asks the question.
+func (f *demoFlags) ask(ctx context.Context, chat *flashback.Chat, r flashback.Request, shown *follower) error {
 	r.MaxTokens = f.tokens
 	return shown.follow(chat.Ask(ctx, f.question, r))
 }
@@ -186,7 +187,10 @@ func (f *demoFlags) compare(ctx context.Context, opt flashback.Options, system s
 		r.Placement, r.IgnoreEOS = placement, true
 		r.Salt = placement // no placement finds the question of another
 		shown := follower{out: io.Discard}
-		if err := f.ask(ctx, engine, system, r, &shown); err != nil {
+		chat := engine.NewChat(system)
+		err := f.ask(ctx, chat, r, &shown)
+		chat.Close()
+		if err != nil {
 			return err
 		}
 		finishes[placement] = shown.Finish

@@ -63,19 +63,28 @@ func answer(ctx context.Context, folder string) error {
 func ask(ctx context.Context, e *flashback.Engine, question string) error {
 	chat := e.NewChat("Answer the question in one or two sentences, with what the passages say.")
 	defer chat.Close()
-	var trace flashback.Trace
-	for event, err := range chat.Ask(ctx, question, flashback.Request{Passages: 2, QueryLen: 8, MaxTokens: 64}) {
+	r := flashback.AnswerDefaults()
+	r.MaxTokens = 64
+	for event, err := range chat.Ask(ctx, question, r) {
 		if err != nil {
 			return err
 		}
-		trace.Add(event)
-		if token, ok := event.(flashback.Token); ok {
-			fmt.Print(token.Text)
+		switch e := event.(type) {
+		case flashback.Token:
+			fmt.Print(e.Text)
+		case flashback.Finish:
+			fmt.Println(e.Text)
 		}
 	}
-	fmt.Println(trace.Finish.Text)
-	for i, p := range trace.Sources() {
-		fmt.Printf("  [%d] %s, %s\n", i+1, p.Title, p.Source)
+	p, err := chat.Provenance(ctx)
+	if err != nil {
+		return err
+	}
+	if !p.Found {
+		fmt.Println("  It does not seem to be in the documents.")
+	}
+	for _, s := range p.Sources {
+		fmt.Printf("  [%d] %s, %s\n", s.Number, s.Title, s.Source)
 	}
 	return nil
 }
