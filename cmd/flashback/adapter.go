@@ -17,7 +17,7 @@ type adapterFlag struct {
 }
 
 func (f *adapterFlag) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.dir, "adapter", "", "the `DIR` of an adapter that train or PEFT wrote; gives the defaults of --placement, --echo and --k")
+	cmd.Flags().StringVar(&f.dir, "adapter", "", "the `DIR` of an adapter that train, PEFT or mlx-lm wrote, or a .gguf file with one; gives the defaults of --placement, --echo and --k")
 }
 
 // read reads what the adapter was trained for, before any model is opened.

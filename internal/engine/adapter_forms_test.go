@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"math"
@@ -10,10 +11,14 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
+	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
+	refs "github.com/flashback-lm/flashback/internal/fixture"
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/oracle"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
 // forms is what tools/reference/adapter_forms.py wrote.
@@ -150,6 +155,91 @@ func TestFormsSideBySide(t *testing.T) {
 			}
 			writers.Wait()
 			e.Close()
+		}
+	}
+}
+
+// TestForeignAdapters: an adapter of PEFT's told in llama.cpp's and in mlx-lm's way has the
+// logits that it has as PEFT's.
+func TestForeignAdapters(t *testing.T) {
+	f := readForms(t)
+	w := f.base(t, false)
+	e, err := New(w, Options{Compute: Exact})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	logits := func(path string) [][]float32 {
+		a, err := e.OpenAdapter(path)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		got, err := a.Recompute(context.Background(), placement.None, f.Tokens[:1], nil, append(slices.Clone(f.Tokens[1:]), 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for _, form := range []string{"all-linear", "head", "embedding"} {
+		theirs := refs.Load(t, filepath.Join("testdata", "forms", form, "adapter_model.safetensors"))
+		var file gguf.Writer
+		for key, value := range map[string]any{
+			"general.architecture": "llama", "general.type": "adapter", "adapter.type": "lora", "adapter.lora.alpha": float32(6), // as the forms'
+		} {
+			file.Set(key, value)
+		}
+		add := func(name string, values []float32, rows int) {
+			file.Add(tensor.Matrix{Name: name, Type: tensor.F32, Rows: rows, Cols: len(values) / rows, Data: safetensors.F32("", values).Data})
+		}
+		across := func(values []float32, rows int) []float32 {
+			cols := len(values) / rows
+			out := make([]float32, len(values))
+			for i, v := range values {
+				out[i%cols*rows+i/cols] = v
+			}
+			return out
+		}
+		var mlx []safetensors.Tensor
+		const rank = 2
+		for s := range w.All() {
+			module := "base_model.model." + s.Module()
+			if a := theirs[module+".lora_A.weight"]; a != nil {
+				b := theirs[module+".lora_B.weight"]
+				add(s.GGUF+".lora_a", a, rank)
+				add(s.GGUF+".lora_b", s.FromHuggingFace(b, rank), s.Rows)
+				mlx = append(mlx, safetensors.F32(s.Module()+".lora_a", across(a, rank), s.Cols, rank),
+					safetensors.F32(s.Module()+".lora_b", across(b, s.Rows), rank, s.Rows))
+			}
+			if a := theirs[module+".lora_embedding_A"]; a != nil {
+				add(s.GGUF+".lora_a", across(a, rank), s.Rows)
+				add(s.GGUF+".lora_b", theirs[module+".lora_embedding_B"], s.Cols)
+			}
+		}
+		path := filepath.Join(t.TempDir(), "adapter.gguf")
+		if err := file.WriteFile(path); err != nil {
+			t.Fatal(err)
+		}
+		want := f.Forms[form].Logits
+		if off := farthest(logits(path), want); off > 1e-4 {
+			t.Errorf("%s as GGUF: logits are %g off", form, off)
+		}
+		if form == "embedding" {
+			continue // which mlx-lm does not adapt unless told to
+		}
+		dir := t.TempDir()
+		config := []byte(`{"fine_tune_type": "lora", "lora_parameters": {"rank": 2, "scale": 3.0, "dropout": 0.0}, "num_layers": 2}`)
+		if err := os.WriteFile(filepath.Join(dir, "adapter_config.json"), config, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := safetensors.Encode(&b, mlx, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "adapters.safetensors"), b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if off := farthest(logits(dir), want); off > 1e-4 {
+			t.Errorf("%s as mlx-lm's: logits are %g off", form, off)
 		}
 	}
 }

@@ -30,6 +30,10 @@ type peftConfig struct {
 	Rows         json.RawMessage   `json:"trainable_token_indices"`
 	Saved        []string          `json:"modules_to_save"`
 	Init         any               `json:"init_lora_weights"`
+
+	// scale, if not nil, is that of a factor by the rank that its tensors have, whatever
+	// the fields above.
+	scale func(rank int) float32
 }
 
 // harmless are keys that change nothing of what the files compute: how weights began,

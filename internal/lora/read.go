@@ -31,20 +31,16 @@ const maxJSON = 4 << 20
 // maxBehind bounds how far behind the base's vocabulary a new token may be.
 const maxBehind = 1 << 16
 
-// Read reads an adapter of PEFT's in the directory dir and checks it against the
-// base model's shape. Errors name the file, the place and the reason. An adapter
-// that FlashBack did not write has no Info.
-func Read(dir string, base Shape) (*Adapter, error) {
-	data, err := readFile(filepath.Join(dir, configFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", dir, errNoAdapter)
-	} else if err != nil {
+// Read reads the adapter at path, a directory of PEFT's or mlx-lm's or a GGUF file, and
+// checks it against the base model's shape. Errors name the file, the place and the
+// reason. An adapter that FlashBack did not write has no Info.
+func Read(path string, base Shape) (*Adapter, error) {
+	f, err := open(path, base)
+	if err != nil {
 		return nil, err
 	}
-	c, err := parseConfig(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, configFile), err)
-	}
+	defer f.close()
+	c := f.config
 	a := &Adapter{
 		Shape:  base,
 		Config: Config{Rank: int(c.R), Alpha: c.Alpha, RSLoRA: c.RSLoRA, Dropout: c.Dropout},
@@ -52,39 +48,39 @@ func Read(dir string, base Shape) (*Adapter, error) {
 	if c.Base != nil {
 		a.Config.Base = *c.Base
 	}
-	if a.Info, err = readInfo(filepath.Join(dir, infoFile)); err != nil {
+	if a.Info, err = ReadInfo(path); err != nil {
 		return nil, err
 	}
 	if v := a.Info.Vocabulary; v != 0 && v != base.Vocab {
-		return nil, fmt.Errorf("%s: trained on a vocabulary of %d, and the model has %d: use its own base model", filepath.Join(dir, infoFile), v, base.Vocab)
+		return nil, fmt.Errorf("%s: trained on a vocabulary of %d, and the model has %d: use its own base model", filepath.Join(path, infoFile), v, base.Vocab)
 	}
-	path := filepath.Join(dir, weightsFile)
-	f, err := safetensors.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if err := a.take(f.Tensors, c); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if err := a.take(f.tensors, c); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.weights, err)
 	}
 	if err := a.checkInfo(); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, infoFile), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(path, infoFile), err)
 	}
 	return a, nil
 }
 
-// IsAdapter reports whether a directory has an adapter.
-func IsAdapter(dir string) bool {
-	info, err := os.Stat(filepath.Join(dir, configFile))
+// IsAdapter reports whether a directory has an adapter, of PEFT's or mlx-lm's, or a GGUF
+// file says that it is one.
+func IsAdapter(path string) bool {
+	if isGGUF(path) {
+		return saysAdapter(path)
+	}
+	info, err := os.Stat(filepath.Join(path, configFile))
 	return err == nil && info.Mode().IsRegular()
 }
 
-// ReadInfo reads what an adapter was trained for; the zero value where PEFT
-// wrote it.
-func ReadInfo(dir string) (Info, error) { return readInfo(filepath.Join(dir, infoFile)) }
-
-func readInfo(path string) (Info, error) {
+// ReadInfo reads what an adapter was trained for; the zero value where others than
+// FlashBack wrote it.
+func ReadInfo(path string) (Info, error) {
 	var info Info
+	if isGGUF(path) {
+		return info, nil
+	}
+	path = filepath.Join(path, infoFile)
 	data, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return info, nil
@@ -173,11 +169,7 @@ func (a *Adapter) factor(at model.Spec) **Factor {
 // takeFactor binds one half of a factor. Those of the head and of the embedding may have
 // rows behind the base's vocabulary; of the head's these are left out.
 func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) error {
-	rank, err := c.rankOf(at.Module())
-	if err != nil {
-		return err
-	}
-	alpha, err := c.alphaOf(at.Module())
+	rank, scale, err := a.scaleOf(t, at, c)
 	if err != nil {
 		return err
 	}
@@ -214,9 +206,12 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) erro
 		}
 		stands := a.factor(s)
 		if *stands == nil {
-			*stands = &Factor{Rank: rank, In: in, Out: out, Scale: a.Config.Scale(rank, alpha)}
+			*stands = &Factor{Rank: rank, In: in, Out: out, Scale: scale}
 		}
 		f := *stands
+		if f.Rank != rank {
+			return fmt.Errorf("its rank is %d, and that of the other half %d", rank, f.Rank)
+		}
 		switch {
 		case at.part == factorA:
 			f.A, f.In = values, want[1]
@@ -227,6 +222,27 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) erro
 		}
 	}
 	return nil
+}
+
+// scaleOf returns the rank and scale of the factor that a tensor is a half of.
+func (a *Adapter) scaleOf(t safetensors.Tensor, at place, c *peftConfig) (rank int, scale float32, err error) {
+	if c.scale != nil {
+		if len(t.Shape) != 2 {
+			return 0, 0, fmt.Errorf("its shape is %v, which is no matrix", t.Shape)
+		}
+		if rank = t.Shape[0]; at.part == factorB {
+			rank = t.Shape[1]
+		}
+		if rank < 1 || rank > maxRank {
+			return 0, 0, fmt.Errorf("its rank is %d: it must be from 1 to %d", rank, maxRank)
+		}
+		return rank, c.scale(rank), nil
+	}
+	if rank, err = c.rankOf(at.Module()); err != nil {
+		return 0, 0, err
+	}
+	alpha, err := c.alphaOf(at.Module())
+	return rank, a.Config.Scale(rank, alpha), err
 }
 
 // finite returns a tensor's numbers, or an error that says which is infinite or NaN.

@@ -2,13 +2,9 @@ package lora
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
 )
 
 // Summary is what an adapter's files say without its base model.
@@ -30,48 +26,41 @@ type Summary struct {
 // Summarise reads what an adapter's files say. They are checked as far as that goes
 // without a base model.
 func Summarise(dir string) (*Summary, error) {
-	config := filepath.Join(dir, configFile)
-	data, err := readFile(config)
+	f, err := open(dir, Shape{})
 	if err != nil {
 		return nil, err
 	}
-	c, err := parseConfig(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", config, err)
-	}
+	defer f.close()
+	c := f.config
 	s := &Summary{Dir: dir, Rank: int(c.R), Alpha: c.Alpha, RSLoRA: c.RSLoRA, Targets: c.targets()}
 	if c.Base != nil {
 		s.Base = *c.Base
 	}
 	if s.Targets == nil { // an expression, as it is written
 		var expression string
-		json.Unmarshal(c.Targets, &expression)
-		s.Targets = []string{expression}
+		if json.Unmarshal(c.Targets, &expression); expression != "" {
+			s.Targets = []string{expression}
+		}
 	}
 	slices.Sort(s.Targets)
 	if s.Info, err = ReadInfo(dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, weightsFile)
-	f, err := safetensors.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	for _, t := range f.Tensors {
+	for _, t := range f.tensors {
 		s.Tensors++
 		s.Numbers += int64(t.Len())
 		name := strings.TrimPrefix(plain(t.Name), prefix)
 		switch {
 		case strings.HasSuffix(name, deltaSuffix) && len(t.Shape) == 2:
 			s.Rows = t.Shape[0]
-		case strings.HasSuffix(name, suffixA), strings.HasSuffix(name, suffixB), strings.HasSuffix(name, originalSuffix),
+		case strings.HasSuffix(name, ".lora_a"), strings.HasSuffix(name, ".lora_b"), // GGUF's, whose base is not known
+			strings.HasSuffix(name, suffixA), strings.HasSuffix(name, suffixB), strings.HasSuffix(name, originalSuffix),
 			strings.HasSuffix(name, embeddingA), strings.HasSuffix(name, embeddingB):
 		default:
 			s.Saved = append(s.Saved, strings.TrimSuffix(name, ".weight"))
 		}
 	}
-	file, err := os.Stat(path)
+	file, err := os.Stat(f.weights)
 	if err != nil {
 		return nil, err
 	}
