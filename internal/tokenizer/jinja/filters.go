@@ -132,6 +132,9 @@ func path(r *render, value, name any) any {
 
 // mapFilter applies a filter to each element, or takes an attribute of each.
 func mapFilter(r *render, a arguments) any {
+	if !truth(a.positional[0]) { // none too
+		return r.list(0)
+	}
 	if len(a.positional) == 1 {
 		name := a.get(1, "attribute", nil)
 		if name == nil {
@@ -166,6 +169,9 @@ func (r *render) selected(a arguments, at int, keep bool, of func(any) any) any 
 		rest = arguments{a.positional[at+1:], a.keywords}
 	}
 	kept := r.list(0)
+	if !truth(a.positional[0]) { // none too
+		return kept
+	}
 	for _, element := range r.iterate(a.positional[0]) {
 		r.step()
 		if truth(test(r, rest.after(of(element)))) == keep {

@@ -182,3 +182,44 @@ func FuzzRender(f *testing.F) {
 		}
 	})
 }
+
+// TestPublished renders published chat templates as transformers does: those in testdata, whose licences let them be passed on,
+// and those of the file FLASHBACK_TEMPLATES. tools/reference/chat_templates.py made both.
+func TestPublished(t *testing.T) {
+	for _, path := range []string{filepath.Join("testdata", "templates.json"), os.Getenv("FLASHBACK_TEMPLATES")} {
+		if path == "" {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f struct {
+			Conversations [][]struct{ Role, Content string }
+			Templates     []struct {
+				Name, Source string
+				Texts        []*string
+			}
+		}
+		if err := json.Unmarshal(data, &f); err != nil {
+			t.Fatal(path, err)
+		}
+		compared, refused := 0, 0
+		for _, template := range f.Templates {
+			for i, want := range template.Texts {
+				checkRender(t, template.Source, map[string]any{
+					"messages": conversation(f.Conversations[i/2]), "add_generation_prompt": i%2 == 1, "tools": nil, "documents": nil,
+					"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>",
+				}, want)
+				if compared++; want == nil {
+					refused++
+				}
+			}
+			if t.Failed() {
+				t.Errorf("that was %s", template.Name)
+				return
+			}
+		}
+		t.Logf("%s: %d templates, %d texts, %d refused there and here", path, len(f.Templates), compared, refused)
+	}
+}
