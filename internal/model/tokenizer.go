@@ -54,9 +54,24 @@ func bindTokenizer(f source) (*tokenizer.Tokenizer, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
+	if architecture := r.string("general.architecture", false); architecture == "phi3" && c.Model == "llama" {
+		c.Added = phi3Added(c)
+	}
 	t, err := tokenizer.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Path(), err)
 	}
 	return t, nil
+}
+
+// phi3Added says of the control tokens of Phi 3's SentencePiece vocabulary that they take the blanks behind them, as its
+// tokenizer.json does and GGUF has no place to say.
+func phi3Added(c tokenizer.Config) map[int32]tokenizer.Added {
+	added := map[int32]tokenizer.Added{}
+	for id, token := range c.Tokens {
+		if id < len(c.Types) && c.Types[id] == tokenizer.TypeControl && token != "<s>" && token != "<|endoftext|>" || token == "</s>" {
+			added[int32(id)] = tokenizer.Added{RStrip: true}
+		}
+	}
+	return added
 }

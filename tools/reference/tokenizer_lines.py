@@ -1,12 +1,13 @@
 """Ids of 20,000 texts by Hugging Face's tokenizers, which internal/model compares ours with.
 
-    python tools/reference/tokenizer_lines.py OUT DATA NAME=TOKENIZER.json[,MODEL.gguf] ...
+    python tools/reference/tokenizer_lines.py OUT DATA NAME=TOKENIZER.json[,MODEL.gguf]|MODEL.gguf ...
     FLASHBACK_TOKENIZERS=OUT go test ./internal/model -run TestTokenizersOfAFolder -v
 
 DATA is the folder of text data (its README describes it). Each NAME becomes a
 folder of OUT with the tokenizer.json and its tokenizer_config.json, if there is
 one, and, where a GGUF is named, a link to that, whose tokenizer must give the
-same. texts.jsonl has the texts, NAME.jsonl their ids: plain, with special tokens
+same. Of a GGUF alone the reference is built from its vocabulary, merges or scores, as
+the tokenizer.json of its kind does it. texts.jsonl has the texts, NAME.jsonl their ids: plain, with special tokens
 as plain text, and special, with those recognised, where that differs.
 """
 
@@ -17,7 +18,7 @@ import shutil
 import sys
 
 import zstandard
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 N = 20_000
 
@@ -107,6 +108,31 @@ def texts(folder):
     return out
 
 
+def from_gguf(path):
+    """Hugging Face's tokenizer with the vocabulary of a GGUF."""
+    import gguf
+
+    import sentencepiece_lines
+    from tokenizer import Vocabulary
+
+    fields = gguf.GGUFReader(path).fields
+    get = lambda key: fields["tokenizer.ggml." + key].contents() if "tokenizer.ggml." + key in fields else None
+    tokens, types = get("tokens"), get("token_type")
+    if get("model") == "llama":
+        t = sentencepiece_lines.bpe(tokens, types, get("scores"), get("add_space_prefix") is not False)
+        strips = fields["general.architecture"].contents() == "phi3"
+        for token, kind in zip(tokens, types):
+            if kind == sentencepiece_lines.CONTROL or kind == sentencepiece_lines.UNKNOWN:
+                strip = strips and token not in ("<unk>", "<s>", "<|endoftext|>")
+                t.add_special_tokens([AddedToken(token, special=True, normalized=False, rstrip=strip)])
+            elif kind == sentencepiece_lines.USER_DEFINED:
+                t.add_tokens([AddedToken(token, special=False, normalized=False, rstrip=strips and token == "</s>")])
+        return t
+    pre = get("pre")
+    names = {"mpt": "gpt-2", "starcoder": "smollm", "refact": "smollm", "command-r": "smollm", None: "default"}
+    return Vocabulary(tokens, types, get("merges")).tokenizer(names.get(pre, pre))
+
+
 def main():
     if len(sys.argv) < 4:
         raise SystemExit(__doc__)
@@ -129,7 +155,10 @@ def main():
         link.unlink(missing_ok=True)
         if model:
             link.symlink_to(pathlib.Path(model).resolve())
-        special, plain = Tokenizer.from_file(source), Tokenizer.from_file(source)
+        if source.endswith(".gguf"):
+            shutil.rmtree(folder)
+            link.symlink_to(pathlib.Path(source).resolve())
+        special, plain = (from_gguf(source) if source.endswith(".gguf") else Tokenizer.from_file(source) for _ in range(2))
         plain.encode_special_tokens = True
         with open(out / (name + ".jsonl"), "w") as file:
             for line in lines:
