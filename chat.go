@@ -57,7 +57,8 @@ func (c *Chat) LeftOut() int { return c.left }
 // conversation with its passages and the answer would be longer than the model reads,
 // the oldest turns are taken out of it: LeftOut tells how many. Virtual evidence is
 // read by the whole turn, question and answer so far, unless r.Echo says otherwise.
-// Prepended evidence stands in the user's message, before the question.
+// Prepended evidence stands in the user's message, before the question, and so does that
+// of a first look-up in the turn.
 func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		o, err := c.e.loop(r, true)
@@ -78,7 +79,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 		c.sequence.SetSalt(r.Salt)
 		kept := common(prompt, c.sequence.Tokens())
 		c.sequence.Truncate(kept)
-		if o.Placement.Evidence == placement.AtZero {
+		if o.Placement.InText() {
 			o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.Encode("\n\n")
 		}
 		o.Sink, o.Turn = -1, at
@@ -123,8 +124,11 @@ func (c *Chat) questions() []string {
 func (c *Chat) fit(question string, o *ralm.Options) (prompt []int32, at int, err error) {
 	const around = 4 // marks or separators
 	passages := slices.Repeat([]int{o.PassageLen + around}, o.K)
-	if o.Placement.Evidence == placement.Nowhere {
+	switch o.Placement.Evidence {
+	case placement.Nowhere:
 		passages = nil
+	case placement.BeforeTurn:
+		passages = append([]int{o.K * (o.PassageLen + around)}, passages...)
 	}
 	limit := c.sequence.MaxContext() - o.Placement.Positions(0, passages, 0)
 	whole := c.messages

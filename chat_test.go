@@ -3,7 +3,9 @@ package flashback
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
@@ -48,6 +50,64 @@ func TestChatFits(t *testing.T) {
 	}
 }
 
+// tinyChat opens a tiny random model with a chat template.
+func tinyChat(t *testing.T, r Retriever) *Engine {
+	t.Helper()
+	model := modeltest.WriteGGUF(t, modeltest.Tiny(1), func(out *gguf.Writer) {
+		out.Set("tokenizer.chat_template", "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}")
+	})
+	e, err := Open(Options{Model: model, Retriever: r, Compute: "exact"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// changing is a retriever whose best passage is another one in every third look-up.
+type changing struct {
+	passages fixed
+	n        atomic.Int64
+}
+
+func (c *changing) Retrieve(_ context.Context, q Query) ([]Passage, error) {
+	found := slices.Clone(c.passages[:2])
+	if c.n.Add(1)%3 == 0 {
+		found = slices.Insert(found, 0, c.passages[2])
+	}
+	for i := range found {
+		found[i].Score = float64(20 - 8*i)
+	}
+	return found[:min(q.K, len(found))], nil
+}
+
+// Every layout of a chat gives, turn after turn and whatever stays or is exchanged, the
+// bits of computing it anew, and what the oracle gives; and tells what passages did.
+func TestChatsAreExact(t *testing.T) {
+	for _, placement := range append(Placements(), "in-turn") {
+		e := tinyChat(t, &changing{passages: fixed{{ID: "a", Text: "the tower is tall"}, {ID: "b", Text: "the harbour is wide"}, {ID: "c", Text: "the keys hang behind the door"}}})
+		chat := e.NewChat("Be brief.")
+		v := &Verify{}
+		r := AnswerDefaults()
+		r.Placement, r.MaxTokens, r.Stride, r.IgnoreEOS, r.Verify = placement, 20, 4, true, v
+		for turn, question := range []string{"Where do the keys hang?", "And how wide is the harbour?"} {
+			for _, err := range chat.Ask(t.Context(), question, r) {
+				if err != nil {
+					t.Fatalf("%s: %v", placement, err)
+				}
+			}
+			p, err := chat.Provenance(t.Context())
+			if err != nil || placement != "none" && len(p.Sources)+len(p.Unused) != 3-turn {
+				t.Errorf("%s, turn %d: %d sources and %d unused passages, error %v", placement, turn, len(p.Sources), len(p.Unused), err)
+			}
+		}
+		if report := v.Report(); report.First != nil || report.Strides != 10 || report.OracleStrides != 10 {
+			t.Errorf("%s: %+v", placement, report)
+		}
+		chat.Close()
+	}
+}
+
 // fixed is a retriever that always finds the same.
 type fixed []Passage
 
@@ -59,14 +119,7 @@ func (f fixed) Retrieve(_ context.Context, q Query) ([]Passage, error) {
 // all of it but what passages and answer need, and is answered.
 func TestLongTurnsAreAnswered(t *testing.T) {
 	passages := fixed{{ID: "a", Text: strings.Repeat("the tower ", 40)}, {ID: "b", Text: strings.Repeat("the harbour ", 40)}}
-	model := modeltest.WriteGGUF(t, modeltest.Tiny(1), func(out *gguf.Writer) {
-		out.Set("tokenizer.chat_template", "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}")
-	})
-	e, err := Open(Options{Model: model, Retriever: passages, Compute: "exact"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := tinyChat(t, passages)
 	positions := e.Info().Context
 	r := AnswerDefaults()
 	r.MaxTokens, r.PassageLen, r.Passages, r.Apart, r.IgnoreEOS = 8, 64, 2, new(64), true

@@ -25,7 +25,8 @@ type Request struct {
 	Adapter *Adapter
 	// Placement says where evidence stands: "virtual" (virtually in front, the
 	// default), "append" (FlashBack's way, behind the context), "prepend"
-	// (In-Context RALM) or "none". Without a retriever the default is "none".
+	// (In-Context RALM) or "none"; in a chat also "in-turn" (the first look-up's passages
+	// as if pasted before the question, later ones virtual). Without a retriever the default is "none".
 	Placement string
 	// Echo is how many of the last context tokens are encoded again in sight of the
 	// evidence: append repeats them behind it, nil: 0; virtual in place, nil: 1, in a
@@ -148,15 +149,18 @@ func (r Request) Resolve(trained AdapterInfo, retriever, chat bool) (Request, er
 	default:
 		r.Placement = placement.None.Name
 	}
-	p, err := placement.Parse(r.Placement)
+	p, err := placement.ParseChat(r.Placement)
 	if err != nil {
 		return r, err
+	}
+	if p.Evidence == placement.BeforeTurn && !chat {
+		return r, fmt.Errorf("placement %s is a chat's: a text has no turns", p.Name)
 	}
 	switch {
 	case r.Echo != nil:
 	case trained.Echo != 0 && r.Placement == trained.Placement:
 		r.Echo = new(int(trained.Echo))
-	case chat && p.EchoInPlace:
+	case chat && p.Evidence == placement.BeforeZero:
 		r.Echo = new(EchoTurn)
 	default:
 		r.Echo = &p.Echo
@@ -165,7 +169,7 @@ func (r Request) Resolve(trained AdapterInfo, retriever, chat bool) (Request, er
 	case r.Apart != nil:
 	case trained.Placement == r.Placement:
 		r.Apart = &trained.Apart
-	case chat && p.Evidence == placement.BeforeZero:
+	case chat && p.EvidenceSees == placement.SeesSink:
 		r.Apart = new(placement.AnswerApart)
 	default:
 		r.Apart = &p.Apart
@@ -209,7 +213,7 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 		ExcludeIDs: r.ExcludeIDs, ExcludeTitles: r.ExcludeTitles,
 		MaxTokens: r.MaxTokens, Stop: r.Stop,
 	}
-	if o.Placement, err = placement.Parse(r.Placement); err == nil {
+	if o.Placement, err = placement.ParseChat(r.Placement); err == nil {
 		o.Placement, err = o.Placement.WithEcho(*r.Echo)
 	}
 	if err == nil {

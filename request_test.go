@@ -31,6 +31,8 @@ func TestResolve(t *testing.T) {
 		{"a chat that prepends", flashback.Request{Placement: "prepend"}, flashback.AdapterInfo{}, true, true, "prepend", 0, 1},
 		{"a chat with an adapter", flashback.Request{}, adapter, true, true, "append", 16, 4},
 		{"an adapter for turns", flashback.Request{}, flashback.AdapterInfo{Placement: "append", Echo: flashback.EchoTurn}, true, true, "append", flashback.EchoTurn, 1},
+		{"in the turn", flashback.Request{Placement: "in-turn"}, flashback.AdapterInfo{}, true, true, "in-turn", 1, 1},
+		{"in the turn of a text", flashback.Request{Placement: "in-turn"}, flashback.AdapterInfo{}, true, false, "", 0, 0},
 		{"a turn of a text", flashback.Request{Echo: &turn}, flashback.AdapterInfo{}, true, false, "", 0, 0},
 		{"no such placement", flashback.Request{Placement: "behind"}, adapter, true, false, "", 0, 0},
 		{"no echo there", flashback.Request{Placement: "prepend", Echo: &three}, adapter, true, false, "", 0, 0},

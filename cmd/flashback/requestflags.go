@@ -34,7 +34,10 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) 
 	fs := cmd.Flags()
 	fs.StringArrayVar(&f.indexes, "index", nil, "the index `DIR` that passages are looked up in (repeatable: several are searched as one)")
 	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")
-	fs.StringVar(&f.Placement, "placement", "", "where passages stand: virtual, append, prepend or none (default virtual; none without an index)")
+	fs.StringVar(&f.Placement, "placement", "", map[bool]string{
+		false: "where passages stand: virtual, append, prepend or none (default virtual; none without an index)",
+		true:  "where passages stand: virtual, append, prepend, in-turn or none (default virtual; none without an index)",
+	}[chat])
 	what := "context tokens that append (default 0) or virtual (default 1) encodes again in sight of the passages"
 	if chat {
 		what = "tokens that append (default 0) or virtual (default turn: question and answer so far) encodes again in sight of the passages"

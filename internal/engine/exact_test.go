@@ -46,8 +46,10 @@ func layouts(t testing.TB) map[string]placement.Placement {
 	apart.Name = "virtual-apart40"
 	chat := placement.Prepend
 	chat.At, chat.Name = 3, "prepend-at-3"
+	turn := placement.InTurn
+	turn.At, turn.Apart, turn.Name = 3, 40, "in-turn-at-3"
 	all := map[string]placement.Placement{}
-	for _, p := range append(slices.Clone(placement.All), echo16, again, apart, chat) {
+	for _, p := range append(slices.Clone(placement.All), echo16, again, apart, chat, turn) {
 		all[p.Name] = p
 	}
 	return all

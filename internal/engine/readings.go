@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/placement"
 )
@@ -74,7 +75,7 @@ func (r *readings) evict() bool {
 // them, and forgotten otherwise.
 func (s *Sequence) hold(st *stride, p placement.Placement, evidence []lm.Evidence, text int, err error) {
 	// The tail of a fixed echo moves on with the text.
-	stays := p.Evidence == placement.AtZero || p.EchoInPlace && p.Echo > 1
+	stays := p.InText() || p.EchoInPlace && p.Echo > 1
 	if err != nil || !stays || len(st.branches[0].view) == 0 || s.e.readings == nil {
 		st.close()
 		return
@@ -97,7 +98,9 @@ func (s *Sequence) forgetReading() {
 
 // resume returns the held stride with a plan of what is new in it, or nil where this
 // stride reads other evidence or another part of the text.
-func (s *Sequence) resume(p placement.Placement, evidence []lm.Evidence) (*stride, *plan) {
+// Where only the first passage of a turn stays, it returns a stride that has it and what
+// was read in its sight, without a plan.
+func (s *Sequence) resume(p placement.Placement, l placement.Layout, evidence []lm.Evidence) (*stride, *plan) {
 	if s.e.readings == nil {
 		return nil, nil
 	}
@@ -105,8 +108,10 @@ func (s *Sequence) resume(p placement.Placement, evidence []lm.Evidence) (*strid
 	if held == nil {
 		return nil, nil
 	}
-	l := p.Layout(len(s.tokens), lm.Lengths(evidence))
 	same := slices.EqualFunc(held.evidence, evidence, func(a, b lm.Evidence) bool { return slices.Equal(a.Tokens, b.Tokens) })
+	if p.Evidence == placement.BeforeTurn && held.stride.turn != nil && slices.Equal(l.Passages[:1], held.layout.Passages[:1]) && slices.Equal(held.evidence[0].Tokens, evidence[0].Tokens) {
+		return held.stride.turnOnly(), nil
+	}
 	if !same || !slices.Equal(l.Passages, held.layout.Passages) || !slices.Equal(l.Branches, held.layout.Branches) {
 		held.stride.release()
 		return nil, nil
@@ -124,4 +129,13 @@ func (s *Sequence) resume(p placement.Placement, evidence []lm.Evidence) (*strid
 		pl.segments = append(pl.segments, segment{tokens: news, view: b.view, into: b.tail, logitsFrom: len(news) - 1, emit: b.emit})
 	}
 	return st, pl
+}
+
+// turnOnly takes the first passage, and what was read in its sight, out of a stride that
+// has ended.
+func (st *stride) turnOnly() *stride {
+	turn := &stride{s: st.s, plain: -1, resumed: true, first: st.first, turn: st.turn, own: []*kvcache.Span{st.first.Span, st.turn}}
+	st.own = slices.DeleteFunc(st.own, func(s *kvcache.Span) bool { return s == st.first.Span || s == st.turn })
+	st.release()
+	return turn
 }

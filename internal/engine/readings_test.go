@@ -91,6 +91,56 @@ func TestReadingOnEqualsReadingAgain(t *testing.T) {
 	}
 }
 
+// The passages of a turn's first look-up stay, and what was read in their sight; later
+// ones come and go, and what saw them is read again without them.
+func TestInTurn(t *testing.T) {
+	const turn = 50
+	p, err := placement.InTurn.WithApart(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.At = turn
+	for _, o := range computePaths() {
+		e := newTiny(t, o)
+		r := rand.New(rand.NewPCG(5, 2))
+		s := e.NewSequence()
+		if err := s.Append(randomTokens(r, 70)...); err != nil {
+			t.Fatal(err)
+		}
+		first := lm.Evidence{Tokens: randomTokens(r, 35)}
+		later := []lm.Evidence{{Tokens: randomTokens(r, 9)}, {Tokens: randomTokens(r, 12)}, {Tokens: randomTokens(r, 15)}}
+		for i, c := range []struct {
+			later []lm.Evidence
+			want  int // encoded in front of the first token
+		}{
+			{nil, 70 + 35}, {nil, 0}, {later[:1], 9 + 1}, {later[:2], 7 + 12 + 1}, {later[1:2], 7 + 12 + 1}, {nil, 7 + 1}, {later[:1], 0},
+		} {
+			st := step{text: slices.Clone(s.Tokens()), evidence: append([]lm.Evidence{first}, c.later...)}
+			before := s.Counts()
+			st.sampled, err = s.Continue(t.Context(), p, st.evidence, 7, pick(func(l []float32) int32 {
+				st.logits = append(st.logits, slices.Clone(l))
+				return greedy(l)
+			}), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := s.Counts().Sub(before)
+			if got := counts.Prompt + counts.Prefilled; got != c.want {
+				t.Errorf("%+v: stride %d encoded %d, want %d", o, i, got, c.want)
+			}
+			if d := firstDifference(t, e, p, []step{st}); d != "" {
+				t.Fatalf("%+v: stride %d: %s", o, i, d)
+			}
+		}
+		s.Close()
+		for e.evict() {
+		}
+		if u := e.KV(); u.Pages != 0 {
+			t.Errorf("%+v: %d pages are left", o, u.Pages)
+		}
+	}
+}
+
 // Pages of a reading are given up when others need them, and the text is read again.
 func TestReadingsGiveWay(t *testing.T) {
 	virtual, err := placement.Virtual.WithEcho(placement.Turn)

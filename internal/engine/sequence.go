@@ -169,8 +169,11 @@ func (s *Sequence) check(p placement.Placement, evidence []lm.Evidence, n int) e
 	if len(s.tokens) == 0 {
 		return errors.New("the text is empty: a model needs at least one token to continue from")
 	}
-	if p.Evidence == placement.AtZero && (p.At < 0 || p.At >= len(s.tokens)) {
+	if p.InText() && (p.At < 0 || p.At >= len(s.tokens)) || p.Evidence == placement.BeforeTurn && p.At == 0 {
 		return fmt.Errorf("evidence cannot stand at token %d of a text of %d", p.At, len(s.tokens))
+	}
+	if p.Evidence == placement.BeforeTurn && len(evidence) > 1 && s.e.weights.Config.Positions > 0 {
+		return errors.New("later passages of a turn are virtual, and this model's learned positions have none in front of a text that begins at the first: use placement prepend")
 	}
 	for i, ev := range evidence {
 		if len(ev.Tokens) == 0 {

@@ -18,8 +18,11 @@ type stride struct {
 	kept     []*keptSpan     // evidence shared with other strides
 	own      []*kvcache.Span // spans that end with the stride
 	plain    int             // kept tokens; scored targets behind them are dropped
-	resumed  bool            // it goes on with the spans of the stride before
-	mixed    []float32       // of several branches
+	// The first passage and what was read in its sight, where it stands before the turn.
+	first   kvcache.Part
+	turn    *kvcache.Span
+	resumed bool      // it goes on with the spans of the stride before
+	mixed   []float32 // of several branches
 
 	// Kept from one decode to the next, so that decoding allocates nothing.
 	rows    [][]float32 // what is mixed
@@ -81,19 +84,24 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 	s.settle(s.frameOf(p, evidence, score.scored()))
 	var st *stride
 	var pl *plan
+	l := p.Layout(len(s.tokens), lm.Lengths(evidence))
 	if score == nil {
-		st, pl = s.resume(p, evidence)
+		st, pl = s.resume(p, l, evidence)
 	}
-	reused := len(s.tokens)
-	if st == nil {
+	reused := 0
+	switch {
+	case st == nil:
 		st = &stride{s: s, plain: -1}
-		l := p.Layout(len(s.tokens), lm.Lengths(evidence))
 		plain := min(l.Context, len(s.tokens)-1)
 		reused = max(0, min(s.context.Len()-s.ahead, plain))
 		s.begin(plain) // what stands behind it has the KV of no plain text
 		pl = st.plan(p, l, evidence, score)
-	} else {
-		reused -= len(pl.segments[0].tokens)
+	case pl == nil: // only the turn goes on
+		reused = l.Context + st.turn.Len()
+		s.counts.EvidenceReused += st.first.Len
+		pl = st.plan(p, l, evidence, score)
+	default:
+		reused = len(s.tokens) - len(pl.segments[0].tokens)
 		s.counts.EvidenceReused += lm.Total(evidence)
 	}
 	for i := range pl.segments {
@@ -152,12 +160,37 @@ func (st *stride) plan(p placement.Placement, l placement.Layout, evidence []lm.
 		for i := at.From; i < at.To; i++ {
 			b.view = append(b.view, st.place(p, pl, l.Passages[i], evidence[i].Tokens))
 		}
-		b.tail = s.e.pool.NewSpan(at.Start)
-		st.own = append(st.own, b.tail)
+		from := at.Tail
+		switch {
+		case p.Evidence != placement.BeforeTurn:
+			b.tail = s.e.pool.NewSpan(at.Start)
+			st.own = append(st.own, b.tail)
+		case l.Turn.From == l.Turn.To: // the turn goes on
+			b.tail = st.inTurn(at.Start)
+			from += b.tail.Len()
+		default:
+			turn := st.inTurn(l.Turn.Start)
+			if news := s.tokens[l.Turn.From+turn.Len() : l.Turn.To]; len(news) > 0 {
+				pl.segments = append(pl.segments, segment{tokens: news, view: slices.Clone(b.view[:2]), into: turn, logitsFrom: len(news)})
+			}
+			b.view = append(b.view, turn.Prefix(l.Turn.To-l.Turn.From))
+			b.tail = s.e.pool.NewSpan(at.Start)
+			st.own = append(st.own, b.tail)
+		}
 		st.branches = append(st.branches, b)
-		st.follow(pl, s.tokens[at.Tail:], score)
+		st.follow(pl, s.tokens[from:], score)
 	}
 	return pl
+}
+
+// inTurn returns the span of what was read in sight of the first passage; a new one
+// starts at the position.
+func (st *stride) inTurn(start int) *kvcache.Span {
+	if st.turn == nil {
+		st.turn = st.s.e.pool.NewSpan(start)
+		st.own = append(st.own, st.turn)
+	}
+	return st.turn
 }
 
 // follow plans the tail of the last branch, with the scored target behind it. The
@@ -188,14 +221,18 @@ func (st *stride) follow(pl *plan, tail []int32, score *scoring) {
 // unless it was kept.
 func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, tokens []int32) kvcache.Part {
 	s := st.s
+	inTurn := p.Evidence == placement.BeforeTurn && at.Start >= 0
+	if inTurn && st.first.Span != nil {
+		return st.first
+	}
 	// Only evidence that sees no more than the sink has KV that others can use.
-	keeps := p.EvidenceSees == placement.SeesSink && s.e.kept != nil
+	keeps := p.EvidenceSees == placement.SeesSink && !inTurn && s.e.kept != nil
 	key := s.keptKey(at.Start, tokens)
 	if keeps {
 		if k := s.e.kept.get(key); k != nil {
 			st.kept = append(st.kept, k)
 			s.counts.EvidenceReused += len(tokens)
-			return evidencePart(p, k.span, len(tokens))
+			return kvcache.Part{Span: k.span, Len: len(tokens), Whole: true}
 		}
 	}
 	var view []kvcache.Part
@@ -208,13 +245,13 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 		pl.keep = append(pl.keep, keeping{key, span})
 	}
 	pl.segments = append(pl.segments, segment{tokens: tokens, view: view, into: span, logitsFrom: len(tokens)})
-	return evidencePart(p, span, len(tokens))
-}
-
-// evidencePart returns a span of evidence as its readers see it: virtual evidence stands
-// beside the text, whatever its positions say, so that no window hides it.
-func evidencePart(p placement.Placement, span *kvcache.Span, n int) kvcache.Part {
-	return kvcache.Part{Span: span, Len: n, Whole: p.Evidence == placement.BeforeZero}
+	// Virtual evidence stands beside the text, whatever its positions say, so that no
+	// window hides it.
+	part := kvcache.Part{Span: span, Len: len(tokens), Whole: p.EvidenceSees == placement.SeesSink && !inTurn}
+	if inTurn {
+		st.first = part
+	}
+	return part
 }
 
 // emit returns what takes the logits of a branch's rows: the score of a single

@@ -61,7 +61,7 @@ func ParseQARow(s string) (QARow, error) {
 		r.NamesApart = r.NamesApart || key == "apart"
 		options = append(options, option)
 	}
-	row, err := ParseRow(strings.Join(options, ":"), -1)
+	row, err := parseRow(strings.Join(options, ":"), -1, placement.ParseChat)
 	if err != nil {
 		return bad("%v", strings.TrimPrefix(err.Error(), fmt.Sprintf("row %q: ", strings.Join(options, ":"))))
 	}

@@ -26,12 +26,15 @@ const rowOptions = "echo=N, echo=turn, apart=N, k=N, sink=ID, random, adapter=NA
 // ParseRow reads a placement and its options, such as "none", "virtual:k=2",
 // "append:echo=16", "virtual:echo=turn" or "virtual:k=2:sink=0". A row that names no sink gets the one
 // given.
-func ParseRow(s string, sink int32) (Row, error) {
+func ParseRow(s string, sink int32) (Row, error) { return parseRow(s, sink, placement.Parse) }
+
+// parseRow is ParseRow with those placements that parse knows.
+func parseRow(s string, sink int32, parse func(string) (placement.Placement, error)) (Row, error) {
 	bad := func(format string, args ...any) (Row, error) {
 		return Row{}, fmt.Errorf("row %q: %s", s, fmt.Sprintf(format, args...))
 	}
 	name, rest, more := strings.Cut(s, ":")
-	p, err := placement.Parse(name)
+	p, err := parse(name)
 	if err != nil {
 		return bad("%v", err)
 	}

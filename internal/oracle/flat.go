@@ -34,7 +34,7 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 	if len(evidence) > 1 && !p.SideBySide {
 		return nil, fmt.Errorf("oracle: %d passages in one sequence, and %s gives each a branch", len(evidence), p.Name)
 	}
-	if p.Evidence == placement.AtZero && (p.At < 0 || p.At >= len(text)) {
+	if p.InText() && (p.At < 0 || p.At >= len(text)) || p.Evidence == placement.BeforeTurn && p.At == 0 {
 		return nil, fmt.Errorf("oracle: evidence cannot stand at token %d of a text of %d", p.At, len(text))
 	}
 	n := 0
@@ -57,6 +57,24 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 		passage := f.add(evidence[0], p.At, before)
 		behind := f.add(text[p.At:], p.At+n, before, passage)
 		f.add(sampled, len(text)+n, before, passage, behind)
+
+	case placement.BeforeTurn:
+		before := f.add(text[:p.At], 0)
+		f.mark(p.At)
+		first := f.add(evidence[0], p.At, before)
+		behind := p.At + len(evidence[0])
+		if len(evidence) == 1 {
+			turn := f.add(text[p.At:], behind, before, first)
+			f.add(sampled, len(text)+n, before, first, turn)
+			break
+		}
+		last := len(text) - 1
+		seen := []run{before, first, f.add(text[p.At:last], behind, before, first)}
+		for j, passage := range evidence[1:] {
+			later := f.add(passage, -j*p.Apart-len(passage), before.first(1))
+			seen, f.beside = append(seen, later), append(f.beside, later)
+		}
+		f.add(append([]int32{text[last]}, sampled...), behind+last-p.At, seen...)
 
 	default:
 		context := f.add(text, start)

@@ -9,6 +9,9 @@ type Layout struct {
 	Context  int
 	Start    int
 	Passages []Passage // none: no evidence is placed
+	// Turn is text that is read in sight of the context and the first passage only, and
+	// that the branch sees; none where From is To.
+	Turn     TurnSpan
 	Branches []Branch
 }
 
@@ -16,6 +19,12 @@ type Layout struct {
 type Passage struct {
 	Start int // position of its first token
 	Sees  int // tokens of the context, from token 0
+}
+
+// TurnSpan is a span of text: its tokens From … To-1.
+type TurnSpan struct {
+	From, To int
+	Start    int // position of its first token
 }
 
 // Branch is a view and the tail behind it.
@@ -37,27 +46,24 @@ func (p Placement) Layout(text int, evidence []int) Layout {
 	}
 	l := Layout{Context: text, Start: p.Reserve, Passages: make([]Passage, len(evidence))}
 	switch {
-	case p.Evidence == AtZero:
+	case p.InText():
 		l.Context = p.At
 	case p.EchoInPlace:
 		l.Context = text - p.echo(text)
 	}
 	for i, n := range evidence {
-		at := Passage{Start: l.Context}
-		if p.Evidence == BeforeZero {
-			at.Start = p.Reserve - i*p.Apart - n
-		}
-		switch p.EvidenceSees {
-		case SeesContext:
-			at.Sees = l.Context
-		case SeesSink:
-			at.Sees = 1
-		default:
-			at.Sees = p.At
-		}
-		l.Passages[i] = at
+		l.Passages[i] = p.passage(l.Context, i, n)
 	}
-	if p.SideBySide {
+	switch {
+	case p.Evidence == BeforeTurn:
+		b := Branch{Sees: p.At, To: len(evidence), Tail: p.At, Start: p.At + evidence[0]}
+		if len(evidence) > 1 { // the last token is read again, in sight of them all
+			l.Turn = TurnSpan{From: p.At, To: text - 1, Start: b.Start}
+			b.Tail, b.Start = text-1, b.Start+text-1-p.At
+		}
+		l.Branches = []Branch{b}
+		return l
+	case p.SideBySide:
 		l.Branches = []Branch{p.branch(l.Context, text, evidence, 0, len(evidence))}
 		return l
 	}
@@ -65,6 +71,21 @@ func (p Placement) Layout(text int, evidence []int) Layout {
 		l.Branches = append(l.Branches, p.branch(l.Context, text, evidence, i, i+1))
 	}
 	return l
+}
+
+// passage lays out the ith passage, of n tokens, beside a context.
+func (p Placement) passage(context, i, n int) Passage {
+	switch {
+	case p.Evidence == BeforeTurn && i == 0:
+		return Passage{Start: context, Sees: context}
+	case p.Evidence == BeforeTurn:
+		return Passage{Start: -(i-1)*p.Apart - n, Sees: 1}
+	case p.Evidence == BeforeZero:
+		return Passage{Start: p.Reserve - i*p.Apart - n, Sees: 1}
+	case p.EvidenceSees == SeesContext:
+		return Passage{Start: context, Sees: context}
+	}
+	return Passage{Start: context, Sees: p.At}
 }
 
 // branch lays out the tail behind the passages from … to-1.
@@ -98,6 +119,9 @@ func (p Placement) Positions(text int, evidence []int, n int) int {
 	all, longest := 0, 0
 	for i, length := range evidence {
 		all += length
+		if p.Evidence == BeforeTurn && i > 0 {
+			length += evidence[0] - p.Apart // in front of the text, which has become longer by the first
+		}
 		longest = max(longest, length+i*p.Apart)
 	}
 	if p.SideBySide {

@@ -27,6 +27,8 @@ func apart(t *testing.T, p Placement, n int) Placement {
 func TestLayout(t *testing.T) {
 	chat := Prepend
 	chat.At = 6
+	turn := apart(t, InTurn, 5)
+	turn.At = 6
 	two := []int{4, 3}
 	plain := Layout{Context: 10, Branches: []Branch{{Sees: 10, Tail: 10, Start: 10}}}
 	for _, c := range []struct {
@@ -47,6 +49,17 @@ func TestLayout(t *testing.T) {
 			Context:  6,
 			Passages: []Passage{{6, 6}},
 			Branches: []Branch{{Sees: 6, From: 0, To: 1, Tail: 6, Start: 10}},
+		}},
+		{"in turn", turn, 10, two[:1], Layout{
+			Context:  6,
+			Passages: []Passage{{6, 6}},
+			Branches: []Branch{{Sees: 6, From: 0, To: 1, Tail: 6, Start: 10}},
+		}},
+		{"in turn, later ones", turn, 10, []int{4, 3, 2}, Layout{
+			Context:  6,
+			Passages: []Passage{{6, 6}, {-3, 1}, {-2 - 5, 1}},
+			Turn:     TurnSpan{From: 6, To: 9, Start: 10},
+			Branches: []Branch{{Sees: 6, From: 0, To: 3, Tail: 9, Start: 13}},
 		}},
 		{"append", Append, 10, two, Layout{
 			Context:  10,
@@ -93,6 +106,8 @@ func TestLayout(t *testing.T) {
 
 // An echo in place takes no positions, and no echo is longer than p-1.
 func TestPositions(t *testing.T) {
+	turn := InTurn
+	turn.At = 6
 	for _, c := range []struct {
 		name string
 		p    Placement
@@ -106,6 +121,7 @@ func TestPositions(t *testing.T) {
 		{"no text", echoing(t, Append, 16), 0, 4 + 5},
 		{"virtual", Virtual, 10, 10 + 7 + 5},
 		{"virtual echo", echoing(t, Virtual, 16), 10, 10 + 7 + 5},
+		{"in turn, later ones", turn, 10, 10 + 4 + 3 + 5},
 		{"virtual, a little apart", apart(t, Virtual, 2), 10, 10 + 7 + 5},
 		{"virtual, apart", apart(t, Virtual, 6), 10, 10 + 6 + 3 + 5},
 	} {

@@ -9,6 +9,7 @@ package placement
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,10 +18,13 @@ type Anchor uint8
 
 // The anchors.
 const (
-	Nowhere    Anchor = iota // no evidence
-	AtZero                   // evidence 0 … n-1, the context follows at n …
-	AfterText                // context 0 … p-1, evidence p … p+n-1
-	BeforeZero               // context R … R+p-1, passage j at R-j·Apart-n_j … R-j·Apart-1; R is Reserve, else 0
+	Nowhere Anchor = iota // no evidence
+	AtZero                // evidence 0 … n-1, the context follows at n …
+	// BeforeTurn puts the first piece of evidence into the text, at At, where a
+	// conversation's turn begins, and the others as BeforeZero does.
+	BeforeTurn
+	AfterText  // context 0 … p-1, evidence p … p+n-1
+	BeforeZero // context R … R+p-1, passage j at R-j·Apart-n_j … R-j·Apart-1; R is Reserve, else 0
 )
 
 // Sight says what an evidence token sees besides the earlier tokens of its own
@@ -56,8 +60,8 @@ type Placement struct {
 	// from 0, the best first, is at -j·Apart-n_j … -j·Apart-1. At 0 all end together, as
 	// they always do in front of a reserve.
 	Apart int
-	// At is, for AtZero only, how many context tokens stand before the prepended
-	// evidence: 0 in the paper; chat puts evidence into the user's message.
+	// At is, for AtZero and BeforeTurn only, how many context tokens stand before the
+	// evidence in the text: 0 in the paper; chat puts evidence into the user's message.
 	At int
 	// Reserve is, for BeforeZero only, at which position the context starts. A model with
 	// learned positions has none below 0, so its evidence stands at Reserve-n … Reserve-1.
@@ -81,7 +85,10 @@ func (p Placement) For(learned bool, reserve int) Placement {
 	return p
 }
 
-// The four placements.
+// InText tells whether evidence stands within the text, at At.
+func (p Placement) InText() bool { return p.Evidence == AtZero || p.Evidence == BeforeTurn }
+
+// The placements of any text.
 var (
 	None    = Placement{Name: "none"}
 	Prepend = Placement{Name: "prepend", Evidence: AtZero}
@@ -89,13 +96,23 @@ var (
 	Virtual = Placement{Name: "virtual", Evidence: BeforeZero, EvidenceSees: SeesSink, Echo: 1, EchoInPlace: true, SideBySide: true}
 )
 
+// InTurn is for chats only: the passages of a turn's first look-up are one piece of
+// evidence before the turn, as if pasted into it, and what stands behind them has been
+// read in their sight for as long as the turn lasts. Later passages are virtual.
+var InTurn = Placement{Name: "in-turn", Evidence: BeforeTurn, EvidenceSees: SeesSink, Echo: 1, EchoInPlace: true, SideBySide: true}
+
 // All lists the placements in the order in which tables show them.
 var All = []Placement{Virtual, Append, Prepend, None}
 
 // Parse returns the placement of that name.
-func Parse(name string) (Placement, error) {
+func Parse(name string) (Placement, error) { return parse(name, All) }
+
+// ParseChat returns the placement of that name, those of chats among them.
+func ParseChat(name string) (Placement, error) { return parse(name, append(slices.Clone(All), InTurn)) }
+
+func parse(name string, among []Placement) (Placement, error) {
 	var names []string
-	for _, p := range All {
+	for _, p := range among {
 		if p.Name == name {
 			return p, nil
 		}
@@ -117,7 +134,7 @@ func (p Placement) WithApart(n int) (Placement, error) {
 	switch {
 	case n < 0 || n > maxApart:
 		return p, fmt.Errorf("passages %d positions apart: it must be between 0 and %d", n, maxApart)
-	case n > 0 && p.Evidence != BeforeZero:
+	case n > 0 && p.Evidence != BeforeZero && p.Evidence != BeforeTurn:
 		return p, fmt.Errorf("passages %d positions apart: only virtual ones can be, and the placement is %s", n, p.Name)
 	}
 	p.Apart = n
@@ -131,6 +148,8 @@ func (p Placement) WithEcho(echo int) (Placement, error) {
 	switch {
 	case echo < 0 && echo != Turn:
 		return p, fmt.Errorf("echo %d: must not be negative", echo)
+	case p.Evidence == BeforeTurn && echo != p.Echo:
+		return p, fmt.Errorf("echo %s: placement %s reads the turn in sight of its passages as it is", Echo(echo), p.Name)
 	case p.EchoInPlace && echo == 0:
 		return p, fmt.Errorf("echo %d: placement %s repeats at least the last context token", echo, p.Name)
 	case p.Evidence != AfterText && !p.EchoInPlace && echo != p.Echo:

@@ -25,6 +25,7 @@ func TestWithEcho(t *testing.T) {
 		{Append, 0, true}, {Append, 16, true}, {Append, Turn, true}, {Append, -2, false},
 		{Virtual, 1, true}, {Virtual, 16, true}, {Virtual, Turn, true}, {Virtual, 0, false}, {Virtual, -2, false},
 		{Prepend, 0, true}, {Prepend, 1, false}, {Prepend, Turn, false}, {None, 0, true}, {None, 16, false},
+		{InTurn, 1, true}, {InTurn, 16, false}, {InTurn, Turn, false},
 	} {
 		p, err := c.p.WithEcho(c.echo)
 		if (err == nil) != c.ok {

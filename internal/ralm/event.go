@@ -25,6 +25,8 @@ type Placed struct {
 	retrieve.Passage
 	Tokens int     `json:"evidence_tokens"`  // marks included
 	Weight float64 `json:"weight,omitempty"` // of its branch in the mixture; 0 where passages share one
+	// InTurn tells that it stands in the text before the turn, while others are virtual.
+	InTurn bool `json:"in_turn,omitempty"`
 }
 
 // Token reports one sampled token.

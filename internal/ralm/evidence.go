@@ -45,6 +45,22 @@ func (c *tokenised) place(t Tokenizer, found []retrieve.Passage, o *Options) ([]
 	return placed, evidence
 }
 
+// placeInTurn is place where the first n passages are one piece of evidence before the
+// turn, and the others virtual.
+func (c *tokenised) placeInTurn(t Tokenizer, found []retrieve.Passage, n int, o *Options) ([]Placed, []lm.Evidence) {
+	first, later := *o, *o
+	first.Joined, later.Joined = true, false
+	placed, evidence := c.place(t, found[:n], &first)
+	if len(evidence) == 0 {
+		return nil, nil
+	}
+	for i := range placed {
+		placed[i].InTurn = true
+	}
+	placedLater, evidenceLater := c.place(t, found[n:], &later)
+	return append(placed, placedLater...), append(evidence, evidenceLater...)
+}
+
 // join makes one piece of evidence of all.
 func join(evidence []lm.Evidence) []lm.Evidence {
 	var all []int32

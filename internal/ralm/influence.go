@@ -71,18 +71,15 @@ func weigh(ctx context.Context, fork func() Scored, t Tokenizer, kept *tokenised
 	if len(in.Tokens) == 0 || len(in.Passages) == 0 {
 		return in, nil
 	}
-	sights := [][]retrieve.Passage{in.Passages}
+	sights := [][]Placed{strides[0].Passages}
 	for i := range in.Passages {
-		sights = append(sights, slices.Delete(slices.Clone(in.Passages), i, i+1))
+		sights = append(sights, slices.Delete(slices.Clone(strides[0].Passages), i, i+1))
 	}
 	scores := make([][]float64, len(sights))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, sight := range sights {
-		p := o.Placement.ForTurn(strides[0].Context, o.Turn)
-		_, evidence := kept.place(t, sight, &o)
-		if len(evidence) == 0 {
-			p = placement.None
-		}
+		p, evidence := kept.placeAgain(t, sight, o)
+		p = p.ForTurn(strides[0].Context, o.Turn)
 		text := fork()
 		text.Truncate(strides[0].Context)
 		group.Go(func() (err error) {
@@ -101,4 +98,31 @@ func weigh(ctx context.Context, fork func() Scored, t Tokenizer, kept *tokenised
 		}
 	}
 	return in, nil
+}
+
+// placeAgain returns the evidence of passages that were in sight once, and where it stands.
+func (c *tokenised) placeAgain(t Tokenizer, sight []Placed, o Options) (placement.Placement, []lm.Evidence) {
+	passages, first := make([]retrieve.Passage, len(sight)), 0
+	for i, p := range sight {
+		passages[i] = p.Passage
+		if p.InTurn {
+			first = i + 1
+		}
+	}
+	p := o.Placement
+	var evidence []lm.Evidence
+	switch {
+	case p.Evidence == placement.BeforeTurn && first > 0:
+		_, evidence = c.placeInTurn(t, passages, first, &o)
+	case p.Evidence == placement.BeforeTurn: // nothing stands in the text any more
+		p, o.Joined = placement.Virtual, false
+		p.Apart = o.Placement.Apart
+		fallthrough
+	default:
+		_, evidence = c.place(t, passages, &o)
+	}
+	if len(evidence) == 0 {
+		return placement.None, nil
+	}
+	return p, evidence
 }

@@ -115,6 +115,10 @@ type run struct {
 	stops  *sample.Stops
 	reason Reason             // why the generation ends; empty while it goes on
 	shown  []retrieve.Passage // of the stride before, where they are exchanged for clearly better ones only
+	// The passages of the turn's first look-up, where they stand before it, and how many
+	// joining makes of them.
+	inTurn []retrieve.Passage
+	joined int
 
 	start, first, last time.Time // of the generation, its first and its last token
 	retrieving         time.Duration
@@ -228,15 +232,42 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 		r.shown = exchange(r.shown, a.found, r.o.K, r.o.Exchange)
 		a.found = r.shown
 	}
+	inTurn := r.o.Placement.Evidence == placement.BeforeTurn
+	if inTurn {
+		a.found = r.firstAnd(a.found)
+	}
 	found, err := r.join(ctx, a.found)
 	if err != nil {
 		return st, nil, err
 	}
 	var evidence []lm.Evidence
-	st.Passages, evidence = r.passages.place(r.tokenizer, found, &r.o)
+	if inTurn {
+		if r.joined == 0 {
+			r.joined = len(found) // none is later than the first look-up
+		}
+		st.Passages, evidence = r.passages.placeInTurn(r.tokenizer, found, r.joined, &r.o)
+	} else {
+		st.Passages, evidence = r.passages.place(r.tokenizer, found, &r.o)
+	}
 	st.Retrieve = a.took + time.Since(start)
 	r.retrieving += st.Retrieve
 	return st, evidence, nil
+}
+
+// firstAnd returns the passages of the turn's first look-up that found any, and then
+// those of found that are not among them.
+func (r *run) firstAnd(found []retrieve.Passage) []retrieve.Passage {
+	if r.inTurn == nil {
+		r.inTurn = found
+		return found
+	}
+	all := slices.Clone(r.inTurn)
+	for _, p := range found {
+		if !slices.ContainsFunc(r.inTurn, same(p)) {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // accept shows a token; it is what Continue calls.
