@@ -117,11 +117,14 @@ func derive(values map[string]any) error {
 }
 
 // deriveScaling brings the scalings of rotary frequencies into GGUF's form: Llama 3's is a
-// vector of factors (see addFactors), LongRoPE's older name is su, and attention's factor
-// follows from the lengths where it is not given, or has YaRN's own in it
-// (transformers' modeling_rope_utils.py).
+// vector of factors (see addFactors), LongRoPE's older name is su, a factor without a type
+// is left out, and attention's factor follows from the lengths where it is not given, or
+// has YaRN's own in it (transformers' modeling_rope_utils.py).
 func deriveScaling(values map[string]any, number func(...string) float64, set func(string, float64)) {
 	for _, at := range ropeObjects {
+		if values[at+"rope_type"] == nil && values[at+"type"] == nil && values[at+"factor"] != nil {
+			values[at+"rope_type"] = "none"
+		}
 		for _, key := range []string{at + "rope_type", at + "type"} {
 			switch values[key] {
 			case "llama3", "default":

@@ -3,6 +3,7 @@ package model_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -227,6 +228,42 @@ func TestDirectoryForms(t *testing.T) {
 			form(t, dir)
 			compare(t, dir, readExpected(t, "llama3"))
 		})
+	}
+}
+
+// TestScalingOfDirectories: a factor scales where a type says so, and alone it does not, as
+// in transformers (tried with 5.24, whose greedy tokens these forms gave).
+func TestScalingOfDirectories(t *testing.T) {
+	type object = map[string]any
+	for name, c := range map[string]struct {
+		config object
+		want   float32 // factors; 0: none
+	}{
+		"old, a type":    {object{"rope_scaling": object{"type": "linear", "factor": 4}}, 4},
+		"old, alone":     {object{"rope_scaling": object{"factor": 4}}, 0},
+		"old, default":   {object{"rope_scaling": object{"rope_type": "default", "factor": 4}}, 0},
+		"old, two types": {object{"rope_scaling": object{"rope_type": "linear", "type": "default", "factor": 4}}, 4},
+		"factor 1":       {object{"rope_scaling": object{"type": "linear", "factor": 1}}, 0},
+		"new, a type":    {object{"rope_theta": nil, "rope_parameters": object{"rope_type": "linear", "factor": 4, "rope_theta": 500}}, 4},
+		"new, alone":     {object{"rope_theta": nil, "rope_parameters": object{"factor": 4, "rope_theta": 500}}, 0},
+	} {
+		dir := copied(t, "llama3")
+		config := object{"rope_parameters": nil, "rope_theta": 500, "rope_scaling": nil}
+		maps.Copy(config, c.config)
+		editJSON(t, dir, "config.json", config)
+		m, err := model.Load(dir)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var want []float32
+		if c.want > 0 {
+			want = slices.Repeat([]float32{c.want}, m.Config.Turned()/2)
+		}
+		if got := m.Config.RopeFactors; !slices.Equal(got, want) {
+			t.Errorf("%s: divided by %v, want %v", name, got, want)
+		}
+		m.Close()
 	}
 }
 
