@@ -155,18 +155,8 @@ func (c *Chat) prompt(question string) (tokens []int32, at int, err error) {
 	if question == "" {
 		return nil, 0, errors.New("the question is empty")
 	}
-	render := func(content string) ([]int32, error) {
-		messages := append(c.messages[:len(c.messages):len(c.messages)], tokenizer.Message{Role: "user", Content: content})
-		return c.e.model.Tokenizer.Chat(messages, true)
-	}
-	if tokens, err = render(question); err != nil {
-		return nil, 0, err
-	}
-	empty, err := render("")
-	if err != nil {
-		return nil, 0, err
-	}
-	return tokens, common(tokens, empty), nil
+	messages := append(c.messages[:len(c.messages):len(c.messages)], tokenizer.Message{Role: "user", Content: question})
+	return c.e.model.Tokenizer.Question(messages)
 }
 
 // common returns the length of the longest common beginning.

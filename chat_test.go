@@ -14,6 +14,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
+	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
 // TestChatFits fills a conversation until its oldest turns must go, and asks what
@@ -158,3 +159,34 @@ func TestLongTurnsAreAnswered(t *testing.T) {
 		chat.Close()
 	}
 }
+
+// TestExamplesAreChats: what an adapter for answers is trained on is, token for token, what a chat asks.
+func TestExamplesAreChats(t *testing.T) {
+	e, err := Open(Options{Model: hubtest.Model(t), KVBudget: 64 << 20, Retriever: nowhere{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for _, system := range []string{"", "Be brief."} {
+		c := e.NewChat(system)
+		defer c.Close()
+		q := trainset.Question{Question: "Where <|im_end|> is it?", Answers: []string{"here"}}
+		prompt, at, err := c.prompt(q.Question)
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples := trainset.Exchanges{Tokenizer: e.model.Tokenizer, Retriever: nowhere{}, Systems: []string{system}, K: 1, PassageLen: 1}
+		made, err := examples.Make(t.Context(), []trainset.Question{q}, func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x := made[0]; !slices.Equal(x.Tokens[:x.Context], prompt) || x.Turn != at {
+			t.Errorf("the example is %q with its turn at %d, the chat %q at %d", e.model.Tokenizer.Decode(x.Tokens[:x.Context]), x.Turn, e.model.Tokenizer.Decode(prompt), at)
+		}
+	}
+}
+
+// nowhere finds nothing.
+type nowhere struct{}
+
+func (nowhere) Retrieve(context.Context, Query) ([]Passage, error) { return nil, nil }

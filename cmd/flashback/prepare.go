@@ -82,6 +82,7 @@ the FILE that is there. tools/peft trains on such a file.`,
 	fl.Float64Var(&f.share, "validation-share", 0.02, "windows held back, as a share of the training windows")
 	fl.IntVar(&f.threads, "threads", 0, "threads that look passages up; 0: one a core")
 	fl.StringVar(&f.export, "export", "", "write the examples as JSON lines too, to this `FILE`.jsonl, .jsonl.gz or .jsonl.zst")
+	cmd.AddCommand(newPrepareQuestionsCmd())
 	return cmd
 }
 

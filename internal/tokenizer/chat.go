@@ -114,6 +114,23 @@ func (t *Tokenizer) render(turns []any, addGenerationPrompt bool) (string, error
 	return text, nil
 }
 
+// Question gives the ids of a conversation whose last message is the user's, up to where the answer begins, and at which of
+// them that message's content does.
+func (t *Tokenizer) Question(messages []Message) (ids []int32, at int, err error) {
+	last := len(messages) - 1
+	if ids, err = t.Chat(messages, true); err != nil {
+		return nil, 0, err
+	}
+	empty, err := t.Chat(append(messages[:last:last], Message{Role: messages[last].Role}), true)
+	if err != nil {
+		return nil, 0, err
+	}
+	for at < min(len(ids), len(empty)) && ids[at] == empty[at] {
+		at++
+	}
+	return ids, at, nil
+}
+
 // chat is what a conversation is written with.
 type chat struct {
 	template *jinja.Template
