@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,31 @@ MARKS = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delt
 def tensor_name(layer, projection, factor):
     block = "mlp" if projection in ("gate_proj", "up_proj", "down_proj") else "self_attn"
     return f"base_model.model.model.layers.{layer}.{block}.{projection}.{factor}.weight"
+
+
+@dataclass
+class Change:
+    """What an adapter does to projections that share an input."""
+
+    factors: list  # [A, B] of each, or None
+    outputs: list  # how many each has
+    scale: float
+    dropout: float
+
+    def add(self, y, x, first):
+        """Returns y + scale · dropout(x)·Aᵀ·Bᵀ, the projections' outputs side by side; rows before `first` stay."""
+        h = F.dropout(x[first:], self.dropout) if self.dropout else x[first:]  # one mask for projections with one input
+        low = F.linear(h, torch.cat([pair[0] for pair in self.factors if pair]).to(h.dtype))
+        deltas, at = [], 0
+        for pair, outputs in zip(self.factors, self.outputs):
+            if pair is None:
+                deltas.append(low.new_zeros(low.shape[0], outputs))
+            else:
+                rank = pair[0].shape[0]
+                deltas.append(F.linear(low[:, at : at + rank], (pair[1] * self.scale).to(h.dtype)))
+                at += rank
+        delta = torch.cat(deltas, 1) if len(deltas) > 1 else deltas[0]
+        return torch.cat([y[:first], y[first:] + delta]) if first else y + delta
 
 
 class Adapter:
@@ -60,22 +86,13 @@ class Adapter:
     def parameters(self):
         return self.weights() if self.marks is None else [*self.weights(), self.marks]
 
-    def add(self, y, x, layer, names, first, training):
-        """Returns y + scale · dropout(x)·Aᵀ·Bᵀ, the projections' outputs side by side; rows before `first` stay."""
-        if not any((layer, name) in self.factors for name in names):
-            return y
+    def change(self, layer, names, training):
+        """Returns how a product of a layer is changed, the projections' outputs side by side: see Change."""
         present = [self.factors.get((layer, name)) for name in names]
-        h = F.dropout(x[first:], self.dropout, training and self.dropout > 0)  # one mask for projections with one input
-        low = F.linear(h, torch.cat([pair[0] for pair in present if pair]).to(h.dtype))
-        deltas, at = [], 0
-        for pair, name in zip(present, names):
-            if pair is None:
-                deltas.append(low.new_zeros(low.shape[0], self.base.shapes[name][1]))
-            else:
-                deltas.append(F.linear(low[:, at : at + self.rank], (pair[1] * self.scale).to(h.dtype)))
-                at += self.rank
-        delta = torch.cat(deltas, 1) if len(deltas) > 1 else deltas[0]
-        return torch.cat([y[:first], y[first:] + delta]) if first else y + delta
+        if not any(present):
+            return None
+        outputs = [self.base.shapes[name][1] for name in names]
+        return Change(present, outputs, self.scale, self.dropout if training else 0.0)
 
     def tensors(self):
         """Returns every tensor under PEFT's name."""

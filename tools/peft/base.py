@@ -106,6 +106,37 @@ def rotate_half_order(weight, heads):
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
+# The projections of a layer's products: those that share an input are one product.
+PRODUCTS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
+
+
+def before_attention(x, block, change, cos, sin, adapted, form):
+    """Returns a layer's q, k, v [tokens, heads, head_dim] of the residual stream x, rotated, with keys and values as often as heads share them."""
+    heads, kv, d, eps = form
+    h = F.rms_norm(x, (x.shape[1],), block["attn_norm"], eps).to(block["qkv"].dtype)
+    qkv = F.linear(h, block["qkv"])
+    qkv = change.add(qkv, h, adapted) if change else qkv
+    q, k, v = qkv.view(-1, heads + 2 * kv, d).split([heads, kv, kv], 1)
+    qk = torch.cat([q, k], 1)
+    qk = qk * cos + torch.cat([-qk[..., d // 2 :], qk[..., : d // 2]], -1) * sin
+    q, k = qk.split([heads, kv], 1)
+    group = heads // kv
+    return q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+
+
+def behind_attention(x, a, block, changes, adapted, form):
+    """Returns the residual stream behind a layer, of it and the attention's output a."""
+    of_o, of_gate_up, of_down = changes
+    o = F.linear(a, block["o"])
+    x = x + (of_o.add(o, a, adapted) if of_o else o)
+    h = F.rms_norm(x, (x.shape[1],), block["ffn_norm"], form[3]).to(block["o"].dtype)
+    both = F.linear(h, block["gate_up"])
+    gate, up = (of_gate_up.add(both, h, adapted) if of_gate_up else both).chunk(2, -1)
+    h = F.silu(gate) * up
+    down = F.linear(h, block["down"])
+    return x + (of_down.add(down, h, adapted) if of_down else down)
+
+
 class Base:
     """Frozen weights on a device and the forward of one micro-batch."""
 
@@ -184,22 +215,11 @@ class Base:
         cos, sin = (t.to(self.dtype) if self.dtype == torch.bfloat16 else t for t in self.rotary(positions))
         # In activated mode the adapter changes no row of a context.
         adapted = split if adapter.activated else 0
-        heads, kv, d = self.heads, self.kv_heads, self.head_dim
+        form = self.heads, self.kv_heads, self.head_dim, self.eps
         for i, block in enumerate(self.blocks):
-            h = F.rms_norm(x, (self.hidden,), block["attn_norm"], self.eps).to(self.dtype)
-            qkv = adapter.add(F.linear(h, block["qkv"]), h, i, ("q_proj", "k_proj", "v_proj"), adapted, training)
-            q, k, v = qkv.view(-1, heads + 2 * kv, d).split([heads, kv, kv], 1)
-            qk = torch.cat([q, k], 1)
-            qk = qk * cos + torch.cat([-qk[..., d // 2 :], qk[..., : d // 2]], -1) * sin
-            q, k = qk.split([heads, kv], 1)
-            group = heads // kv
-            a = self.attend(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), batch, w, c, b, n)
-            x = x + adapter.add(F.linear(a, block["o"]), a, i, ("o_proj",), adapted, training)
-            h = F.rms_norm(x, (self.hidden,), block["ffn_norm"], self.eps).to(self.dtype)
-            both = adapter.add(F.linear(h, block["gate_up"]), h, i, ("gate_proj", "up_proj"), adapted, training)
-            gate, up = both.chunk(2, -1)
-            h = F.silu(gate) * up
-            x = x + adapter.add(F.linear(h, block["down"]), h, i, ("down_proj",), adapted, training)
+            changes = [adapter.change(i, names, training) for names in PRODUCTS]
+            q, k, v = before_attention(x, block, changes[0], cos, sin, adapted, form)
+            x = behind_attention(x, self.attend(q, k, v, batch, w, c, b, n), block, changes[1:], adapted, form)
         x = F.rms_norm(x.index_select(0, batch.rows), (self.hidden,), self.norm, self.eps).to(self.dtype)
         return -F.cross_entropy(F.linear(x, self.head).float(), batch.targets, reduction="none")
 

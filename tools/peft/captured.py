@@ -15,15 +15,15 @@ class Captured:
         self.shapes = {}  # shape -> graph, its batch, loss and gradients
         self.pool = torch.cuda.graph_pool_handle()  # one graph runs at a time, so all share their memory
 
-    def backward(self, batch, count):
-        """Adds the gradients of the summed loss over count to the parameters', and returns that loss."""
-        key = tuple((f.name, tuple(t.shape)) for f in dataclasses.fields(batch) if (t := getattr(batch, f.name)) is not None), count
+    def backward(self, batch):
+        """Adds the gradients of the weighted loss to the parameters', and returns that loss."""
+        key = tuple((f.name, tuple(t.shape)) for f in dataclasses.fields(batch) if (t := getattr(batch, f.name)) is not None)
         parameters = self.adapter.parameters()
         for p in parameters:
             if p.grad is not None:
                 p.grad = p.grad.clone()  # it may lie where the graph writes
         if key not in self.shapes:
-            self.shapes[key] = self.capture(batch, count, parameters)
+            self.shapes[key] = self.capture(batch, parameters)
         graph, own, loss, gradients = self.shapes[key]
         for f in dataclasses.fields(batch):
             if (t := getattr(batch, f.name)) is not None:
@@ -33,11 +33,11 @@ class Captured:
             p.grad = g if p.grad is None else p.grad + g
         return loss.clone()
 
-    def capture(self, batch, count, parameters):
+    def capture(self, batch, parameters):
         own = dataclasses.replace(batch, **{f.name: t.clone() for f in dataclasses.fields(batch) if (t := getattr(batch, f.name)) is not None})
 
         def run():
-            loss = -self.base.forward(own, self.adapter, True).sum() / count
+            loss = -self.base.forward(own, self.adapter, True) @ own.weights
             return loss.detach(), torch.autograd.grad(loss, parameters)
 
         side = torch.cuda.Stream()

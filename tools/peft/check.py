@@ -22,15 +22,20 @@ def check(a, base, adapter):
 
 
 def against_scores(a, base, adapter):
-    worst = 0.0
+    worst = None
     with open(a.check) as f:
         for line in f:
             case = json.loads(line)
             stride = {"context": len(case["context"]), "passages": [{"tokens": e} for e in case["evidence"] or []]}
+            if "turn" in case:  # of a chat: tools/peft/score wrote it
+                stride["turn"] = case["turn"]
             window = {"tokens": case["context"] + case["target"], "strides": [stride]}
-            layout = Layout(case["placement"], case.get("echo", 0), max(1, len(stride["passages"])), (), len(case["target"]))
+            marks = (base.vocab, base.vocab + 1) if adapter.marks is not None and "turn" in case else ()  # else they are in the evidence
+            layout = Layout(case["placement"], case.get("echo", 0), max(1, len(stride["passages"])), marks, len(case["target"]), 0, case.get("separator", ()))
             got = base.forward(pack([window], layout, base.device), adapter, False).cpu()
-            worst = max(worst, (got - torch.tensor(case["ours"])).abs().max().item())
+            worst = max(worst or 0.0, (got - torch.tensor(case["ours"])).abs().max().item())
+    if worst is None:
+        raise SystemExit(f"{a.check}: no case")
     return worst
 
 

@@ -13,12 +13,14 @@ import torch
 import torch.nn.functional as F
 
 PLACEMENTS = ("none", "prepend", "append", "virtual")
+TURN = -1  # an echo of all tokens from a stride's "turn" on, as placement.Turn
 TAIL = 0  # the segment of rows that see all rows of their branch before them
 ROUND = 32  # branches are padded to a multiple, so that shapes repeat
 
 
 def read(path):
-    """Returns the header and the windows of a file that `flashback prepare --export` wrote."""
+    """Returns the header and the windows of a file that `flashback prepare --export` wrote, or `flashback prepare questions`,
+    each of whose exchanges is a window of one stride, with all tokens behind its context for a target."""
     if path.endswith(".zst"):
         import zstandard
 
@@ -31,7 +33,7 @@ def read(path):
     header, *windows = map(json.loads, text.splitlines())
     if header.get("format") != 1:
         raise SystemExit(f"{path}: the first line is no header of examples of format 1")
-    return header, windows
+    return header, [w if "strides" in w else {"tokens": w["tokens"], "strides": [w]} for w in windows]
 
 
 @dataclass
@@ -39,11 +41,13 @@ class Layout:
     """How strides are laid out."""
 
     placement: str
-    echo: int = 0  # context tokens encoded again in sight of the passages: at least 1 for virtual
+    echo: int = 0  # context tokens encoded again in sight of the passages: at least 1 for virtual; or TURN
     k: int = 1
     marks: tuple = ()
-    target: int = 16  # tokens a stride
+    target: int = 16  # tokens a stride; 0: all that the window has behind the context
     score_bias: float = 0  # nats that a passage loses in the tail's attention if its score is 0 and another's is not
+    separator: tuple = ()  # stands behind each of several passages that are prepended, one behind the other
+    apart: int = 0  # positions by which each of virtual's passages ends further in front than the one before it
 
     def weights(self, stride):
         """Returns what the tail's attention adds for context and tail (0) and for each passage: nats [1 + passages]."""
@@ -57,10 +61,26 @@ class Layout:
             passages = [[self.marks[0], *p, self.marks[1]] for p in passages]
         return passages
 
+    def targets(self, tokens, stride):
+        """Returns what is predicted."""
+        return tokens[stride["context"] :][: self.target or None]
+
+    def echoed(self, stride):
+        """Returns how many context tokens are encoded again."""
+        p = stride["context"]
+        return min(p - stride["turn"] if self.echo == TURN else self.echo, p - 1)
+
+    def kept(self, tokens, stride):
+        """Returns how many tokens of the window its context needs: all where strides share it."""
+        p = stride["context"]
+        if self.target or self.placement == "none":
+            return len(tokens)
+        return p - self.echoed(stride) if self.placement == "virtual" and stride["passages"] else p
+
     def branch(self, tokens, stride):
         """Returns ids, positions, segments and how many context tokens each row sees; the last rows predict the target."""
         p = stride["context"]
-        context, fed = tokens[:p], tokens[p : p + self.target - 1]
+        context, fed = tokens[:p], self.targets(tokens, stride)[:-1]
         passages = self.evidence(stride)
         if not passages or p < 2:  # none's stride: the last context token again, in its place
             if self.placement == "prepend":
@@ -68,16 +88,18 @@ class Layout:
             tail = context[p - 1 :] + fed
             return tail, list(range(p - 1, p - 1 + len(tail))), [TAIL] * len(tail), [p - 1] * len(tail)
         if self.placement == "prepend":
-            ids = passages[0] + context + fed
+            at = stride.get("turn", 0)  # a chat's stand in the user's message, before the question
+            ids = context[:at] + [t for passage in passages for t in (*passage, *self.separator)] + context[at:] + fed
             return ids, list(range(len(ids))), [TAIL] * len(ids), [0] * len(ids)
-        echo = min(self.echo, p - 1)
+        echo = self.echoed(stride)
         if self.placement == "append":
             ids = passages[0] + context[p - echo :] + fed
             return ids, list(range(p, p + len(ids))), [TAIL] * len(ids), [p] * len(ids)
         ids, positions, segments, seen = [], [], [], []
         for j, passage in enumerate(passages, 1):
             ids += passage
-            positions += range(-len(passage), 0)
+            end = -(j - 1) * self.apart
+            positions += range(end - len(passage), end)
             segments += [j] * len(passage)
             seen += [1] * len(passage)
         tail = context[p - echo :] + fed
@@ -95,24 +117,25 @@ class Batch:
     segments: torch.Tensor  # [branches, tokens]: which passage, TAIL for what follows all
     rows: torch.Tensor  # [targets]: which row predicts each
     targets: torch.Tensor  # [targets]
+    weights: torch.Tensor  # [targets], of the losses: 0 for padding
 
 
-def pack(windows, layout, device):
-    """Lays windows out, which have equally many strides."""
-    target = layout.target
+def pack(windows, layout, device, count=1):
+    """Lays windows out, which have equally many strides; each target's loss weighs 1/count."""
     pad = 16  # fused attention wants keys in such multiples
-    longest = max(len(w["tokens"]) for w in windows)
+    longest = max(layout.kept(w["tokens"], s) for w in windows for s in w["strides"])
     c = 0 if layout.placement == "prepend" else -(-longest // pad) * pad
     context = np.zeros((len(windows) if c else 0, c), np.int64)
     rows, targets, branches = [], [], []
     for i, window in enumerate(windows):
         if c:
-            context[i, : len(window["tokens"])] = window["tokens"]
+            context[i, : len(window["tokens"])] = window["tokens"][:c]
         for stride in window["strides"]:
-            p = stride["context"]
-            targets.append(window["tokens"][p : p + target])
+            predicted = layout.targets(window["tokens"], stride)
+            targets.append(predicted)
             if layout.placement == "none":
-                rows.append(np.arange(i * c + p - 1, i * c + p - 1 + target))
+                p = stride["context"]
+                rows.append(np.arange(i * c + p - 1, i * c + p - 1 + len(predicted)))
             else:
                 branches.append(layout.branch(window["tokens"], stride))
 
@@ -126,8 +149,8 @@ def pack(windows, layout, device):
     for i, branch in enumerate(branches):
         size = len(branch[0])
         table[:, i, :size] = branch
-        first = context.size + i * n + size - target
-        rows.append(np.arange(first, first + target))
+        first = context.size + i * n + size - len(targets[i])
+        rows.append(np.arange(first, first + len(targets[i])))
     ids, positions, segments, seen = put(table)
     mask = None
     if c and n:
@@ -143,4 +166,9 @@ def pack(windows, layout, device):
             added = put(table).gather(1, segments)[:, None, :] * (segments == TAIL)[:, :, None]  # [branches, tokens, tokens]
             added = F.pad(added, (c, 0))[:, None]
             mask = added.masked_fill(~mask, -torch.inf)
-    return Batch(put(context), ids, positions, mask, segments, put(np.concatenate(rows)), put(np.concatenate(targets).astype(np.int64)))
+    rows, targets = np.concatenate(rows), np.concatenate(targets).astype(np.int64)
+    size = len(targets) if layout.target else -(-len(targets) // 128) * 128  # of any length: padded, so that shapes repeat
+    weights = np.zeros(size, np.float32)
+    weights[: len(targets)] = 1 / count
+    rows, targets = np.resize(rows, size), np.resize(targets, size)
+    return Batch(put(context), ids, positions, mask, segments, put(rows), put(targets), put(weights))

@@ -24,7 +24,8 @@ import torch
 from adapter import NAMES, Adapter
 from base import Base
 from captured import Captured
-from packing import PLACEMENTS, Layout, pack, read
+from packing import PLACEMENTS, TURN, Layout, pack, read
+from questions import Questions, shown
 
 PAPER = {"r": 16, "alpha": 32.0, "dropout": 0.05, "lr": 1e-4, "warmup": 0.1, "batch": 16, "targets": "q,v"}
 
@@ -32,14 +33,16 @@ PAPER = {"r": 16, "alpha": 32.0, "dropout": 0.05, "lr": 1e-4, "warmup": 0.1, "ba
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", required=True, help="the base model, a GGUF file of F32, F16, Q4_1 or Q8_0")
-    p.add_argument("--data", help="examples: .jsonl, .jsonl.gz, .jsonl.xz or .jsonl.zst")
+    p.add_argument("--data", help="examples: .jsonl, .jsonl.gz, .jsonl.xz or .jsonl.zst; of questions several with their shares: FILE=0.6,FILE=0.4")
     p.add_argument("-o", "--out", help="directory for the adapter and log.jsonl")
     p.add_argument("--validation", help="examples that are scored at the end, and every --every steps")
     p.add_argument("--every", type=int, default=0)
     p.add_argument("--check", metavar="CASES", help="compare with the scores that `flashback eval perplexity --export` wrote, and end")
     p.add_argument("--placement", choices=PLACEMENTS, default="append")
-    p.add_argument("--echo", type=int, help="context tokens that append (default 0) or virtual (default 1) repeats")
-    p.add_argument("--k", type=int, default=1, help="passages, side by side, for virtual")
+    p.add_argument("--echo", help="context tokens that append (default 0) or virtual (default 1) repeats; of questions also: turn")
+    p.add_argument("--k", type=int, default=1, help="passages, side by side, for virtual; of questions also one behind the other, for prepend")
+    p.add_argument("--apart", type=int, default=0, help="positions by which each of virtual's passages ends further in front than the one before it")
+    p.add_argument("--unanswerable", type=float, default=0.0, help="share of questions that are shown no passage with their answer")
     p.add_argument("--marks", action="store_true", help="bound passages by two trained tokens")
     p.add_argument("--marks-start", default="newline", help="the embedding that marks start near: newline, mean, or two tokens' ID,ID")
     p.add_argument("--marks-noise", type=float, default=0.1, help="noise on the marks' start, as a share of the embeddings' spread")
@@ -74,11 +77,13 @@ def arguments():
     if a.check is None and not (a.data and a.out):
         p.error("name --data and -o, or --check")
     least = 1 if a.placement == "virtual" else 0  # virtual's last context token is read again, since it predicts
-    a.echo = least if a.echo is None else a.echo
-    if a.echo < least or a.echo and a.placement not in ("append", "virtual"):
+    a.echo = TURN if a.echo == "turn" else int(a.echo or least)
+    if a.echo not in (TURN, *range(least, 1 << 20)) or a.echo and a.placement not in ("append", "virtual"):
         p.error(f"--echo {a.echo} is not for {a.placement}: append takes any, virtual at least 1")
-    if a.k > 1 and a.placement != "virtual":
-        p.error("only virtual takes several passages")
+    if a.k > 1 and a.placement not in ("virtual", "prepend"):
+        p.error("only virtual takes several passages, and prepend those of questions")
+    if a.apart and (a.placement != "virtual" or a.apart < 0):
+        p.error("--apart is for virtual, and not negative")
     if a.activated and a.placement not in ("append", "virtual"):
         p.error("--activated is for append and virtual")
     if a.marks and a.placement == "none":
@@ -173,9 +178,24 @@ def scramble(windows):
 @torch.no_grad()
 def validate(base, adapter, windows, layout):
     """Returns the mean loss a target token, and that of each window."""
-    losses = torch.cat([-base.forward(pack(m, layout, base.device), adapter, False) for m in micro_batches(windows, 4)])
-    each = losses.split([len(w["strides"]) * layout.target for w in windows])
+    losses = []
+    for m in micro_batches(windows, 4 if layout.target else 16):
+        batch = pack(m, layout, base.device)
+        losses.append(-base.forward(batch, adapter, False)[batch.weights > 0])
+    losses = torch.cat(losses)
+    each = losses.split([sum(len(layout.targets(w["tokens"], s)) for s in w["strides"]) for w in windows])
     return losses.mean().item(), [round(part.mean().item(), 5) for part in each]
+
+
+def read_sets(data):
+    """Returns a header, the sets of windows of FILE or FILE=SHARE,FILE=SHARE, and their shares."""
+    sets, shares = [], []
+    for part in data.split(","):
+        path, _, share = part.partition("=")
+        header, windows = read(path)
+        sets.append(windows)
+        shares.append(float(share or 1))
+    return header, sets, [share / sum(shares) for share in shares]
 
 
 def fused_attention():
@@ -198,15 +218,24 @@ def main():
 
         return check(a, base, adapter)
     torch.manual_seed(a.seed)
-    header, windows = read(a.data)
+    header, sets, shares = read_sets(a.data)
     if header["vocab"] != base.vocab:
         raise SystemExit(f"{a.data}: of a vocabulary of {header['vocab']} tokens, the model has {base.vocab}")
-    windows = windows[: a.limit]
-    if a.random_passages:
-        windows = scramble(windows)
+    sets = [windows[: a.limit] for windows in sets]
     held = read(a.validation)[1] if a.validation else []
     marks = (base.vocab, base.vocab + 1) if a.marks else ()
-    layout = Layout(a.placement, a.echo, a.k, marks, header["stride"], a.score_bias)
+    layout = Layout(a.placement, a.echo, a.k, marks, header.get("stride", 0), a.score_bias, header.get("separator", ()), a.apart)
+    if layout.target and (a.echo == TURN or len(sets) > 1 or a.k > 1 and a.placement == "prepend"):
+        raise SystemExit(f"{a.data}: an echo of the turn, several files and several prepended passages are for questions")
+    if layout.target:
+        windows = scramble(sets[0]) if a.random_passages else sets[0]
+
+        def step_of(step):
+            return [windows[(step * a.batch + i) % len(windows)] for i in range(a.batch)]
+
+    else:
+        step_of = Questions(sets, shares, layout, a.batch, a.seed, header["nothing"], a.unanswerable).step
+        held = shown(held, a.k)
     groups = [{"params": adapter.weights(), "share": 1.0}]
     if a.marks:
         groups.append({"params": [adapter.marks], "share": a.marks_lr})
@@ -220,6 +249,10 @@ def main():
         for name in "r alpha rslora dropout targets lr schedule warmup batch steps clip weight_decay seed".split()
     }
     layout_of = {"placement": a.placement, "echo": a.echo, "k": a.k, "marks": a.marks, "data": os.path.basename(a.data)}
+    if a.apart:
+        layout_of["apart"] = a.apart
+    if a.unanswerable:
+        recipe["unanswerable"] = a.unanswerable
     checkpoint = Checkpoint(a.out, recipe | layout_of, adapter, optimiser, a.minutes)
     first, before, length = checkpoint.resume()
     log, losses = open(os.path.join(a.out, "log.jsonl"), "a"), []
@@ -240,19 +273,19 @@ def main():
         log.flush()
 
     for step in range(first, a.steps):
-        chosen = [windows[(step * a.batch + i) % len(windows)] for i in range(a.batch)]
-        count = sum(len(w["strides"]) for w in chosen) * layout.target
+        chosen = step_of(step)
+        count = sum(len(layout.targets(w["tokens"], s)) for w in chosen for s in w["strides"])
         lr = a.lr * share(a, step)
         for group in optimiser.param_groups:
             group["lr"] = lr * group["share"]
         optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for micro in micro_batches(chosen, a.micro):
-            batch = pack(micro, layout, a.device)
+            batch = pack(micro, layout, a.device, count)
             if captured:
-                total = total + captured.backward(batch, count)
+                total = total + captured.backward(batch)
                 continue
-            loss = -base.forward(batch, adapter, True).sum() / count
+            loss = -base.forward(batch, adapter, True) @ batch.weights
             loss.backward()
             total = total + loss.detach()
         torch.nn.utils.clip_grad_norm_(adapter.parameters(), a.clip)
@@ -281,12 +314,13 @@ def main():
             "base": base.digest,
             "vocabulary": base.vocab,
             "placement": a.placement,
-            "echo": a.echo,
+            "echo": "turn" if a.echo == TURN else a.echo,
             "passages": 0 if a.placement == "none" else a.k,
             "marks": {"left": marks[0], "right": marks[1]} if marks else None,
             "activated": a.activated,
             "recipe": recipe,
-        },
+        }
+        | ({"apart": a.apart} if a.apart else {}),
         torch.float16 if a.f16 else torch.float32,
     )
     checkpoint.remove()
