@@ -1,6 +1,8 @@
 package flashback
 
 import (
+	"io/fs"
+
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/lora"
 )
@@ -19,6 +21,16 @@ type AdapterInfo = lora.Info
 // PEFT wrote. Any number may be loaded. One of another base model is an error.
 func (e *Engine) LoadAdapter(dir string) (*Adapter, error) {
 	loaded, err := e.engine.OpenAdapter(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Adapter{loaded}, nil
+}
+
+// LoadAdapterFS is LoadAdapter of the files in fsys, such as those of package
+// adapters; errors call it by name.
+func (e *Engine) LoadAdapterFS(fsys fs.FS, name string) (*Adapter, error) {
+	loaded, err := e.engine.OpenAdapterFS(fsys, name)
 	if err != nil {
 		return nil, err
 	}

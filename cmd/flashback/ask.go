@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/adapters"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/stream"
@@ -38,6 +39,10 @@ looked up with the question, then every --stride tokens with the question and th
 last tokens of the answer. Those that made a difference to the answer are listed
 behind it as numbered sources, with the sentences that each made a difference to;
 where none did, the answer is not from your documents, and ask says so.
+
+The default model answers with an adapter for answers that comes with the program:
+in few words, from one passage, which stands behind the question as in FlashBack.
+--adapter none, another --placement or another --model leaves it out.
 
 Without a question on a terminal it is a conversation, whose KV cache is kept from
 turn to turn; /help lists what else may be typed. What is pasted is one question.
@@ -77,6 +82,9 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 	if !f.request.retrieves() && !cmd.Flags().Changed("placement") {
 		return usagef("name the index to answer from with --index ('flashback index' makes one) or a service with --retriever, or ask without passages by --placement none")
 	}
+	if err := f.request.adapter.choose(cmd, f.model.model, f.request.Placement); err != nil {
+		return err
+	}
 	r, err := f.request.request(cmd)
 	if err != nil {
 		return err
@@ -102,6 +110,9 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 		return err
 	}
 	defer engine.Close()
+	if f.request.adapter.own {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Answering with the adapter %s; --adapter %s asks the model alone.\n\n", adapters.AnswersName, noAdapter)
+	}
 	a := &asker{engine: engine, chat: engine.NewChat(f.system), system: f.system, request: r, stats: f.stats, out: cmd.OutOrStdout(), log: cmd.ErrOrStderr()}
 	defer func() { a.chat.Close() }()
 	switch {

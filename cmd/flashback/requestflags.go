@@ -30,7 +30,7 @@ type requestFlags struct {
 func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) *requestFlags {
 	f := &requestFlags{Request: defaults, chat: chat}
 	f.MixFactor = new(*defaults.MixFactor)
-	f.adapter.add(cmd)
+	f.adapter.add(cmd, chat)
 	fs := cmd.Flags()
 	fs.StringArrayVar(&f.indexes, "index", nil, "the index `DIR` that passages are looked up in (repeatable: several are searched as one)")
 	fs.StringVar(&f.retriever, "retriever", "", "the `URL` of a service that looks passages up, instead of --index")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -102,11 +103,21 @@ func (s *segment) head() *nn.Head {
 // another base model is an error; PEFT's files do not say on which they were.
 func (e *Engine) OpenAdapter(dir string) (*Adapter, error) {
 	a, err := lora.Read(dir, lora.ShapeOf(e.weights))
+	return e.opened(a, err, dir)
+}
+
+// OpenAdapterFS is OpenAdapter of the files in fsys, which errors call by name.
+func (e *Engine) OpenAdapterFS(fsys fs.FS, name string) (*Adapter, error) {
+	a, err := lora.ReadFS(fsys, name, lora.ShapeOf(e.weights))
+	return e.opened(a, err, name)
+}
+
+func (e *Engine) opened(a *lora.Adapter, err error, name string) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
 	if err := a.CheckBase(e.weights.Digest); err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return e.LoadAdapter(a)
 }

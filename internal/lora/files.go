@@ -47,6 +47,28 @@ func open(path string, base Shape) (*opened, error) {
 	return &opened{weights, c, f.Tensors, f.Close}, nil
 }
 
+// openFS opens the adapter of PEFT's whose files fsys has, which errors call by name.
+func openFS(fsys fs.FS, name string) (*opened, error) {
+	config, err := fs.ReadFile(fsys, configFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	c, err := parseConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(name, configFile), err)
+	}
+	data, err := fs.ReadFile(fsys, weightsFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	weights := filepath.Join(name, weightsFile)
+	f, err := safetensors.Parse(data, weights)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{weights, c, f.Tensors, f.Close}, nil
+}
+
 // fixed returns a configuration by which every factor has the scale, or where that is 0
 // alpha/rank by its own rank; r and alpha are what is shown.
 func fixed(base string, r int, alpha, scale float64) *peftConfig {

@@ -53,6 +53,9 @@ func TestReadsWhatItWrites(t *testing.T) {
 		if a.Digest() != b.Digest() || !reflect.DeepEqual(a.Info, b.Info) || !reflect.DeepEqual(a.Config, b.Config) {
 			t.Errorf("read %+v %+v, wrote %+v %+v", b.Config, b.Info, a.Config, a.Info)
 		}
+		if c, err := ReadFS(os.DirFS(dir), "files", tiny); err != nil || c.Digest() != a.Digest() || !reflect.DeepEqual(c.Info, a.Info) {
+			t.Errorf("as files it reads otherwise: %v", err)
+		}
 		if left, _ := os.ReadDir(filepath.Dir(dir)); len(left) != 1 {
 			t.Errorf("left behind: %v", left)
 		}

@@ -40,16 +40,36 @@ func Read(path string, base Shape) (*Adapter, error) {
 		return nil, err
 	}
 	defer f.close()
+	info, err := ReadInfo(path)
+	if err != nil {
+		return nil, err
+	}
+	return f.adapter(path, base, info)
+}
+
+// ReadFS is Read of an adapter of PEFT's whose files fsys has; errors call it by name.
+func ReadFS(fsys fs.FS, name string, base Shape) (*Adapter, error) {
+	f, err := openFS(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := ReadInfoFS(fsys)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return f.adapter(name, base, info)
+}
+
+// adapter binds what opened files hold.
+func (f *opened) adapter(path string, base Shape, info Info) (*Adapter, error) {
 	c := f.config
 	a := &Adapter{
 		Shape:  base,
 		Config: Config{Rank: int(c.R), Alpha: c.Alpha, RSLoRA: c.RSLoRA, Dropout: c.Dropout},
+		Info:   info,
 	}
 	if c.Base != nil {
 		a.Config.Base = *c.Base
-	}
-	if a.Info, err = ReadInfo(path); err != nil {
-		return nil, err
 	}
 	if v := a.Info.Vocabulary; v != 0 && v != base.Vocab {
 		return nil, fmt.Errorf("%s: trained on a vocabulary of %d, and the model has %d: use its own base model", filepath.Join(path, infoFile), v, base.Vocab)
@@ -76,12 +96,22 @@ func IsAdapter(path string) bool {
 // ReadInfo reads what an adapter was trained for; the zero value where others than
 // FlashBack wrote it.
 func ReadInfo(path string) (Info, error) {
-	var info Info
 	if isGGUF(path) {
-		return info, nil
+		return Info{}, nil
 	}
 	path = filepath.Join(path, infoFile)
 	data, err := readFile(path)
+	return parseInfo(data, err, path)
+}
+
+// ReadInfoFS is ReadInfo of the files that fsys has.
+func ReadInfoFS(fsys fs.FS) (Info, error) {
+	data, err := fs.ReadFile(fsys, infoFile)
+	return parseInfo(data, err, infoFile)
+}
+
+// parseInfo reads the data of a file of that path, or says what reading it failed with.
+func parseInfo(data []byte, err error, path string) (info Info, _ error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return info, nil
 	} else if err != nil {

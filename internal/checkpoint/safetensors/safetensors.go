@@ -52,6 +52,16 @@ type File struct {
 	mapping *mapped.File
 }
 
+// Parse checks a file that is in memory, which its tensors then alias; errors call it by name.
+func Parse(data []byte, name string) (*File, error) {
+	f := &File{mapping: &mapped.File{}}
+	var err error
+	if f.Tensors, f.Metadata, err = parse(data); err != nil {
+		return nil, fmt.Errorf("%s: %w; %s", name, err, damaged)
+	}
+	return f, nil
+}
+
 // Open maps the file at path and checks its header. Errors name the file, the
 // place, the reason and what to do.
 func Open(path string) (*File, error) {
