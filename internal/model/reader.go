@@ -117,13 +117,9 @@ func (r *reader) int32s(key string) []int32 {
 	return read(r, out, err)
 }
 
-func (r *reader) float32s(key string) []float32 {
+func (r *reader) floats(key string) []float64 {
 	v, err := r.f.Floats(key)
-	out := make([]float32, len(v))
-	for i, x := range v {
-		out[i] = float32(x)
-	}
-	return read(r, out, err)
+	return read(r, v, err)
 }
 
 // flag reads a yes or no; nil where the key is absent.

@@ -39,7 +39,7 @@ func bindTokenizer(f source) (*tokenizer.Tokenizer, error) {
 		c.Merges = r.strings("tokenizer.ggml.merges")
 	}
 	if c.Model == "llama" {
-		c.Scores = r.float32s("tokenizer.ggml.scores")
+		c.Scores = r.floats("tokenizer.ggml.scores")
 		c.ByteFallback, c.FuseUnknown = true, true
 		prefix := r.flag("tokenizer.ggml.add_space_prefix")
 		c.Normalize = tokenizer.BlankSteps(prefix == nil || *prefix)
@@ -69,7 +69,8 @@ func bindTokenizer(f source) (*tokenizer.Tokenizer, error) {
 func phi3Added(c tokenizer.Config) map[int32]tokenizer.Added {
 	added := map[int32]tokenizer.Added{}
 	for id, token := range c.Tokens {
-		if id < len(c.Types) && c.Types[id] == tokenizer.TypeControl && token != "<s>" && token != "<|endoftext|>" || token == "</s>" {
+		control := id < len(c.Types) && c.Types[id] == tokenizer.TypeControl
+		if control && token != "<unk>" && token != "<s>" && token != "<|endoftext|>" || token == "</s>" {
 			added[int32(id)] = tokenizer.Added{RStrip: true}
 		}
 	}

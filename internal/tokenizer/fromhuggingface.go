@@ -35,15 +35,16 @@ type huggingFaceFile struct {
 	Post       *stage       `json:"post_processor"`
 	Decoder    *stage       `json:"decoder"`
 	Model      struct {
-		Type       string           `json:"type"`
-		Vocab      map[string]int32 `json:"vocab"`
-		Merges     []mergeOf        `json:"merges"`
-		Unknown    *string          `json:"unk_token"`
-		Prefix     string           `json:"continuing_subword_prefix"`
-		Suffix     string           `json:"end_of_word_suffix"`
-		Fallback   bool             `json:"byte_fallback"`
-		Fuse       bool             `json:"fuse_unk"`
-		WholeFirst bool             `json:"ignore_merges"`
+		Type       string     `json:"type"`
+		Vocab      vocabulary `json:"vocab"`
+		UnknownID  *int32     `json:"unk_id"`
+		Merges     []mergeOf  `json:"merges"`
+		Unknown    *string    `json:"unk_token"`
+		Prefix     string     `json:"continuing_subword_prefix"`
+		Suffix     string     `json:"end_of_word_suffix"`
+		Fallback   bool       `json:"byte_fallback"`
+		Fuse       bool       `json:"fuse_unk"`
+		WholeFirst bool       `json:"ignore_merges"`
 	} `json:"model"`
 
 	plain bool // from vocab.json and merges.txt: what adds BOS is told by the settings alone
@@ -57,6 +58,32 @@ type addedToken struct {
 	RStrip     bool   `json:"rstrip"`
 	SingleWord bool   `json:"single_word"`
 	Normalized bool   `json:"normalized"`
+}
+
+// vocabulary is a map of tokens to ids, or, of unigrams, a list of tokens with their scores.
+type vocabulary struct {
+	ids    map[string]int32
+	scores []float64 // by id; nil in a map
+}
+
+// UnmarshalJSON reads either form.
+func (v *vocabulary) UnmarshalJSON(data []byte) error {
+	if len(data) == 0 || data[0] != '[' {
+		return json.Unmarshal(data, &v.ids)
+	}
+	var list [][2]json.RawMessage
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	v.ids, v.scores = make(map[string]int32, len(list)), make([]float64, len(list))
+	for id, entry := range list {
+		var token string
+		if err := errors.Join(json.Unmarshal(entry[0], &token), json.Unmarshal(entry[1], &v.scores[id])); err != nil {
+			return err
+		}
+		v.ids[token] = int32(id)
+	}
+	return nil
 }
 
 // mergeOf is a merge, which older files write as "left right" and newer ones as a list.
@@ -153,8 +180,9 @@ func readHuggingFace(files fs.FS) (Config, error) {
 	} else if err != nil {
 		return c, err
 	}
-	if f.Model.Type != "BPE" && f.Model.Type != "" {
-		return c, fmt.Errorf("tokenizer.json: a model of the type %q is not supported: BPE is", clip(f.Model.Type))
+	unigrams := f.Model.Type == "Unigram"
+	if f.Model.Type != "BPE" && f.Model.Type != "" && !unigrams {
+		return c, fmt.Errorf("tokenizer.json: a model of the type %q is not supported: BPE and Unigram are", clip(f.Model.Type))
 	}
 	if f.Model.Prefix != "" || f.Model.Suffix != "" {
 		return c, fmt.Errorf("tokenizer.json: continuing_subword_prefix and end_of_word_suffix are not supported")
@@ -164,6 +192,11 @@ func readHuggingFace(files fs.FS) (Config, error) {
 	for _, p := range append(f.Decoder.parts(), pre...) {
 		if p.Type == "ByteLevel" {
 			c.Model = "gpt2"
+		}
+	}
+	if unigrams {
+		if c.Model = "unigram"; f.Model.UnknownID != nil {
+			c.Unknown = *f.Model.UnknownID
 		}
 	}
 	var err error
@@ -187,6 +220,10 @@ func readHuggingFace(files fs.FS) (Config, error) {
 	}
 	if err := c.takeTokens(&f); err != nil {
 		return c, err
+	}
+	if unigrams {
+		c.Scores = f.Model.Vocab.scores
+		return c, c.takeSettings(files, &f)
 	}
 	c.Merges = []string{}
 	for _, m := range f.Model.Merges {
@@ -285,7 +322,7 @@ func unsupportedPre(p stage) error {
 
 // readVocabAndMerges reads the two files that GPT-2 and OPT have in the place of tokenizer.json.
 func readVocabAndMerges(files fs.FS) (f huggingFaceFile, err error) {
-	if err = readJSON(files, "vocab.json", &f.Model.Vocab); err == nil {
+	if err = readJSON(files, "vocab.json", &f.Model.Vocab.ids); err == nil {
 		var merges string
 		if merges, err = readText(files, "merges.txt"); err == nil {
 			for line := range strings.SplitSeq(merges, "\n") {
@@ -311,7 +348,7 @@ func readVocabAndMerges(files fs.FS) (f huggingFaceFile, err error) {
 // none has get names that no text becomes.
 func (c *Config) takeTokens(f *huggingFaceFile) error {
 	most := int32(-1)
-	for token, id := range f.Model.Vocab {
+	for token, id := range f.Model.Vocab.ids {
 		if id < 0 || id >= maxTokens {
 			return fmt.Errorf("tokenizer.json: token %q has the id %d; 0 to %d are supported", clip(token), id, maxTokens-1)
 		}
@@ -324,7 +361,7 @@ func (c *Config) takeTokens(f *huggingFaceFile) error {
 		most = max(most, a.ID)
 	}
 	c.Tokens, c.Types = make([]string, most+1), make([]int32, most+1)
-	for token, id := range f.Model.Vocab {
+	for token, id := range f.Model.Vocab.ids {
 		if c.Types[id] != 0 {
 			return fmt.Errorf("tokenizer.json: the tokens %q and %q both have the id %d", clip(c.Tokens[id]), clip(token), id)
 		}

@@ -72,7 +72,7 @@ func TestFromHuggingFaceFiles(t *testing.T) {
 func TestFromHuggingFaceRefuses(t *testing.T) {
 	tk := mustNew(t, smallConfig("smollm"))
 	for want, replace := range map[string][]string{
-		`the type "Unigram"`:         {`"type":"BPE"`, `"type":"Unigram"`},
+		`the type "WordPiece"`:       {`"type":"BPE"`, `"type":"WordPiece"`},
 		`"Digits in groups" is not`:  {`"individual_digits":true`, `"individual_digits":false`},
 		`the normalizer "Lowercase"`: {`"normalizer":null`, `"normalizer":{"type":"Lowercase"}`},
 		`has the id -1`:              {`"vocab":{`, `"vocab":{"extra":-1,`},
@@ -95,10 +95,16 @@ func FuzzFromHuggingFace(f *testing.F) {
 		files := written(f, mustNew(f, smallConfig(pre)))
 		f.Add(files["tokenizer.json"].Data, files["tokenizer_config.json"].Data)
 	}
+	f.Add([]byte(`{"model":{"type":"BPE","byte_fallback":true,"fuse_unk":true,"unk_token":"<unk>","vocab":{"<unk>":0,"▁":1,"a":2,"▁a":3,"<0x41>":4},"merges":[["▁","a"]]},
+		"normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},{"type":"Replace","pattern":{"String":" "},"content":"▁"}]},
+		"added_tokens":[{"id":5,"content":"<x>","special":true,"lstrip":true,"rstrip":true},{"id":6,"content":"them","single_word":true,"normalized":true}]}`), []byte(`{"add_bos_token":true}`))
+	f.Add([]byte(`{"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0.0],["▁",-2.5],["it",-3],["▁it",-3.5]]},
+		"pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","split":false}}`), []byte(`{}`))
 	f.Fuzz(func(t *testing.T, tokenizer, settings []byte) {
 		tk, err := FromHuggingFace(fstest.MapFS{"tokenizer.json": {Data: tokenizer}, "tokenizer_config.json": {Data: settings}})
 		if err == nil {
-			tk.Encode("it's 12 of\tthem")
+			tk.Decode(tk.EncodeSpecial("it's 12 of\tthem <x>  \xff"))
+			tk.Ends()
 		}
 	})
 }

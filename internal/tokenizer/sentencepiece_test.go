@@ -15,7 +15,7 @@ type spFixture struct {
 	Vocabularies map[string]struct {
 		Tokens []string
 		Types  []int32
-		Scores []float32
+		Scores []float64
 		Prefix bool
 		JSON   json.RawMessage
 	}
@@ -79,7 +79,7 @@ func TestSentencePiece(t *testing.T) {
 func TestTokenizerJSON(t *testing.T) {
 	var f spFixture
 	readFixture(t, "sentencepiece.json", &f)
-	for _, name := range []string{"llama", "gemma", "first", "words", "bytes"} {
+	for _, name := range []string{"llama", "gemma", "first", "words", "bytes", "unigram", "whole"} {
 		tk, err := FromHuggingFace(fstest.MapFS{"tokenizer.json": {Data: f.Vocabularies[name].JSON}})
 		if err != nil {
 			t.Fatal(name, err)

@@ -1,5 +1,5 @@
 // Package tokenizer turns text into a model's token ids and back, exactly as Hugging Face's tokenizers library does for the
-// same vocabulary: byte-level BPE, and SentencePiece's BPE.
+// same vocabulary: byte-level BPE, SentencePiece's BPE, and its unigrams.
 //
 // It is our own because none of the Go libraries fits: gomlx/go-huggingface has no byte-level BPE, sugarme/tokenizer is
 // neither exact nor linear on long runs, and daulet/tokenizers needs cgo.
@@ -37,12 +37,12 @@ const (
 // Config is what a model file stores about its tokenizer: the tokenizer.ggml.* keys of a GGUF. A Tokenizer keeps the
 // strings, which therefore must not point into memory that is unmapped later.
 type Config struct {
-	Model  string    // kind of tokenizer: "gpt2", byte-level BPE, or "llama", SentencePiece's BPE
+	Model  string    // kind of tokenizer: "gpt2", byte-level BPE, "llama", SentencePiece's BPE, or "unigram", its other kind
 	Pre    string    // pre-tokenizer of byte-level BPE: "smollm", "gpt-2", "llama-bpe" or "qwen2"
 	Tokens []string  // stored names, by id; ordinary ones of byte-level BPE are written in the byte alphabet
 	Types  []int32   // ggml token types, by id; nil when every token is ordinary
 	Merges []string  // "left right", most important first
-	Scores []float32 // by id: where SentencePiece's BPE has no merges, the token of the highest score is made first
+	Scores []float64 // by id: of unigrams; where SentencePiece's BPE has no merges, the token of the highest score is made first
 
 	Normalize []Step // what is done to text first; nil: what Model and Pre stand for
 	Front     Front  // where a blank is put in front
@@ -101,9 +101,9 @@ type Tokenizer struct {
 func New(c Config) (*Tokenizer, error) {
 	c.Types = withControlEnds(c.Tokens, c.Types)
 	t := &Tokenizer{config: c, known: newPieceCache()}
-	bind := map[string]func() error{"gpt2": t.bindByteBPE, "llama": t.bindCharBPE}[c.Model]
+	bind := map[string]func() error{"gpt2": t.bindByteBPE, "llama": t.bindCharBPE, "unigram": t.bindUnigram}[c.Model]
 	if bind == nil {
-		return nil, fmt.Errorf("tokenizer: model %q is not supported: gpt2 (byte-level BPE) and llama (SentencePiece's BPE) are", clip(c.Model))
+		return nil, fmt.Errorf("tokenizer: model %q is not supported: gpt2 (byte-level BPE) and llama (SentencePiece's BPE) are in GGUF files", clip(c.Model))
 	}
 	if c.Model == "llama" {
 		t.config.Tokens = markBlanks(c.Tokens)
@@ -215,7 +215,7 @@ func (t *Tokenizer) addToken(id int32, token string) {
 	kind := t.kind(id)
 	ordinary := kind == TypeNormal || kind == TypeUnused || kind == TypeByte
 	switch {
-	case t.config.Model == "llama":
+	case t.config.Model != "gpt2":
 		t.text = appendPlain(t.text, token)
 	case ordinary:
 		t.text = appendAlphabet(t.text, token)
@@ -379,7 +379,7 @@ func digest(c Config) string {
 	}
 	if c.Model != "gpt2" {
 		for _, score := range c.Scores {
-			count(int(math.Float32bits(score)))
+			count(int(math.Float64bits(score)))
 		}
 		fmt.Fprint(h, c.Split, c.ByteFallback, c.FuseUnknown)
 	}

@@ -12,7 +12,7 @@ Others are only in Hugging Face's form: Metaspace with a blank in front of the f
 piece and not cut (Mistral 0.3), of every piece and cut into words, bytes with a
 blank in front in normal form KC, each with added tokens that strip blanks, stand for
 single words, or are looked for in normalised text (Phi 3's strip the blanks behind
-them).
+them); and unigrams that are not cut into words and fall back on bytes.
 """
 
 import io
@@ -148,7 +148,12 @@ def main():
             made["words"] = metaspace(tokens, types, scores, "always", True)
         value["vocabularies"][name] = {"tokens": tokens, "types": types, "scores": scores, "prefix": prefix, "json": json.loads(t.to_str())}
     made["bytes"] = bytes_kc(training)
-    for name in "first", "words", "bytes":
+    v = value["vocabularies"]["unigram"]
+    extra = [(f"<0x{b:02X}>", -20.0 - b / 100) for b in range(256)]
+    made["whole"] = Tokenizer(models.Unigram(list(zip(v["tokens"], v["scores"])) + extra, unk_id=v["tokens"].index("<unk>"), byte_fallback=True))
+    made["whole"].normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    with_flags(made["whole"])
+    for name in "first", "words", "bytes", "whole":
         value["vocabularies"][name] = {"json": json.loads(made[name].to_str())}
     value["lines"] = []
     for text in texts + FLAGS:
