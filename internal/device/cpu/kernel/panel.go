@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
@@ -104,7 +105,7 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 		return nil, fmt.Errorf("%s: rows of %d weights are no multiple of %d: %w", m.Name, m.Cols, blockColumns, ErrNoPanel)
 	}
 	p := &Panel{Rows: m.Rows, Cols: m.Cols, coding: codingOf(m.Type)}
-	encode := encodeRounded
+	var encode func(t tensor.Type, dst []rowBlock, src []byte)
 	switch m.Type {
 	case tensor.Q4_0:
 		encode = encodeQ4_0
@@ -115,7 +116,9 @@ func Repack(m tensor.Matrix) (*Panel, error) {
 	case tensor.Q8_0:
 		encode = encodeQ8_0
 	case tensor.Q5_0, tensor.IQ4_NL:
-		encode = encodeScaled
+		encode = encodeScaled()
+	default:
+		encode = encodeRounded()
 	}
 	blocks := m.Cols / blockColumns
 	p.data = make([]byte, p.Groups()*blocks*p.coding.blockBytes())
@@ -155,14 +158,12 @@ func (c coding) put(dst []byte, r int, b *rowBlock) {
 	if c == wide {
 		scales = wideBytes
 		for at := 0; at < blockColumns; at += 4 {
-			copy(dst[at*GroupRows+4*r:], b.codes[at:at+4])
+			binary.LittleEndian.PutUint32(dst[at*GroupRows+4*r:], binary.LittleEndian.Uint32(b.codes[at:]))
 		}
 	} else {
 		for at := 0; at < blockColumns; at += 8 {
-			to := dst[at/2*GroupRows+4*r:][:4]
-			for i := range to {
-				to[i] = b.codes[at+i] | b.codes[at+4+i]<<4
-			}
+			c := binary.LittleEndian.Uint64(b.codes[at:])
+			binary.LittleEndian.PutUint32(dst[at/2*GroupRows+4*r:], uint32(c)|uint32(c>>32)<<4)
 		}
 	}
 	binary.LittleEndian.PutUint16(dst[scales+2*r:], b.scale)
@@ -226,44 +227,55 @@ func encodeQ8_0(_ tensor.Type, dst []rowBlock, src []byte) {
 	}
 }
 
-// encodeScaled keeps weights that are a scale, which stands in front of a block of 32, by a
-// whole number of 8 bits: what the block holds with a scale of 1.
-func encodeScaled(t tensor.Type, dst []rowBlock, src []byte) {
+// encodeScaled returns what keeps weights that are a scale, which stands in front of a block
+// of 32, by a whole number of 8 bits: what the block holds with a scale of 1.
+func encodeScaled() func(t tensor.Type, dst []rowBlock, src []byte) {
 	const one = 0x3c00
-	var block [34]byte // of the longest of these types
-	var numbers [blockColumns]float32
-	for i := range dst {
-		s := block[:copy(block[:], src[t.RowBytes(i*blockColumns):][:t.BlockBytes()])]
-		dst[i].scale = binary.LittleEndian.Uint16(s)
-		binary.LittleEndian.PutUint16(s, one)
-		quant.Dequantize(t, numbers[:], s)
-		for j, v := range numbers {
-			dst[i].codes[j] = byte(128 + int(v))
+	block, numbers := make([]byte, 34), make([]float32, blockColumns) // 34 bytes: of the longest of these types
+	return func(t tensor.Type, dst []rowBlock, src []byte) {
+		for i := range dst {
+			s := block[:copy(block, src[t.RowBytes(i*blockColumns):][:t.BlockBytes()])]
+			dst[i].scale = binary.LittleEndian.Uint16(s)
+			binary.LittleEndian.PutUint16(s, one)
+			quant.Dequantize(t, numbers, s)
+			for j, v := range numbers {
+				dst[i].codes[j] = byte(128 + int(v))
+			}
 		}
 	}
 }
 
 func encodeQ4_K(_ tensor.Type, dst []rowBlock, src []byte) {
-	for i := range dst {
-		s, run := src[i/8*144:][:144], i%8
+	for i := 0; i < len(dst); i += 8 {
+		s := src[i/8*144:][:144]
 		d, dmin := tensor.FromHalf(binary.LittleEndian.Uint16(s)), tensor.FromHalf(binary.LittleEndian.Uint16(s[2:]))
-		scale, min := quant.ScaleMin(s[4:16], run)
-		dst[i].scale, dst[i].offset = tensor.ToHalf(d*float32(scale)), tensor.ToHalf(-dmin*float32(min))
-		shift := 4 * (run & 1) // two runs of 32 share 32 bytes
-		for j, v := range s[16+run/2*32:][:32] {
-			dst[i].codes[j] = v >> shift & 15
+		for pair := range 4 { // two runs of 32 share 32 bytes
+			low, high := &dst[i+2*pair], &dst[i+2*pair+1]
+			for run, b := range []*rowBlock{low, high} {
+				scale, least := quant.ScaleMin(s[4:16], 2*pair+run)
+				b.scale, b.offset = tensor.ToHalf(d*float32(scale)), tensor.ToHalf(-dmin*float32(least))
+			}
+			for j, v := range s[16+pair*32:][:blockColumns] {
+				low.codes[j], high.codes[j] = v&15, v>>4
+			}
 		}
 	}
 }
 
-// encodeRounded rounds weights of any type to 8 bits.
-func encodeRounded(t tensor.Type, dst []rowBlock, src []byte) {
-	var buf [256]float32 // a multiple of every type's block
-	for at := 0; at < len(dst); at += len(buf) / blockColumns {
-		n := min(len(buf), (len(dst)-at)*blockColumns)
-		quant.Dequantize(t, buf[:n], src[t.RowBytes(at*blockColumns):])
-		for i := range n / blockColumns {
-			dst[at+i].round(buf[i*blockColumns:][:blockColumns])
+// dequantize expands weights on this processor; the bits are those of any set.
+var dequantize = sync.OnceValue(func() func(t tensor.Type, dst []float32, src []byte) { return Best().Dequantize })
+
+// encodeRounded returns what rounds weights of any type to 8 bits; it may be called for one
+// row after the other.
+func encodeRounded() func(t tensor.Type, dst []rowBlock, src []byte) {
+	expand, buf := dequantize(), make([]float32, 256) // a multiple of every type's block
+	return func(t tensor.Type, dst []rowBlock, src []byte) {
+		for at := 0; at < len(dst); at += len(buf) / blockColumns {
+			n := min(len(buf), (len(dst)-at)*blockColumns)
+			expand(t, buf[:n], src[t.RowBytes(at*blockColumns):])
+			for i := range n / blockColumns {
+				dst[at+i].round(buf[i*blockColumns:][:blockColumns])
+			}
 		}
 	}
 }
@@ -280,10 +292,19 @@ func (b *rowBlock) round(w []float32) {
 		}
 		return
 	}
-	const whole = 3 << 22 // a float of this magnitude has no fraction: adding it rounds to even
-	for i, v := range w {
-		// The scale may have been rounded down.
-		code := max(-127, min(127, v/scale))
+	const (
+		whole      = 3 << 22 // a float of this magnitude has no fraction: adding it rounds to even
+		leastExact = 0x1p-14 // from here on f16 rounds a scale by 2^-11 of it at most
+	)
+	inverse := 1 / scale
+	if scale >= leastExact {
+		for i, v := range w[:blockColumns] {
+			b.codes[i] = byte(128 + int32(float32(v*inverse+whole)-whole))
+		}
+		return
+	}
+	for i, v := range w { // the scale may have been rounded down by much
+		code := max(-127, min(127, v*inverse))
 		b.codes[i] = byte(128 + int32(float32(code+whole)-whole))
 	}
 }
