@@ -72,6 +72,15 @@ func TestWriteLeavesOtherDirectoriesAlone(t *testing.T) {
 	}
 }
 
+// TestWriteRefuses: parts that the written form here has no place for are not left out.
+func TestWriteRefuses(t *testing.T) {
+	a := trained(config)
+	a.Head = a.Layers[0][model.Q]
+	if err := Write(filepath.Join(t.TempDir(), "adapter"), a); err == nil || !strings.Contains(err.Error(), "not written") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestTokenizerOfASmallVocabulary writes an adapter of a base with more embeddings than
 // tokens: the marks must have their own ids in the tokenizer's files.
 func TestTokenizerOfASmallVocabulary(t *testing.T) {

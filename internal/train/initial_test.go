@@ -1,8 +1,13 @@
 package train
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
@@ -46,4 +51,27 @@ func TestMarksBegin(t *testing.T) {
 		}
 	}
 	t.Error("the token's embedding is the mean: the test tells nothing")
+}
+
+// TestContinueRefuses: what training does not change is not left out silently.
+func TestContinueRefuses(t *testing.T) {
+	p, w := tinyPacking(t, Recipe{Rank: 2, Alpha: 2, Targets: []model.Role{model.Q}, Seed: 1})
+	dir := t.TempDir()
+	var b bytes.Buffer
+	if err := safetensors.Encode(&b, []safetensors.Tensor{
+		safetensors.F32("base_model.model.model.norm.weight", make([]float32, w.Config.Hidden), w.Config.Hidden),
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"adapter_config.json":       []byte(`{"peft_type": "LORA", "modules_to_save": ["norm"]}`),
+		"adapter_model.safetensors": b.Bytes(),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := p.Model.Continue(dir, "", Recipe{}); err == nil || !strings.Contains(err.Error(), "merge it") {
+		t.Errorf("error %v", err)
+	}
 }
