@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/placement"
@@ -80,7 +81,7 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 		kept := common(prompt, c.sequence.Tokens())
 		c.sequence.Truncate(kept)
 		if o.Placement.InText() {
-			o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.Encode("\n\n")
+			o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.EncodeMore("\n\n")
 		}
 		o.Sink, o.Turn = -1, at
 		asked := ralm.InConversation(append(c.questions(), question))
@@ -91,6 +92,10 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 			if err != nil {
 				yield(nil, err)
 				return
+			}
+			if written, ok := event.(Token); ok && trace.Text() == "" { // SentencePiece begins words with their blank
+				written.Text = strings.TrimPrefix(written.Text, " ")
+				event = written
 			}
 			trace.Add(event)
 			if !yield(event, nil) {

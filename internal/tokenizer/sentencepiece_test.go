@@ -127,6 +127,18 @@ func TestSentencePieceForHuggingFace(t *testing.T) {
 	}
 }
 
+// TestEncodeMore: text behind other text has no blank in front.
+func TestEncodeMore(t *testing.T) {
+	var f spFixture
+	readFixture(t, "sentencepiece.json", &f)
+	for _, name := range []string{"llama", "gemma"} {
+		tk := mustNew(t, f.config(name))
+		if got := tk.Decode(tk.EncodeMore("\n\n")); got != "\n\n" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 // TestSentencePieceInvalid: bytes that are no UTF-8 are kept as their tokens.
 func TestSentencePieceInvalid(t *testing.T) {
 	var f spFixture

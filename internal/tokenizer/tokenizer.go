@@ -254,6 +254,16 @@ func (t *Tokenizer) EncodeSpecial(text string) []int32 {
 	return t.appendText(nil, text, true, true)
 }
 
+// EncodeMore gives the ids of text that goes on behind other text and begins with no letter: without the blank that
+// SentencePiece puts in front of a text.
+func (t *Tokenizer) EncodeMore(text string) []int32 {
+	ids := t.Encode(text)
+	if len(ids) > 0 && string(t.Bytes(ids[0])) == " " && !strings.HasPrefix(text, " ") {
+		return ids[1:]
+	}
+	return ids
+}
+
 // appendText appends the ids of text to ids; control tokens are plain text unless special is set, and starts tells whether it
 // begins a whole text.
 func (t *Tokenizer) appendText(ids []int32, text string, special, starts bool) []int32 {
