@@ -46,6 +46,7 @@ type configFacts struct {
 	Context    int     `json:"context"`
 	Vocab      int     `json:"vocab"`
 	RopeBase   float64 `json:"rope_base"`
+	Positions  string  `json:"positions"` // in words
 	NormEps    float32 `json:"norm_eps"`
 	TiedHead   bool    `json:"tied_head"`
 }
@@ -222,7 +223,7 @@ func inspect(found hub.Model, context int, f *modelFlags) (inspection, error) {
 		Name: found.Name, Path: found.Path, Size: found.Size, Digest: m.Digest(),
 		Config: configFacts{
 			Family: c.Family, Name: c.Name, Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
-			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, NormEps: c.NormEps, TiedHead: m.Tied(),
+			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, Positions: positions(c), NormEps: c.NormEps, TiedHead: m.Tied(),
 		},
 		Memory: memory,
 	}
@@ -292,7 +293,7 @@ func (in inspection) print(out io.Writer, tensors bool) error {
 	row("feed-forward", "%d", c.FF)
 	row("context", "%d tokens", c.Context)
 	row("vocabulary", "%d", c.Vocab)
-	row("RoPE base", "%g", c.RopeBase)
+	row("positions", "%s", c.Positions)
 	row("norm epsilon", "%g", c.NormEps)
 	row("head", "%s", map[bool]string{true: "tied to the embedding", false: "its own"}[c.TiedHead])
 	fmt.Fprintln(w, "\ntokenizer")

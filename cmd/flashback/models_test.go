@@ -144,7 +144,7 @@ func TestInspect(t *testing.T) {
 		Name: path, Path: path, Size: 98362432, Digest: "3769a748d69fe1ad748022ef66b1a7c60a8d3ce646f94b5cedfd281f22caa87c", // adapters on disk name it
 		Config: configFacts{
 			Family: "llama", Name: got.Config.Name, Parameters: 134515008, Layers: 30, Hidden: 576, Heads: 9, KVHeads: 3, HeadDim: 64,
-			FF: 1536, Context: 8192, Vocab: 49152, RopeBase: 1e5, NormEps: 1e-5, TiedHead: true,
+			FF: 1536, Context: 8192, Vocab: 49152, RopeBase: 1e5, Positions: "rotary, base 100000", NormEps: 1e-5, TiedHead: true,
 		},
 		Types:     []typeFacts{{"Q4_1", 210, 106168320, 66355200}, {"Q8_0", 1, 28311552, 30081024}, {"F32", 61, 35136, 140544}},
 		Tokenizer: tokenizerFacts{Model: "gpt2", Pre: "smollm", Tokens: 49152, Merges: 48900, Special: 17, BOS: "<|im_start|>", EOS: "<|im_end|>", Ends: []string{"<|endoftext|>", "<|im_end|>"}, ChatTemplate: true},

@@ -22,8 +22,8 @@ type Ops interface {
 	// MatMul computes up to three products of the same x [rows, in]. Outputs are not x.
 	MatMul(x Buffer, rows int, products []Product)
 
-	// Activate sets gate = f(gate) · up, rows of the buffers' width; without up, gate =
-	// f(gate).
+	// Activate sets gate = f(gate) · up, rows of the buffers' width, and up may be lost;
+	// without up, gate = f(gate).
 	Activate(f Activation, gate, up Buffer, rows int)
 
 	// FeedForward computes gate and up of x [rows, in], then Activate of their outputs,

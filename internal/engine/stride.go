@@ -232,7 +232,7 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 		if k := s.e.kept.get(key); k != nil {
 			st.kept = append(st.kept, k)
 			s.counts.EvidenceReused += len(tokens)
-			return kvcache.Part{Span: k.span, Len: len(tokens), Whole: true}
+			return kvcache.Part{Span: k.span, Len: len(tokens), Whole: s.e.weights.Config.Beside()}
 		}
 	}
 	var view []kvcache.Part
@@ -245,9 +245,9 @@ func (st *stride) place(p placement.Placement, pl *plan, at placement.Passage, t
 		pl.keep = append(pl.keep, keeping{key, span})
 	}
 	pl.segments = append(pl.segments, segment{tokens: tokens, view: view, into: span, logitsFrom: len(tokens)})
-	// Virtual evidence stands beside the text, whatever its positions say, so that no
-	// window hides it.
-	part := kvcache.Part{Span: span, Len: len(tokens), Whole: p.EvidenceSees == placement.SeesSink && !inTurn}
+	// Virtual evidence stands beside the text, whatever its positions say, so that windows
+	// may not hide it.
+	part := kvcache.Part{Span: span, Len: len(tokens), Whole: p.EvidenceSees == placement.SeesSink && !inTurn && s.e.weights.Config.Beside()}
 	if inTurn {
 		st.first = part
 	}

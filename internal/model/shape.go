@@ -110,6 +110,12 @@ func (c Config) WindowOf(layer int) int {
 	return c.Window
 }
 
+// Beside reports whether virtual evidence is exempt from windows, since it stands beside
+// the text and not far in front of it. That is so where all layers have a window. Where
+// some see all, they find it, and the others do better as they were trained: Gemma's are
+// lost at distances beyond their window (docs/models.md).
+func (c Config) Beside() bool { return c.Window > 0 && c.Local == nil }
+
 // every marks the layers whose number, counted from 1, n divides.
 func every(n, layers int) []bool {
 	marked := make([]bool, layers)

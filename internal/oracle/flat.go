@@ -13,7 +13,7 @@ type flat struct {
 	positions []int
 	sees      [][]bool // [tokens][size]: row sees column
 	context   []bool   // whether a token is of the plain context, and not of evidence or what follows it
-	beside    []run    // virtual evidence, which no window hides
+	virtual   []run    // virtual evidence
 	long      bool     // positions turn by the frequencies of long texts
 	size      int      // at least the number of tokens
 }
@@ -72,7 +72,7 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 		seen := []run{before, first, f.add(text[p.At:last], behind, before, first)}
 		for j, passage := range evidence[1:] {
 			later := f.add(passage, -j*p.Apart-len(passage), before.first(1))
-			seen, f.beside = append(seen, later), append(f.beside, later)
+			seen, f.virtual = append(seen, later), append(f.virtual, later)
 		}
 		f.add(append([]int32{text[last]}, sampled...), behind+last-p.At, seen...)
 
@@ -97,7 +97,7 @@ func flatten(p placement.Placement, text []int32, evidence [][]int32, target []i
 			}
 			seen = append(seen, f.add(passage, at, sees))
 			if p.Evidence == placement.BeforeZero {
-				f.beside = append(f.beside, seen[len(seen)-1])
+				f.virtual = append(f.virtual, seen[len(seen)-1])
 			}
 		}
 		f.add(tail, at, seen...)
@@ -132,9 +132,9 @@ func (f *flat) add(tokens []int32, start int, seen ...run) run {
 }
 
 // within returns the mask of a layer whose tokens see n positions: what stands n or more
-// before a token is hidden from it, but virtual evidence not from those that read it.
-// 0 is all.
-func (f *flat) within(n int) [][]bool {
+// before a token is hidden from it, but virtual evidence, if that is exempt, not from those
+// that read it. 0 is all.
+func (f *flat) within(n int, exempt bool) [][]bool {
 	if n == 0 {
 		return f.sees
 	}
@@ -146,11 +146,11 @@ func (f *flat) within(n int) [][]bool {
 				continue
 			}
 			beside := false
-			for _, p := range f.beside {
+			for _, p := range f.virtual {
 				inside := func(token int) bool { return token >= p.from && token < p.to }
 				beside = beside || inside(j) && !inside(i)
 			}
-			mask[i][j] = row[j] && beside
+			mask[i][j] = row[j] && beside && exempt
 		}
 	}
 	return mask

@@ -221,7 +221,7 @@ func attend(w *model.Weights, layer int, q, k, v [][]float32, f *flat) [][]float
 		rotate(q, f.positions, rope, c)
 		rotate(k, f.positions, rope, c)
 	}
-	sees := f.within(c.WindowOf(layer))
+	sees := f.within(c.WindowOf(layer), c.Beside())
 	out := matrix(len(q), c.Heads*c.HeadDim)
 	scale := c.Scale()
 	parallel(len(q), func(t int) {

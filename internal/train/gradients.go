@@ -157,7 +157,7 @@ func (m *Model) open(p *Packed, a *lora.Weights, activated bool, drop Dropout) e
 	s.Device, s.Rows, s.Segments, s.Dropout = m.device, n, p.segments, drop
 	s.Positions, s.Beside = p.positions, make([]bool, n)
 	for i, at := range p.positions {
-		s.Beside[i] = at < 0 // where only virtual evidence stands; models with learned positions have no window
+		s.Beside[i] = at < 0 && c.Beside() // only virtual evidence stands there; models with learned positions have no window
 	}
 	s.From = 0
 	if activated {

@@ -123,7 +123,15 @@ func (r Recipe) Check() error {
 // Targets are projections, written as q,k,v,o,gate,up,down.
 type Targets []model.Role
 
-// ParseTargets reads names such as q,v or q_proj,v_proj.
+// modules are PEFT's names of projections that are not ours with _proj behind them.
+var modules = map[string]Targets{
+	"all-linear": all,
+	"qkv_proj":   {model.Q, model.K, model.V}, "gate_up_proj": {model.Gate, model.Up}, // Phi
+	"c_attn": {model.Q, model.K, model.V}, "attn.c_proj": {model.O}, "c_fc": {model.Up}, "mlp.c_proj": {model.Down}, "c_proj": {model.O, model.Down}, // GPT-2
+	"out_proj": {model.O}, "fc1": {model.Up}, "fc2": {model.Down}, // OPT
+}
+
+// ParseTargets reads names such as q,v or q_proj,v_proj, or PEFT's of any family.
 func ParseTargets(s string) (Targets, error) {
 	var chosen [model.Projections]bool
 	for name := range strings.SplitSeq(s, ",") {
@@ -132,6 +140,9 @@ func ParseTargets(s string) (Targets, error) {
 			if t.String() == short {
 				chosen[t], known = true, true
 			}
+		}
+		for _, t := range modules[strings.TrimSpace(name)] {
+			chosen[t], known = true, true
 		}
 		if !known {
 			return nil, fmt.Errorf("unknown projection %q: use some of %v", name, all)

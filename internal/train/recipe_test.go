@@ -56,6 +56,11 @@ func TestRecipeChecks(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
+	for names, want := range map[string]string{"c_attn,c_fc": "q,k,v,up", "all-linear": all.String(), "mlp.c_proj,out_proj": "o,down"} {
+		if got, err := ParseTargets(names); err != nil || got.String() != want {
+			t.Errorf("%s: %v, %v, want %s", names, got, err, want)
+		}
+	}
 	got, err := ParseTargets("v_proj, q,down")
 	if err != nil || !reflect.DeepEqual(got, Targets{model.Q, model.V, model.Down}) || got.String() != "q,v,down" {
 		t.Errorf("got %v, %v", got, err)
