@@ -89,12 +89,29 @@ func (a *Adapter) Over(w *model.Weights) *model.Weights {
 // OwnHead returns the head that stands in the place of the base's, if any does.
 func (a *Adapter) OwnHead(w *model.Weights) (tensor.Matrix, bool) {
 	if i := slices.IndexFunc(a.Saved, func(s Saved) bool { return s.Role == model.Head }); i >= 0 {
-		return a.Saved[i].Matrix, true
+		return filled(a.Saved[i].Matrix, w.Tensors[model.Head]), true
 	}
 	if a.TiedRows {
 		return a.tiedHead(w), true
 	}
 	return tensor.Matrix{}, false
+}
+
+// filled returns a table with the base's rows behind its own, as many as the base has.
+func filled(m, base tensor.Matrix) tensor.Matrix {
+	if m.Rows == base.Rows {
+		return m
+	}
+	all := make([]float32, base.Rows*base.Cols)
+	for i := range base.Rows {
+		from := base
+		if i < m.Rows {
+			from = m
+		}
+		quant.Row(all[i*base.Cols:(i+1)*base.Cols], from, i)
+	}
+	m.Rows, m.Type, m.Data = base.Rows, tensor.F32, safetensors.F32("", all).Data
+	return m
 }
 
 // tiedHead returns the embedding with the adapter's rows.

@@ -28,8 +28,13 @@ const (
 // maxJSON bounds a JSON file, in bytes.
 const maxJSON = 4 << 20
 
-// maxBehind bounds how far behind the base's vocabulary a new token may be.
-const maxBehind = 1 << 16
+// maxBehind bounds how far behind the base's vocabulary a new token may be, maxFewer how
+// many rows less than the base's a table may have: those that pad it and no token has. Of
+// a small vocabulary it is an eighth.
+const (
+	maxBehind = 1 << 16
+	maxFewer  = 1 << 10
+)
 
 // Read reads the adapter at path, a directory of PEFT's or mlx-lm's or a GGUF file, and
 // checks it against the base model's shape. Errors name the file, the place and the
@@ -220,7 +225,7 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) erro
 	case at.Role == model.Head && at.part == factorB:
 		tokens = 0
 	}
-	if tokens >= 0 && len(t.Shape) == 2 && t.Shape[tokens] > a.Shape.Vocab && t.Shape[tokens] <= a.Shape.Vocab+maxBehind {
+	if tokens >= 0 && len(t.Shape) == 2 && a.fits(t.Shape[tokens]) {
 		want[tokens] = t.Shape[tokens]
 	}
 	if !slices.Equal(t.Shape, want) {
@@ -246,7 +251,8 @@ func (a *Adapter) takeFactor(t safetensors.Tensor, at place, c *peftConfig) erro
 		case at.part == factorA:
 			f.A, f.In = values, want[1]
 		case s.Role == model.Head:
-			f.B = values[:out*rank]
+			f.B = make([]float32, out*rank)
+			copy(f.B, values)
 		default:
 			f.B = s.FromHuggingFace(values[s.First*rank:(s.First+out)*rank], rank)
 		}
@@ -327,9 +333,16 @@ func (a *Adapter) takeEmbedding(t safetensors.Tensor) error {
 	return nil
 }
 
+// fits reports whether a table of the base's may have so many rows: its vocabulary may have
+// been resized.
+func (a *Adapter) fits(rows int) bool {
+	v := a.Shape.Vocab
+	return rows >= max(v-maxFewer, v-v/8) && rows <= v+maxBehind
+}
+
 // checkTable checks the shape of a table with a row for each token.
 func (a *Adapter) checkTable(t safetensors.Tensor, width int) error {
-	if len(t.Shape) != 2 || t.Shape[0] < a.Shape.Vocab || t.Shape[0] > a.Shape.Vocab+maxBehind || t.Shape[1] != width {
+	if len(t.Shape) != 2 || !a.fits(t.Shape[0]) || t.Shape[1] != width {
 		return fmt.Errorf("its shape is %v, and the base model's is [%d, %d]", t.Shape, a.Shape.Vocab, width)
 	}
 	return nil
@@ -348,6 +361,9 @@ func (a *Adapter) takeSaved(t safetensors.Tensor, s model.Spec) error {
 	values, err := finite(t)
 	if err != nil {
 		return err
+	}
+	if s.Role == model.Head {
+		s.Rows = min(s.Rows, t.Shape[0])
 	}
 	values = values[:s.Rows*s.Cols]
 	if s.LessOne {

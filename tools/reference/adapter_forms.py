@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 VOCABULARY = 40
-TEXT = [3, 17, 5, 29, 39, 8, 11, 2, 0, 33, 7, 21]
+TEXT = [3, 17, 5, 29, 36, 8, 11, 2, 0, 33, 7, 21]
 ATTENTION = ["q_proj", "v_proj"]
 MODULES = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
 
@@ -59,6 +59,9 @@ FORMS = {
     "saved-norms": (False, VOCABULARY, dict(target_modules=ATTENTION, modules_to_save=["input_layernorm", "post_attention_layernorm", "model.norm"]), {}),
     "resized": (False, VOCABULARY + 3, dict(target_modules=ATTENTION), dict(save_embedding_layers=True)),
     "resized-tied": (True, VOCABULARY + 3, dict(target_modules=ATTENTION), dict(save_embedding_layers=True)),
+    "resized-smaller": (False, VOCABULARY - 3, dict(target_modules=ATTENTION), dict(save_embedding_layers=True)),
+    "resized-smaller-tied": (True, VOCABULARY - 3, dict(target_modules=ATTENTION), dict(save_embedding_layers=True)),
+    "head-smaller": (False, VOCABULARY - 3, dict(target_modules=ATTENTION + ["lm_head"]), {}),
     "head": (False, VOCABULARY, dict(target_modules=ATTENTION + ["lm_head"]), {}),
     "head-tied": (True, VOCABULARY, dict(target_modules=ATTENTION + ["lm_head"]), {}),
     "embedding": (False, VOCABULARY, dict(target_modules=ATTENTION + ["embed_tokens"]), {}),
