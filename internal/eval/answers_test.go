@@ -203,3 +203,27 @@ func FuzzQuestions(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAnswers: whatever a line of a file of answers is, it is refused or adds up.
+func FuzzAnswers(f *testing.F) {
+	f.Add(`{"row":"virtual","id":"1","answer":"x","tokens":3,"strides":[["d1#0"],null],"counts":{"prompt":3,"decoded":2},"ms":1.5,"in_answer":true,"f1":0.5,"refused":false}`)
+	f.Add(`{"row":"virtual","id":"1","prompt":3,"cached":2,"f1":1}`)
+	f.Add(`{"row":"virtual","id":"1","prompt":-3,"cached":2,"f1":-1}`)
+	f.Add(`{"counts":{"prompt":9223372036854775807,"decoded":1}}`)
+	f.Add(`[]`)
+	questions := []Question{{ID: "1", PassageID: "d1"}}
+	f.Fuzz(func(t *testing.T, line string) {
+		a := &Answers{by: map[answerKey]Answer{}}
+		if err := a.take(2, []byte(line), nil); err != nil {
+			if len(a.by) > 0 {
+				t.Errorf("%q is refused, %v, and taken", line, err)
+			}
+			return
+		}
+		for _, r := range a.Summarise(qaRows(t, "virtual"), questions, "").Rows {
+			if !(r.F1.Value >= 0 && r.F1.Value <= 100 && r.Computed >= 0 && r.MS >= 0) {
+				t.Errorf("%q adds up to %+v", line, r)
+			}
+		}
+	})
+}

@@ -19,7 +19,8 @@ type QARowResult struct {
 	// together, so what makes a question hard for both does not widen it.
 	Difference Estimate
 	// GoldShown is in percent how often the gold passage was among those shown, by
-	// stride, of the answers that had that stride; none where questions name none.
+	// stride, of the answers that had that stride; strides that hardly any had are left
+	// out, and all where questions name none.
 	GoldShown []float64
 	Computed  float64 // tokens a question
 	Times     float64 // Computed, as a multiple of that of the row compared with
@@ -75,6 +76,10 @@ func (a *Answers) Summarise(rows []QARow, questions []Question, against string) 
 	return result
 }
 
+// seldom is the share of answers under which a stride is left out: what few had says
+// nothing.
+const seldom = 0.05
+
 // goldShown returns in percent, for each stride, how often the gold passage was shown.
 func goldShown(answers []Answer, questions []Question) []float64 {
 	var shown, had []float64
@@ -97,6 +102,9 @@ func goldShown(answers []Answer, questions []Question) []float64 {
 		}
 	}
 	for s := range shown {
+		if had[s] < seldom*float64(len(answers)) {
+			return shown[:s]
+		}
 		shown[s] *= 100 / had[s]
 	}
 	return shown
