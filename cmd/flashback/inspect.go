@@ -24,8 +24,9 @@ import (
 type inspection struct {
 	Name      string         `json:"name"`
 	Path      string         `json:"path"`
-	Size      int64          `json:"size"`   // bytes
-	Digest    string         `json:"digest"` // of the weights: what adapters call their base
+	Size      int64          `json:"size"`               // bytes
+	Digest    string         `json:"digest"`             // of the weights: what adapters call their base
+	Warnings  []string       `json:"warnings,omitempty"` // what of the file is wrong and was left out
 	Config    configFacts    `json:"config"`
 	Types     []typeFacts    `json:"types"` // most bytes first
 	Tensors   []tensorFacts  `json:"tensors"`
@@ -220,7 +221,7 @@ func inspect(found hub.Model, context int, f *modelFlags) (inspection, error) {
 		return inspection{}, err
 	}
 	in := inspection{
-		Name: found.Name, Path: found.Path, Size: found.Size, Digest: m.Digest(),
+		Name: found.Name, Path: found.Path, Size: found.Size, Digest: m.Digest(), Warnings: m.Warnings,
 		Config: configFacts{
 			Family: c.Family, Name: c.Name, Layers: c.Layers, Hidden: c.Hidden, Heads: c.Heads, KVHeads: c.KVHeads,
 			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, Positions: positions(c), NormEps: c.NormEps, TiedHead: m.Tied(),
@@ -284,6 +285,9 @@ func (in inspection) print(out io.Writer, tensors bool) error {
 	row("file", "%s (%s)", in.Path, hub.FormatSize(in.Size))
 	row("model", "%s", c.Name)
 	row("digest", "%s", in.Digest)
+	for _, warning := range in.Warnings {
+		row("warning", "%s", strings.TrimPrefix(warning, in.Path+": "))
+	}
 	fmt.Fprintln(w, "\nconfig")
 	row("family", "%s", c.Family)
 	row("parameters", "%.1f M", float64(c.Parameters)/1e6)

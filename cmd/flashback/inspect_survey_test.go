@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/flashback-lm/flashback/internal/checkpoint/gguf"
+	"github.com/flashback-lm/flashback/internal/model/modeltest"
 )
 
 // TestInspectShowsWhatCannotRun: of a file of an architecture and tensors that are not
@@ -43,5 +46,38 @@ func TestInspectShowsWhatCannotRun(t *testing.T) {
 	}
 	if out, _, err = runCommand("inspect", filepath.Join(t.TempDir(), "absent.gguf")); err == nil || out != "" {
 		t.Errorf("an absent file: %q, %v", out, err)
+	}
+}
+
+// TestInspectShowsWarnings: what of a file was left out is said.
+func TestInspectShowsWarnings(t *testing.T) {
+	f, err := gguf.Open(modeltest.WriteGGUF(t, modeltest.Tiny(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var changed gguf.Writer
+	for _, key := range f.Keys() {
+		v, err := f.Value(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed.Set(key, v)
+	}
+	changed.Set("tokenizer.ggml.bos_token_id", uint32(5000))
+	for _, m := range f.Tensors() {
+		changed.Add(m)
+	}
+	path := filepath.Join(t.TempDir(), "odd.gguf")
+	if err := changed.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := runCommand("inspect", path)
+	if err != nil || !strings.Contains(out, "warning  tokenizer: the bos token id 5000") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	_, log, err := runCommand("generate", "--model", path, "--prompt", "a", "--tokens", "1")
+	if err != nil || !strings.Contains(log, "warning: "+path+": tokenizer: the bos token id 5000") {
+		t.Errorf("%v\n%s", err, log)
 	}
 }
