@@ -84,3 +84,42 @@ func TestBOS(t *testing.T) {
 		}
 	}
 }
+
+// TestTemplate takes another chat template than the model's, and says once that it has no system role.
+func TestTemplate(t *testing.T) {
+	path := modeltest.WriteGGUF(t, modeltest.Tiny(1))
+	var warnings []string
+	open := func(template string) (*flashback.Engine, error) {
+		warnings = nil
+		return flashback.Open(flashback.Options{Model: path, Compute: "exact", Template: template, Warn: func(w string) { warnings = append(warnings, w) }})
+	}
+	if _, err := open("{% if %}"); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("a broken template: %v", err)
+	}
+	for template, want := range map[string]string{
+		"{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}":                                     "system:S;user:Q?;",
+		"{% for m in messages if m.role == 'user' %}{{ m.role }}:{{ m.content }};{% endfor %}":                 "user:S\n\nQ?;",
+		"{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[0].content }}": "S\n\nQ?",
+	} {
+		e, err := open(template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		for range 2 {
+			chat := e.NewChat("S")
+			defer chat.Close()
+			for event, err := range chat.Ask(t.Context(), "Q?", flashback.Request{MaxTokens: 2, IgnoreEOS: true}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s, ok := event.(flashback.Stride); ok && s.Index == 0 && s.Context != len(want) {
+					t.Errorf("%s: the conversation has %d tokens, want %d", template, s.Context, len(want))
+				}
+			}
+		}
+		if said := len(warnings) > 0; said != !strings.HasPrefix(want, "system") || len(warnings) > 1 {
+			t.Errorf("%s: warnings %q", template, warnings)
+		}
+	}
+}

@@ -18,7 +18,7 @@ type unigram struct {
 const unknownPenalty = 10
 
 // maxPiece bounds the tokens that are looked for, in bytes, and with it the time that a place of a text takes.
-const maxPiece = 512
+const maxPiece = 256
 
 func (t *Tokenizer) bindUnigram() error {
 	c := &t.config
