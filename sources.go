@@ -20,7 +20,7 @@ const (
 	SentenceNats = 1
 	// Covered is the share of the question that a passage in sight must speak of, each
 	// word weighed by how rare it is, for the answer to be in the documents.
-	Covered = 0.45
+	Covered = 0.5
 )
 
 // Provenance says what an answer is from.

@@ -282,10 +282,13 @@ func TestDemo(t *testing.T) {
 		return out.String()
 	}
 	first := demo()
-	for _, part := range []string{"3 passages of " + dir + ", made in", `Question: What does "Keys" say?`, "[1] Keys (keys.md)", "virtual", "append", "prepend", "none", "evidence reused"} {
+	for _, part := range []string{"3 passages of " + dir + ", made in", `Question: What does "Keys" say?`, "\n\nThe same question", "virtual", "append", "prepend", "none", "evidence reused"} {
 		if !strings.Contains(first, part) {
 			t.Errorf("the demo lacks %q:\n%s", part, first)
 		}
+	}
+	if !regexp.MustCompile(`(?m)^(Sources|Not in your documents.*)$`).MatchString(first) {
+		t.Errorf("the demo does not say what so short an answer is from:\n%s", first)
 	}
 	if again := demo(); strings.Contains(again, "made in") {
 		t.Errorf("the index was made again though nothing had changed:\n%s", again)
