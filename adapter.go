@@ -17,10 +17,11 @@ type Adapter struct {
 // which PEFT wrote.
 type AdapterInfo = lora.Info
 
-// LoadAdapter loads the adapter in the directory dir, which `flashback train` or
-// PEFT wrote. Any number may be loaded. One of another base model is an error.
-func (e *Engine) LoadAdapter(dir string) (*Adapter, error) {
-	loaded, err := e.engine.OpenAdapter(dir)
+// LoadAdapter loads the adapter at path: a directory that `flashback train`, PEFT or
+// mlx-lm wrote, or a GGUF file of llama.cpp's. Any number may be loaded. One of another
+// base model is an error.
+func (e *Engine) LoadAdapter(path string) (*Adapter, error) {
+	loaded, err := e.engine.OpenAdapter(path)
 	if err != nil {
 		return nil, err
 	}

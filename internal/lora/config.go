@@ -212,4 +212,4 @@ func clip(s string) string {
 }
 
 // errNoAdapter says that a directory has no adapter.
-var errNoAdapter = errors.New("no adapter is there: name a directory with adapter_config.json and adapter_model.safetensors, such as train or PEFT write")
+var errNoAdapter = errors.New("no adapter is there: name a directory with adapter_config.json and adapter_model.safetensors, such as train or PEFT write, one of mlx-lm's, or a .gguf file of llama.cpp's")

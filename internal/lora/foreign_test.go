@@ -84,6 +84,18 @@ func TestForeignRefused(t *testing.T) {
 	}
 }
 
+// TestAFileIsNoDirectory: whoever names the weights is told to name their directory.
+func TestAFileIsNoDirectory(t *testing.T) {
+	_, _, all := files(t)
+	weights := filepath.Join(put(t, all), weightsFile)
+	if _, err := Read(weights, tiny); err == nil || !strings.Contains(err.Error(), "name a directory") {
+		t.Errorf("error %v", err)
+	}
+	if info, err := ReadInfo(weights); err != nil || info.Base != "" {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
 // TestForeignSummary: what inspect shows needs no base.
 func TestForeignSummary(t *testing.T) {
 	path := ggufFile(t, func(map[string]any, func(string, int, int)) {})

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
 	"github.com/flashback-lm/flashback/internal/model"
@@ -131,7 +132,9 @@ func parseInfo(data []byte, err error, path string) (info Info, _ error) {
 // readFile reads a small regular file.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
-	if err != nil {
+	if errors.Is(err, syscall.ENOTDIR) { // a file was named, such as the weights themselves
+		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	} else if err != nil {
 		return nil, err
 	}
 	defer f.Close()
