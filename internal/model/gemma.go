@@ -61,7 +61,7 @@ func gemmaConfig(r *reader, key func(string) string, n int) (Config, error) {
 func gemma2Config(r *reader, key func(string) string) (Config, error) {
 	c, err := gemmaConfig(r, key, 2)
 	c.ScoreCap, c.LogitCap = r.amount(key("attn_logit_softcapping"), 50), float32(r.amount(key("final_logit_softcapping"), 30))
-	if c.QueryScale == 0 && c.Layers == 46 { // 27B, whose heads are narrower than its scale says
+	if r.err == nil && c.QueryScale == 0 && c.Layers == 46 { // 27B, whose heads are narrower than its scale says
 		c.QueryScale = 1 / math.Sqrt(float64(c.Hidden/c.Heads))
 	}
 	return c, err
@@ -74,7 +74,7 @@ func gemma3Config(r *reader, key func(string) string) (Config, error) {
 	}
 	c.LocalBase = r.float(key("rope.freq_base_swa"), 10000)
 	c.ScoreCap, c.LogitCap = r.amount(key("attn_logit_softcapping"), 0), float32(r.amount(key("final_logit_softcapping"), 0))
-	if c.QueryScale == 0 && c.Layers == 62 { // 27B, as above
+	if r.err == nil && c.QueryScale == 0 && c.Layers == 62 { // 27B, as above
 		c.QueryScale = 1 / math.Sqrt(float64(c.Hidden/c.Heads))
 	}
 	return c, err

@@ -22,11 +22,16 @@ func (r *reader) has(key string) bool {
 	return err == nil
 }
 
+// read returns a value; with an error the zero one, and the first error is kept.
 func read[T any](r *reader, value T, err error) T {
-	if err != nil && r.err == nil {
+	if err == nil {
+		return value
+	}
+	if r.err == nil {
 		r.err = err
 	}
-	return value
+	var none T
+	return none
 }
 
 func (r *reader) string(key string, required bool) string {

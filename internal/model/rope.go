@@ -122,7 +122,7 @@ func readScaling(r *reader, key func(string) string, c *Config) error {
 			}
 		}
 	case kind == "yarn":
-		yarn(r, key, c, factor, attention)
+		return yarn(r, key, c, factor, attention)
 	default:
 		return fmt.Errorf("rotary scaling of the type %q (%s) is not supported: linear, yarn, longrope and none are", kind, key("rope.scaling.type"))
 	}
@@ -167,9 +167,18 @@ func (c Config) scaling() map[string]any {
 // yarn sets the factors of YaRN (arXiv 2309.00071): frequencies that turn often within the
 // original context stay, those that turn seldom are divided by the factor, and a ramp lies
 // between.
-func yarn(r *reader, key func(string) string, c *Config, factor, attention float64) {
+func yarn(r *reader, key func(string) string, c *Config, factor, attention float64) error {
 	original := float64(r.count(key("rope.scaling.original_context_length"), 1<<24, c.Context))
-	fast, slow := r.float(key("rope.scaling.yarn_beta_fast"), 32), r.float(key("rope.scaling.yarn_beta_slow"), 1)
+	fast, slow := r.amount(key("rope.scaling.yarn_beta_fast"), 32), r.amount(key("rope.scaling.yarn_beta_slow"), 1)
+	attention *= r.amount(key("rope.scaling.yarn_attn_factor"), 1)
+	for name, plain := range map[string]float64{"rope.scaling.yarn_ext_factor": 1, "rope.scaling.yarn_log_multiplier": 0} {
+		if v := r.amount(key(name), plain); v != plain {
+			return fmt.Errorf("%s is %v: YaRN with another than %v is not supported", key(name), v, plain)
+		}
+	}
+	if r.err == nil && (fast == 0 || slow == 0 || attention == 0) {
+		return fmt.Errorf("YaRN's numbers (%s and so on) must be positive", key("rope.scaling.yarn_beta_fast"))
+	}
 	rotated := float64(c.Turned())
 	pair := func(turns float64) float64 {
 		return rotated * math.Log(original/(turns*2*math.Pi)) / (2 * math.Log(c.RopeBase))
@@ -183,8 +192,12 @@ func yarn(r *reader, key func(string) string, c *Config, factor, attention float
 		c.divideFrequency(i, float32(1/(ramp/factor+1-ramp)))
 	}
 	if factor > 1 {
-		c.RopeScale = float32(attention * (1 + 0.1*math.Log(factor)))
+		attention *= 1 + 0.1*math.Log(factor)
 	}
+	if attention != 1 {
+		c.RopeScale = float32(attention)
+	}
+	return nil
 }
 
 // divideFrequency divides a rotary frequency by a factor, besides those that it has.

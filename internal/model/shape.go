@@ -60,7 +60,10 @@ func (r *reader) locals(key string, n, layers int) []bool {
 		copy(local, list)
 		return local
 	}
-	for i, global := range every(r.count(key, 1<<10, n), layers) {
+	if n = r.count(key, 1<<10, n); r.err != nil {
+		return nil
+	}
+	for i, global := range every(n, layers) {
 		local[i] = !global
 	}
 	return local
