@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -87,6 +89,7 @@ type asSaid struct {
 	AtOnce                                         int               // it changes times
 	Adapters                                       map[string]string `json:",omitempty"` // digests by name
 	KV                                             string            `json:",omitempty"` // where not as the compute says
+	Template                                       string            `json:",omitempty"` // SHA-256 of the chat template, where it is not the model's
 }
 
 func (f *answeringFlags) said(a *answering) asSaid {
@@ -95,9 +98,13 @@ func (f *answeringFlags) said(a *answering) asSaid {
 		digests[name] = a.Digest()
 	}
 	info, r := a.engine.Info(), f.request
+	template := ""
+	if f.model.template != "" {
+		template = fmt.Sprintf("%x", sha256.Sum256([]byte(f.model.template)))
+	}
 	return asSaid{
 		filepath.Base(info.Model), info.Compute, filepath.Base(f.data), f.system,
-		r.MaxTokens, r.Passages, r.Stride, r.QueryLen, r.PassageLen, r.ContextBudget, r.Sampling.RepeatPenalty, f.atOnce, digests, f.model.kv,
+		r.MaxTokens, r.Passages, r.Stride, r.QueryLen, r.PassageLen, r.ContextBudget, r.Sampling.RepeatPenalty, f.atOnce, digests, f.model.kv, template,
 	}
 }
 
