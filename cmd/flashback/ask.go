@@ -172,10 +172,12 @@ func (a *asker) answer(ctx context.Context, question string) error {
 	}
 	fmt.Fprint(a.out, "\n\n")
 	t := turn{question: question, answer: shown.Text()}
-	switch shown.Finish.Reason {
-	case ralm.Limit:
+	switch {
+	case strings.TrimSpace(t.answer) == "" && stopped == nil:
+		fmt.Fprint(a.log, "The model ended its answer before the first word.\n\n")
+	case shown.Finish.Reason == ralm.Limit:
 		fmt.Fprintf(a.log, "The answer was cut at %d tokens; --tokens allows more.\n\n", shown.Finish.Tokens)
-	case ralm.Length:
+	case shown.Finish.Reason == ralm.Length:
 		fmt.Fprint(a.log, "The answer was cut where the model reads no further.\n\n")
 	}
 	if a.request.Placement != "none" && stopped == nil {

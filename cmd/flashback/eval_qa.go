@@ -60,7 +60,8 @@ placement and its options, as in 'flashback eval perplexity':
   virtual:stride=48  look passages up every 48 tokens
   virtual:k=1        options as there: k=N, echo=N, echo=turn, apart=N, adapter=NAME
 
-What a row does not name is as in 'flashback ask'.
+What a row does not name is as in 'flashback ask', but for the adapter: a row has none
+unless it names one.
 
 With -o each answer is kept as a line of JSON, and the command goes on where an
 earlier run with the same settings stopped.`,

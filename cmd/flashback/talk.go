@@ -70,6 +70,7 @@ func (a *asker) turn(ctx context.Context, question string) {
 	if err := a.answer(ctx, question); err != nil && !errors.Is(err, errInterrupted) {
 		fmt.Fprintf(a.log, "flashback: %v\n", err)
 	}
+	fmt.Fprintln(a.log)
 }
 
 // showSources prints the passages that were in sight of the last answer whole.
