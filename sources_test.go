@@ -141,6 +141,9 @@ func lost(t *testing.T, c *Chat, without Passage) float64 {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if p, err = p.WithApart(o.Placement.Apart); err != nil {
+			t.Fatal(err)
+		}
 		scores, err := s.Score(context.Background(), p, evidence, answer)
 		if err != nil {
 			t.Fatal(err)
