@@ -177,10 +177,7 @@ func (r Request) Resolve(trained AdapterInfo, retriever, chat bool) (Request, er
 	if *r.Echo == EchoTurn && !chat {
 		return r, errors.New("an echo of the turn is a chat's: a text has no turns, give a number of tokens")
 	}
-	if _, err := p.WithEcho(*r.Echo); err != nil {
-		return r, err
-	}
-	if _, err := p.WithApart(*r.Apart); err != nil {
+	if _, err := r.placed(); err != nil {
 		return r, err
 	}
 	r.Passages = cmp.Or(r.Passages, trained.Passages, d.Passages)
@@ -195,6 +192,19 @@ func (r Request) Resolve(trained AdapterInfo, retriever, chat bool) (Request, er
 	r.MixFactor = cmp.Or(r.MixFactor, d.MixFactor)
 	r.MaxTokens = cmp.Or(r.MaxTokens, d.MaxTokens)
 	return r, nil
+}
+
+// placed returns the placement with its echo and how far its passages stand apart, all of
+// which the request says.
+func (r Request) placed() (placement.Placement, error) {
+	p, err := placement.ParseChat(r.Placement)
+	if err == nil {
+		p, err = p.WithEcho(*r.Echo)
+	}
+	if err == nil {
+		p, err = p.WithApart(*r.Apart)
+	}
+	return p, err
 }
 
 // loop returns the loop's options for a request on this engine, in the request's
@@ -213,13 +223,7 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 		ExcludeIDs: r.ExcludeIDs, ExcludeTitles: r.ExcludeTitles,
 		MaxTokens: r.MaxTokens, Stop: r.Stop,
 	}
-	if o.Placement, err = placement.ParseChat(r.Placement); err == nil {
-		o.Placement, err = o.Placement.WithEcho(*r.Echo)
-	}
-	if err == nil {
-		o.Placement, err = o.Placement.WithApart(*r.Apart)
-	}
-	if err != nil {
+	if o.Placement, err = r.placed(); err != nil {
 		return o, err
 	}
 	o.Placement = e.engine.Place(o.Placement)

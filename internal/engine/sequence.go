@@ -100,7 +100,7 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 	if err != nil {
 		return nil, err
 	}
-	defer func(text int) { s.hold(st, p, evidence, text, err) }(len(s.tokens))
+	defer func() { s.hold(st, p, err) }()
 
 	text := append(make([]int32, 0, len(s.tokens)+n), s.tokens...)
 	var next []int32    // what a decode encodes

@@ -14,6 +14,8 @@ import (
 // tail behind it.
 type stride struct {
 	s        *Sequence
+	evidence []lm.Evidence
+	layout   placement.Layout
 	branches []branch
 	kept     []*keptSpan     // evidence shared with other strides
 	own      []*kvcache.Span // spans that end with the stride
@@ -138,6 +140,7 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 // plan makes the spans of the layout and lists what is to be encoded.
 func (st *stride) plan(p placement.Placement, l placement.Layout, evidence []lm.Evidence, score *scoring) *plan {
 	s := st.s
+	st.evidence, st.layout = evidence, l
 	pl := &plan{}
 	if len(l.Passages) == 0 {
 		st.branches = []branch{{tail: s.context, weight: 1}}

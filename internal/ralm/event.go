@@ -113,9 +113,7 @@ func (t *Trace) Sources() []retrieve.Passage {
 	seen := map[retrieve.Passage]bool{}
 	for _, s := range t.Strides {
 		for _, p := range s.Passages {
-			same := p.Passage
-			same.Score = 0 // it depends on the query
-			if !seen[same] {
+			if same := unscored(p.Passage); !seen[same] {
 				seen[same] = true
 				sources = append(sources, p.Passage)
 			}

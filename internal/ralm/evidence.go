@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/flashback-lm/flashback/internal/lm"
+	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/retrieve"
 )
 
@@ -45,9 +46,12 @@ func (c *tokenised) place(t Tokenizer, found []retrieve.Passage, o *Options) ([]
 	return placed, evidence
 }
 
-// placeInTurn is place where the first n passages are one piece of evidence before the
-// turn, and the others virtual.
-func (c *tokenised) placeInTurn(t Tokenizer, found []retrieve.Passage, n int, o *Options) ([]Placed, []lm.Evidence) {
+// placeTurn is place, but that a placement before the turn makes one piece of evidence of
+// the first n passages there, and has the others virtual.
+func (c *tokenised) placeTurn(t Tokenizer, found []retrieve.Passage, n int, o *Options) ([]Placed, []lm.Evidence) {
+	if o.Placement.Evidence != placement.BeforeTurn {
+		return c.place(t, found, o)
+	}
 	first, later := *o, *o
 	first.Joined, later.Joined = true, false
 	placed, evidence := c.place(t, found[:n], &first)

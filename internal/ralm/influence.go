@@ -109,20 +109,14 @@ func (c *tokenised) placeAgain(t Tokenizer, sight []Placed, o Options) (placemen
 			first = i + 1
 		}
 	}
-	p := o.Placement
-	var evidence []lm.Evidence
-	switch {
-	case p.Evidence == placement.BeforeTurn && first > 0:
-		_, evidence = c.placeInTurn(t, passages, first, &o)
-	case p.Evidence == placement.BeforeTurn: // nothing stands in the text any more
-		p, o.Joined = placement.Virtual, false
-		p.Apart = o.Placement.Apart
-		fallthrough
-	default:
-		_, evidence = c.place(t, passages, &o)
+	if o.Placement.Evidence == placement.BeforeTurn && first == 0 { // nothing stands in the text any more
+		virtual := placement.Virtual
+		virtual.Apart = o.Placement.Apart
+		o.Placement, o.Joined = virtual, false
 	}
+	_, evidence := c.placeTurn(t, passages, first, &o)
 	if len(evidence) == 0 {
 		return placement.None, nil
 	}
-	return p, evidence
+	return o.Placement, evidence
 }

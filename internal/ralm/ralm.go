@@ -232,23 +232,18 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 		r.shown = exchange(r.shown, a.found, r.o.K, r.o.Exchange)
 		a.found = r.shown
 	}
-	inTurn := r.o.Placement.Evidence == placement.BeforeTurn
-	if inTurn {
+	if r.o.Placement.Evidence == placement.BeforeTurn {
 		a.found = r.firstAnd(a.found)
 	}
 	found, err := r.join(ctx, a.found)
 	if err != nil {
 		return st, nil, err
 	}
-	var evidence []lm.Evidence
-	if inTurn {
-		if r.joined == 0 {
-			r.joined = len(found) // none is later than the first look-up
-		}
-		st.Passages, evidence = r.passages.placeInTurn(r.tokenizer, found, r.joined, &r.o)
-	} else {
-		st.Passages, evidence = r.passages.place(r.tokenizer, found, &r.o)
+	if r.joined == 0 {
+		r.joined = len(found) // none is later than the first look-up
 	}
+	var evidence []lm.Evidence
+	st.Passages, evidence = r.passages.placeTurn(r.tokenizer, found, r.joined, &r.o)
 	st.Retrieve = a.took + time.Since(start)
 	r.retrieving += st.Retrieve
 	return st, evidence, nil
