@@ -26,6 +26,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/progress"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+	"github.com/flashback-lm/flashback/internal/tokenizer"
 	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
@@ -108,15 +109,7 @@ func (f *prepareFlags) run(cmd *cobra.Command, docs []string) error {
 	if err := f.options.Check(); err != nil {
 		return usageError{err}
 	}
-	found, err := hub.Resolve(f.model)
-	if err != nil {
-		return err
-	}
-	tokenizer, err := model.LoadTokenizer(found.Path)
-	if err != nil {
-		return err
-	}
-	index, err := bm25.Open(f.index, bm25.Options{})
+	tokenizer, index, err := openLookUp(f.model, f.index)
 	if err != nil {
 		return err
 	}
@@ -218,3 +211,17 @@ func compressor(w io.Writer, name string) (io.WriteCloser, error) {
 type plainWriter struct{ io.Writer }
 
 func (plainWriter) Close() error { return nil }
+
+// openLookUp opens a model's tokenizer, and the index that passages are looked up in.
+func openLookUp(name, dir string) (*tokenizer.Tokenizer, *bm25.Index, error) {
+	found, err := hub.Resolve(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := model.LoadTokenizer(found.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	index, err := bm25.Open(dir, bm25.Options{})
+	return t, index, err
+}

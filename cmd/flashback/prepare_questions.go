@@ -17,10 +17,7 @@ import (
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/atomicfile"
 	"github.com/flashback-lm/flashback/internal/corpus"
-	"github.com/flashback-lm/flashback/internal/hub"
-	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/progress"
-	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 	"github.com/flashback-lm/flashback/internal/trainset"
 )
 
@@ -73,15 +70,7 @@ func (f *prepareQuestionsFlags) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	found, err := hub.Resolve(f.model)
-	if err != nil {
-		return err
-	}
-	tokenizer, err := model.LoadTokenizer(found.Path)
-	if err != nil {
-		return err
-	}
-	index, err := bm25.Open(f.index, bm25.Options{})
+	tokenizer, index, err := openLookUp(f.model, f.index)
 	if err != nil {
 		return err
 	}
