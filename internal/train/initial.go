@@ -19,7 +19,7 @@ func (m *Model) Fresh(r Recipe, lineBreak []int32) *lora.Adapter {
 	a := lora.New(lora.Config{Rank: r.Rank, Alpha: r.Alpha, RSLoRA: r.RSLoRA, Dropout: r.Dropout, Targets: r.Targets},
 		lora.ShapeOf(m.weights), r.Seed)
 	if r.Marks {
-		near := make([]float32, m.weights.Config.Hidden)
+		near := make([]float32, m.weights.Config.Embedded())
 		if len(lineBreak) == 1 {
 			quant.Row(near, m.weights.Tensors[model.Embedding], int(lineBreak[0]))
 		} else {

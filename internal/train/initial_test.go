@@ -9,6 +9,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/checkpoint/safetensors"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
@@ -51,6 +52,26 @@ func TestMarksBegin(t *testing.T) {
 		}
 	}
 	t.Error("the token's embedding is the mean: the test tells nothing")
+}
+
+// TestMarksAreAsWideAsEmbeddings, also where those are narrower than the model (OPT-350M).
+func TestMarksAreAsWideAsEmbeddings(t *testing.T) {
+	w := modeltest.Family(t, "opt-350m")
+	if w.Config.Embedded() == w.Config.Hidden {
+		t.Fatal("its embeddings are as wide as the model: the test tells nothing")
+	}
+	near := make([]float32, w.Config.Embedded())
+	quant.Row(near, w.Tensors[model.Embedding], 17)
+	for _, row := range newModel(t, &w.Weights, 1).Fresh(Paper(), []int32{17}).Rows {
+		if len(row.Embedding) != len(near) {
+			t.Fatalf("a mark has %d numbers, an embedding %d", len(row.Embedding), len(near))
+		}
+		for i, v := range near {
+			if d := row.Embedding[i] - v; d > 0.06 || d < -0.06 {
+				t.Errorf("element %d is %g from where marks begin", i, d)
+			}
+		}
+	}
 }
 
 // TestContinueRefuses: what training does not change is not left out silently.
