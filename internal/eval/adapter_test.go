@@ -18,7 +18,7 @@ func TestMarksComeFromTheAdapter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, marked := range []bool{false, true, false} {
-		_, evidence := s.place(s.Rows[i], strides[0])
+		_, evidence := s.place(s.Rows[i], s.Rows[i].shown(strides[0])[0])
 		tokens := evidence[0].Tokens
 		if got := tokens[0] == 7 && tokens[len(tokens)-1] == 8; got != marked {
 			t.Errorf("row %s: marks %v", s.Rows[i], got)

@@ -40,6 +40,9 @@ type Evaluation struct {
 	Recipe      Recipe
 	// Adapters are those that rows name.
 	Adapters map[string]Adapter
+	// Place returns a placement as the model has it; nil: as it is. Rows whose texts start
+	// elsewhere share no sequence, which would encode its text anew from row to row.
+	Place func(placement.Placement) placement.Placement
 }
 
 // Adapter is what rows must know of an adapter.
@@ -52,9 +55,16 @@ type Adapter struct {
 type sequenceKey struct {
 	sink    int32
 	adapter string
+	start   int // position of the first token
 }
 
-func (r Row) key() sequenceKey { return sequenceKey{r.Sink, r.Adapter} }
+func (e *Evaluation) key(r Row) sequenceKey {
+	p := r.Placement
+	if e.Place != nil {
+		p = e.Place(p)
+	}
+	return sequenceKey{r.Sink, r.Adapter, p.Reserve}
+}
 
 // Run scores every row of every window that the log does not have yet, window by
 // window, and logs it. After each window done is called. When ctx ends, so does
@@ -100,7 +110,7 @@ type StrideScore struct {
 	Words    int       `json:"words"`              // that begin in the target
 }
 
-// score measures rows on one window. Rows with the same first token and adapter share a
+// score measures rows on one window. Rows with the same first token, start and adapter share a
 // sequence, which grows from stride to stride: the context is encoded once for all
 // of them and every stride. (None's score costs a stride's tokens on top of that,
 // less than a pass of its own.)
@@ -111,12 +121,12 @@ func (e *Evaluation) score(ctx context.Context, w Window, rows []Row) ([]Score, 
 	}
 	sequences := map[sequenceKey]Sequence{}
 	for _, r := range rows {
-		if sequences[r.key()] != nil {
+		if sequences[e.key(r)] != nil {
 			continue
 		}
 		s := e.NewSequence(r)
 		defer s.Close()
-		sequences[r.key()] = s
+		sequences[e.key(r)] = s
 		if err := s.Append(e.before(r)...); err != nil {
 			return nil, err
 		}
@@ -134,24 +144,62 @@ func (e *Evaluation) score(ctx context.Context, w Window, rows []Row) ([]Score, 
 		}
 		context = st.context
 		for i, r := range rows {
-			placed, evidence := e.place(r, st)
-			logProbs, err := sequences[r.key()].Score(ctx, r.Placement, evidence, st.target)
+			scored, err := e.stride(ctx, sequences[e.key(r)], r, st)
 			if err != nil {
 				return nil, fmt.Errorf("window %d, row %s, context %d: %w", w.Index, r, st.context, err)
-			}
-			for _, v := range logProbs {
-				if math.IsNaN(v) || math.IsInf(v, 0) {
-					return nil, fmt.Errorf("window %d, row %s, context %d: the model gave a log-probability of %v: its weights are damaged", w.Index, r, st.context, v)
-				}
-			}
-			scored := StrideScore{Context: st.context, LogProbs: logProbs, Words: st.words}
-			for _, p := range placed {
-				scored.Passages = append(scored.Passages, p.ID)
 			}
 			scores[i].Strides = append(scores[i].Strides, scored)
 		}
 	}
 	return scores, nil
+}
+
+// stride measures a row on one stride: with the passages that it shows or, of several
+// that it is to choose from, with the one that makes the target likeliest.
+func (e *Evaluation) stride(ctx context.Context, s Sequence, r Row, st stride) (StrideScore, error) {
+	var best StrideScore
+	likeliest := math.Inf(-1)
+	for _, passages := range r.shown(st) {
+		placed, evidence := e.place(r, passages)
+		logProbs, err := s.Score(ctx, r.Placement, evidence, st.target)
+		if err != nil {
+			return best, err
+		}
+		sum := 0.0
+		for _, v := range logProbs {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return best, fmt.Errorf("the model gave a log-probability of %v: its weights are damaged", v)
+			}
+			sum += v
+		}
+		if sum <= likeliest {
+			continue
+		}
+		likeliest = sum
+		best = StrideScore{Context: st.context, LogProbs: logProbs, Words: st.words}
+		for _, p := range placed {
+			best.Passages = append(best.Passages, p.ID)
+		}
+	}
+	return best, nil
+}
+
+// shown returns what passages the row shows beside a stride; several lists are to be
+// chosen from.
+func (r Row) shown(st stride) [][]retrieve.Passage {
+	switch {
+	case r.Placement.Evidence == placement.Nowhere:
+		return [][]retrieve.Passage{nil}
+	case r.Random:
+		return [][]retrieve.Passage{st.random[:min(r.K, len(st.random))]}
+	case r.Best == 0 || len(st.passages) == 0:
+		return [][]retrieve.Passage{st.passages[:min(r.K, len(st.passages))]}
+	}
+	var each [][]retrieve.Passage
+	for i := range st.passages[:min(r.Best, len(st.passages))] {
+		each = append(each, st.passages[i:i+1])
+	}
+	return each
 }
 
 // before returns what stands in front of a row's windows: in every context, in no
@@ -163,17 +211,13 @@ func (e *Evaluation) before(r Row) []int32 {
 	return append(e.Lead[:len(e.Lead):len(e.Lead)], r.Sink)
 }
 
-// place returns the evidence of a row.
-func (e *Evaluation) place(r Row, st stride) ([]ralm.Placed, []lm.Evidence) {
-	if r.Placement.Evidence == placement.Nowhere {
+// place returns passages as the evidence of a row.
+func (e *Evaluation) place(r Row, passages []retrieve.Passage) ([]ralm.Placed, []lm.Evidence) {
+	if len(passages) == 0 {
 		return nil, nil
 	}
 	o := ralm.Defaults()
 	o.Placement = r.Placement
 	o.Marks = e.Adapters[r.Adapter].Marks
-	passages := st.passages
-	if r.Random {
-		passages = st.random
-	}
-	return ralm.Place(e.Tokenizer, passages[:min(r.K, len(passages))], o)
+	return ralm.Place(e.Tokenizer, passages, o)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/oracle"
+	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/sample"
 )
 
@@ -113,6 +115,76 @@ func TestRowsDiffer(t *testing.T) {
 	// Rows of one sink share a sequence.
 	if want := 2 * len(s.windows); s.sequences != want {
 		t.Errorf("%d sequences, want %d", s.sequences, want)
+	}
+}
+
+// TestTheBestOfSeveral: of several passages that one counts with which the row alone, shown
+// it, makes the target likeliest, and it is exported.
+func TestTheBestOfSeveral(t *testing.T) {
+	s := newSmall(t, "append", "append:best=4")
+	log := NewLog()
+	s.run(t, log)
+	others := 0
+	for _, w := range s.windows {
+		first, _ := log.Score(s.Rows[0], w)
+		best, _ := log.Score(s.Rows[1], w)
+		strides, err := s.strides(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, st := range strides {
+			sums := map[string]float64{}
+			for _, p := range st.passages {
+				sequence := s.NewSequence(s.Rows[0])
+				if err := sequence.Append(w.Tokens[:st.context]...); err != nil {
+					t.Fatal(err)
+				}
+				_, evidence := s.place(s.Rows[0], []retrieve.Passage{p})
+				logProbs, err := sequence.Score(t.Context(), s.Rows[0].Placement, evidence, st.target)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sequence.Close()
+				for _, v := range logProbs {
+					sums[p.ID] += v
+				}
+			}
+			got := 0.0
+			for _, v := range best.Strides[i].LogProbs {
+				got += v
+			}
+			if len(sums) != 4 || got != slices.Max(slices.Collect(maps.Values(sums))) || sums[best.Strides[i].Passages[0]] != got {
+				t.Errorf("context %d: the best is %v with %v, of %v", st.context, best.Strides[i].Passages, got, sums)
+			}
+			if best.Strides[i].Passages[0] != first.Strides[i].Passages[0] {
+				others++
+			}
+		}
+	}
+	if others == 0 {
+		t.Error("the first passage is always the best: nothing was chosen")
+	}
+	var out strings.Builder
+	if err := s.Export(t.Context(), &out, s.windows, log); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		var c Case
+		if err := json.Unmarshal([]byte(line), &c); err != nil {
+			t.Fatal(err)
+		}
+		if c.Row != "append:best=4" {
+			continue
+		}
+		logits, err := oracle.New(s.weights).Recompute(t.Context(), s.Rows[0].Placement, c.Context, []lm.Evidence{{Tokens: c.Evidence[0], Weight: 1}}, c.Target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, l := range logits {
+			if want := float64(l[c.Target[i]]) - sample.LogSumExp(l); math.Abs(c.Ours[i]-want) > 1e-3 {
+				t.Fatalf("window %d, context %d: exported with another passage than it was scored with", c.Window, len(c.Context))
+			}
+		}
 	}
 }
 

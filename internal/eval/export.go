@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"io"
 	"slices"
+
+	"github.com/flashback-lm/flashback/internal/retrieve"
 )
 
 // Case is one scored stride as another implementation can score it:
@@ -18,6 +20,17 @@ type Case struct {
 	Evidence  [][]int32 `json:"evidence"`
 	Target    []int32   `json:"target"`
 	Ours      []float64 `json:"ours"` // the natural log-probabilities that we found
+}
+
+// chosen returns the list that was scored: the one, or of several passages that were each
+// shown alone the one of that id.
+func chosen(shown [][]retrieve.Passage, ids []string) []retrieve.Passage {
+	for _, passages := range shown {
+		if len(shown) > 1 && len(ids) == 1 && passages[0].ID == ids[0] {
+			return passages
+		}
+	}
+	return shown[0]
 }
 
 // Export writes the cases of all windows that are complete, one as JSON a line.
@@ -36,7 +49,7 @@ func (e *Evaluation) Export(ctx context.Context, w io.Writer, windows []Window, 
 					Evidence: [][]int32{}, Target: st.target, Ours: score.Strides[i].LogProbs,
 				}
 				c.Context = slices.Concat(e.before(r), window.Tokens[:st.context])
-				_, evidence := e.place(r, st)
+				_, evidence := e.place(r, chosen(r.shown(st), score.Strides[i].Passages))
 				for _, ev := range evidence {
 					c.Evidence = append(c.Evidence, ev.Tokens)
 				}

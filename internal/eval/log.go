@@ -14,7 +14,8 @@ type Settings struct {
 	Data    string `json:"data"`
 	Index   string `json:"index"`
 	Recipe  Recipe `json:"recipe"`
-	BOS     bool   `json:"bos,omitempty"` // whether it stands in front of every window
+	BOS     bool   `json:"bos,omitempty"`     // whether it stands in front of every window
+	Reserve int    `json:"reserve,omitempty"` // where virtual's texts start, where positions are learned
 }
 
 // Log collects scores, in a file if it has one: a line with the settings, then a

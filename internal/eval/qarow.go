@@ -71,6 +71,10 @@ func ParseQARow(s string) (QARow, error) {
 		return bad("a chat begins with its template's token, so no sink stands before it")
 	case r.Random:
 		return bad("a chat takes the best passages, none at random")
+	case r.Best > 0:
+		return bad("which of several passages predicts best is known of a text that is there, not of an answer")
+	case r.Placement.Reserve > 0:
+		return bad("--reserve says where texts start, for all rows")
 	case r.Pasted && (r.NamesEcho || r.NamesApart || r.Stride > 0):
 		return bad("pasted passages are looked up once and are no evidence: it takes k=N and adapter=NAME")
 	case r.K == 0 && r.Stride > 0:

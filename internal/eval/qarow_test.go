@@ -22,7 +22,7 @@ func TestParseQARow(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", "past", "pasted:echo=1", "pasted:stride=16", "none:stride=16", "virtual:stride=0", "virtual:stride=x", "virtual:sink=0",
-		"virtual:random", "virtual:pasted", "stride=16", "none:k=2",
+		"virtual:random", "virtual:best=3", "virtual:reserve=9", "none:reserve=9", "virtual:pasted", "stride=16", "none:k=2",
 	} {
 		if r, err := ParseQARow(s); err == nil {
 			t.Errorf("ParseQARow(%q) = %+v, want an error", s, r)

@@ -13,15 +13,16 @@ import (
 
 // Row is one row of the table: where evidence stands, and how much of it.
 type Row struct {
-	Placement placement.Placement // with its echo
+	Placement placement.Placement // with its echo, and its reserve where the row names one
 	K         int                 // passages a stride; 0 for none
 	Sink      int32               // token put first in every text, or -1
 	Random    bool                // passages drawn at random instead of the best
+	Best      int                 // of so many passages, each shown alone, the one that predicts best; 0: the first
 	Adapter   string              // by name; "": none
 }
 
 // rowOptions are what may stand behind a row's placement.
-const rowOptions = "echo=N, echo=turn, apart=N, k=N, sink=ID, random, adapter=NAME"
+const rowOptions = "echo=N, echo=turn, apart=N, reserve=N, k=N, best=N, sink=ID, random, adapter=NAME"
 
 // ParseRow reads a placement and its options, such as "none", "virtual:k=2",
 // "append:echo=16", "virtual:echo=turn" or "virtual:k=2:sink=0". A row that names no sink gets the one
@@ -79,16 +80,28 @@ func parseRow(s string, sink int32, parse func(string) (placement.Placement, err
 			if r.Placement, err = r.Placement.WithApart(n); err != nil {
 				return bad("%v", err)
 			}
+		case "reserve":
+			if r.Placement, err = r.Placement.WithReserve(n); err != nil {
+				return bad("%v", err)
+			}
 		case "k":
 			if n == 0 || r.K == 0 {
 				return bad("%s takes no %s passages", name, value)
 			}
 			r.K = n
+		case "best":
+			if n < 2 || r.K == 0 {
+				return bad("%s takes no best of %s passages", name, value)
+			}
+			r.Best = n
 		case "sink":
 			r.Sink = int32(n)
 		default:
 			return bad("%q is none of %s", option, rowOptions)
 		}
+	}
+	if r.Best > 0 && (r.K > 1 || r.Random) {
+		return bad("the best of %d passages is one, and of those that are found", r.Best)
 	}
 	return r, nil
 }
@@ -130,8 +143,14 @@ func (r Row) String() string {
 	if r.Placement.Apart > 0 {
 		name += fmt.Sprintf(":apart=%d", r.Placement.Apart)
 	}
+	if r.Placement.Reserve > 0 {
+		name += fmt.Sprintf(":reserve=%d", r.Placement.Reserve)
+	}
 	if r.K > 1 {
 		name += fmt.Sprintf(":k=%d", r.K)
+	}
+	if r.Best > 0 {
+		name += fmt.Sprintf(":best=%d", r.Best)
 	}
 	if r.Random {
 		name += ":random"

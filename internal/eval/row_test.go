@@ -14,6 +14,9 @@ func TestParseRow(t *testing.T) {
 		"prepend:k=4:sink=49151":    "prepend:k=4:sink=49151",
 		"append:adapter=a.1:random": "append:random:adapter=a.1",
 		"none:adapter=x":            "none:adapter=x",
+		"none:reserve=130":          "none:reserve=130",
+		"virtual:reserve=9:echo=2":  "virtual:echo=2:reserve=9",
+		"append:best=10:adapter=x":  "append:best=10:adapter=x",
 	} {
 		r, err := ParseRow(s, -1)
 		if err != nil || r.String() != want {
@@ -29,7 +32,7 @@ func TestParseRow(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", "front", "virtual:", "virtual:k", "virtual:k=", "virtual:k=0", "virtual:k=-1", "virtual:k=99999999999",
-		"virtual:echo=0", "prepend:echo=1", "none:random", "virtual:adapter=", "virtual:adapter=a/b", "virtual:random=1", "none:k=1", "none:echo=1", "append:echo=x", "append:width=3", "append:sink=2147483648", "append echo=16",
+		"virtual:echo=0", "prepend:echo=1", "none:random", "virtual:adapter=", "virtual:adapter=a/b", "virtual:random=1", "none:k=1", "none:echo=1", "append:echo=x", "append:width=3", "append:reserve=3", "prepend:reserve=130", "none:reserve=-1", "none:best=3", "append:best=1", "append:best=3:k=2", "append:best=3:random", "append:sink=2147483648", "append echo=16",
 	} {
 		if r, err := ParseRow(s, -1); err == nil {
 			t.Errorf("ParseRow(%q) = %s, want an error", s, r)

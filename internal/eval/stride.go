@@ -26,7 +26,7 @@ func (e *Evaluation) strides(ctx context.Context, w Window) ([]stride, error) {
 		if r.Random {
 			random = max(random, r.K)
 		} else {
-			best = max(best, r.K)
+			best = max(best, r.K, r.Best)
 		}
 	}
 	query := ralm.LastTokens(e.Tokenizer, ralm.Defaults().QueryLen)

@@ -63,22 +63,23 @@ type Placement struct {
 	// At is, for AtZero and BeforeTurn only, how many context tokens stand before the
 	// evidence in the text: 0 in the paper; chat puts evidence into the user's message.
 	At int
-	// Reserve is, for BeforeZero only, at which position the context starts. A model with
-	// learned positions has none below 0, so its evidence stands at Reserve-n … Reserve-1.
+	// Reserve is, for BeforeZero and Nowhere only, at which position the context starts. A
+	// model with learned positions has none below 0, so virtual evidence stands at Reserve-n
+	// … Reserve-1. Without evidence it shows what starting there costs.
 	Reserve int
 }
 
 // DefaultReserve holds a passage of 128 tokens and its marks.
 const DefaultReserve = 130
 
-// For returns the placement for a model: with learned positions it starts the context at
-// the reserve, unless it says where itself, otherwise at 0.
+// For returns the placement for a model: with learned positions it starts the context of
+// virtual evidence at the reserve, unless it says where itself, otherwise at 0.
 func (p Placement) For(learned bool, reserve int) Placement {
 	switch {
-	case !learned || p.Evidence != BeforeZero:
+	case !learned || p.Evidence != BeforeZero && p.Evidence != Nowhere:
 		p.Reserve = 0
 		return p
-	case p.Reserve == 0:
+	case p.Reserve == 0 && p.Evidence == BeforeZero:
 		p.Reserve = reserve
 	}
 	p.Apart = 0 // all its passages end in front of the text
@@ -138,6 +139,19 @@ func (p Placement) WithApart(n int) (Placement, error) {
 		return p, fmt.Errorf("passages %d positions apart: only virtual ones can be, and the placement is %s", n, p.Name)
 	}
 	p.Apart = n
+	return p, nil
+}
+
+// WithReserve returns the placement with the context starting at a position of models with
+// learned ones. Only virtual evidence, and a text without any, can stand behind a reserve.
+func (p Placement) WithReserve(n int) (Placement, error) {
+	switch {
+	case n < 0:
+		return p, fmt.Errorf("a reserve of %d positions: must not be negative", n)
+	case n > 0 && p.Evidence != BeforeZero && p.Evidence != Nowhere:
+		return p, fmt.Errorf("a reserve of %d positions: placement %s starts its text at 0", n, p.Name)
+	}
+	p.Reserve = n
 	return p, nil
 }
 

@@ -36,3 +36,27 @@ func TestWithEcho(t *testing.T) {
 		}
 	}
 }
+
+// TestReserve: only where positions are learned a text starts at another than 0, that of
+// virtual evidence always, one without evidence where it is asked to.
+func TestReserve(t *testing.T) {
+	for _, p := range All {
+		named, err := p.WithReserve(40)
+		if may := p.Evidence == BeforeZero || p.Evidence == Nowhere; (err == nil) != may {
+			t.Errorf("%s behind a reserve: %v", p.Name, err)
+		}
+		own := 0
+		if p.Evidence == BeforeZero {
+			own = 20
+		}
+		if got := p.For(true, 20).Reserve; got != own {
+			t.Errorf("%s starts at %d, want %d", p.Name, got, own)
+		}
+		if err == nil && (named.For(true, 20).Reserve != 40 || named.For(false, 20).Reserve != 0) {
+			t.Errorf("%s, asked to start at 40: %d where positions are learned, else %d", p.Name, named.For(true, 20).Reserve, named.For(false, 20).Reserve)
+		}
+	}
+	if _, err := None.WithReserve(-1); err == nil {
+		t.Error("a negative reserve")
+	}
+}

@@ -5,7 +5,9 @@
 
 NAME.gguf is the model under the names and keys that llama.cpp's conversion gives it (by
 the `gguf` package; OPT, which llama.cpp does not know, under FlashBack's), matrices in
-F16. NAME.safetensors has token ids, the ids of some logits, and these [positions, ids].
+F16. NAME.safetensors has token ids, the ids of some logits, and these [positions, ids];
+where positions are learned also the log-probabilities of all ids but the first, in a text
+that starts at the position RESERVE.
 """
 
 import math
@@ -18,7 +20,7 @@ import torch
 import transformers as hf
 from safetensors.torch import save_file
 
-VOCABULARY, POSITIONS, PROBES = 300, 300, 32
+VOCABULARY, POSITIONS, PROBES, RESERVE = 300, 300, 32, 130
 
 SMALL = {
     "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -215,8 +217,11 @@ def main():
         probes = torch.linspace(0, VOCABULARY - 1, PROBES).round().long()
         logits = model(ids[None], use_cache=False).logits[0]
         print(f"{name}: logits of deviation {logits.std():.2f}, {(out / f'{name}.gguf').stat().st_size >> 10} KiB")
-        save_file({"ids": ids.int().float(), "probes": probes.int().float(), "logits": logits[:, probes].contiguous()}, out / f"{name}.safetensors",
-                  {"made_by": f"tools/reference/families.py, transformers {hf.__version__}"})
+        tensors = {"ids": ids.int().float(), "probes": probes.int().float(), "logits": logits[:, probes].contiguous()}
+        if FAMILIES[name][0] in ("gpt2", "opt"):
+            behind = model(ids[None], position_ids=RESERVE + torch.arange(POSITIONS)[None], use_cache=False).logits[0]
+            tensors["behind_reserve"] = behind[:-1].log_softmax(1).gather(1, ids[1:, None])[:, 0].contiguous()
+        save_file(tensors, out / f"{name}.safetensors", {"made_by": f"tools/reference/families.py, transformers {hf.__version__}"})
 
 
 if __name__ == "__main__":

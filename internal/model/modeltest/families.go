@@ -22,6 +22,9 @@ type Reference struct {
 	IDs    []int32   // a text
 	Probes []int32   // tokens
 	Logits []float32 // of these behind each token of the text [text, probes]
+	// BehindReserve, of models with learned positions, are the natural log-probabilities of
+	// the text's tokens but the first, where the text starts at position 130 [text-1].
+	BehindReserve []float32
 }
 
 // Families are the names of the tiny models.
@@ -68,6 +71,8 @@ func ReferenceOf(t testing.TB, name string) Reference {
 			r.Probes = whole(x.Floats())
 		case "logits":
 			r.Logits = x.Floats()
+		case "behind_reserve":
+			r.BehindReserve = x.Floats()
 		}
 	}
 	return r
