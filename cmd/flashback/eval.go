@@ -9,6 +9,6 @@ func newEvalCmd() *cobra.Command {
 		Args:  usageArgs(cobra.NoArgs),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newEvalPerplexityCmd(), newEvalQACmd(), newEvalChatCmd(), newEvalRetrievalCmd())
+	cmd.AddCommand(newEvalPerplexityCmd(), newEvalPaperCmd(), newEvalQACmd(), newEvalChatCmd(), newEvalRetrievalCmd())
 	return cmd
 }
