@@ -29,3 +29,23 @@ func Locate(dir string, roots []bm25.Root) (func(source string) string, error) {
 		return ""
 	}, nil
 }
+
+// Name returns what a file or folder at path is called among the sources of the index in
+// dir, or would be once it is read; ok is false where no root has it.
+func Name(dir string, roots []bm25.Root, path string) (name string, ok bool) {
+	p, err := newPlaces(dir, roots)
+	if err != nil {
+		return "", false
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return "", false
+	}
+	real := withoutLinks(absolute)
+	for _, r := range p.roots {
+		if sub, inside := below(r.real, real); inside && r.path != "" && (sub == "" || r.Folder) {
+			return join(r.Name, sub), true
+		}
+	}
+	return "", false
+}

@@ -9,7 +9,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 )
 
-// A source's file is found below its root, where that is now.
+// A source's file is found below its root, where that is now, and its name by its file.
 func TestLocate(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "shelf/notes/a.md", "alpha", "shelf/lone.md", "beta")
@@ -29,6 +29,9 @@ func TestLocate(t *testing.T) {
 		for source, path := range want {
 			if path != "" {
 				path = filepath.Join(dir, path)
+				if got, ok := Name(index, x.Roots(), path); !ok || got != source {
+					t.Errorf("%q is called %q, want %q", path, got, source)
+				}
 			}
 			if got := locate(source); got != path {
 				t.Errorf("%q is %q, want %q", source, got, path)

@@ -16,6 +16,21 @@ func Build(ctx context.Context, dir string, passages iter.Seq2[retrieve.Passage,
 	return w.addAll(passages)
 }
 
+// Empty makes an index without passages in dir, in place of the one there, for sources
+// that are yet to come.
+func Empty(ctx context.Context, dir string, opt BuildOptions) error {
+	w, err := Create(ctx, dir, opt)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if err := w.write(); err != nil {
+		return diskError(dir, err)
+	}
+	w.done = true
+	return nil
+}
+
 // addAll adds the passages and commits.
 func (w *Writer) addAll(passages iter.Seq2[retrieve.Passage, error]) (Stats, error) {
 	defer w.Close()

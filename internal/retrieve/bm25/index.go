@@ -145,8 +145,9 @@ func (x *Index) Close() error {
 
 // Info tells what an index holds and how it was made.
 type Info struct {
-	Passages     int    `json:"passages"` // without the deleted ones
-	Deleted      int    `json:"deleted"`  // counted until the index is compacted
+	Generation   uint64 `json:"generation"` // counts the changes
+	Passages     int    `json:"passages"`   // without the deleted ones
+	Deleted      int    `json:"deleted"`    // counted until the index is compacted
 	Sources      int    `json:"sources"`
 	Segments     int    `json:"segments"`
 	Analyzer     string `json:"analyzer"`
@@ -163,13 +164,25 @@ type Info struct {
 // Info describes the index.
 func (x *Index) Info() Info {
 	m := x.manifest
-	info := Info{Sources: x.sources.n, Segments: len(x.segments), Analyzer: m.Analyzer, ExactLengths: m.ExactLengths, IndexTitle: m.IndexTitle,
+	info := Info{Generation: m.Generation, Sources: x.sources.n, Segments: len(x.segments), Analyzer: m.Analyzer, ExactLengths: m.ExactLengths, IndexTitle: m.IndexTitle,
 		BreadcrumbWeight: m.BreadcrumbWeight, Chunking: m.Chunking, Overlap: m.Overlap, Tokenizer: m.Tokenizer}
 	for _, s := range x.segments {
 		info.Passages += int(s.docs - s.info.DeletedCount)
 		info.Deleted += int(s.info.DeletedCount)
 	}
 	return info
+}
+
+// Size returns the bytes of all files that the manifest names.
+func (x *Index) Size() int64 {
+	size := x.manifest.SourcesSum.Size
+	for _, s := range x.manifest.Segments {
+		size += s.DeletedSum.Size
+		for _, f := range s.Files {
+			size += f.Size
+		}
+	}
+	return size
 }
 
 // Digest identifies the state of the index: the manifest names all its files with

@@ -49,8 +49,12 @@ type envelope struct {
 	Sum      uint32          `json:"crc32c"`
 }
 
-// ErrNoIndex is what Open says of a directory without an index.
-var ErrNoIndex = errors.New("no index here; make one with 'flashback index'")
+var (
+	// ErrNoIndex is what Open says of a directory without an index.
+	ErrNoIndex = errors.New("no index here; make one with 'flashback index'")
+	// ErrLocked is what a writer says of an index that another one is writing.
+	ErrLocked = errors.New("another process is writing this index; try again when it is done")
+)
 
 func readManifest(dir string) (*manifest, error) {
 	path := filepath.Join(dir, manifestName)

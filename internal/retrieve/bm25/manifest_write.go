@@ -73,7 +73,7 @@ func lockIndex(dir string) (unlock func(), err error) {
 	}
 	if !ok {
 		l.Close()
-		return nil, fmt.Errorf("%s: another process is writing this index; try again when it is done", dir)
+		return nil, fmt.Errorf("%s: %w", dir, ErrLocked)
 	}
 	return func() {
 		_, err := os.Stat(filepath.Join(dir, manifestName))

@@ -34,10 +34,20 @@ var (
 	_ retrieve.Coverer    = (*Several)(nil)
 )
 
+// ErrAnalyzers says that indexes were not made alike enough to be searched as one.
+var ErrAnalyzers = errors.New("indexes that are searched together need one and the same; make one of them again")
+
 // OpenAll opens the indexes in the directories, which must have one analyser.
-func OpenAll(dirs []string, opt Options) (s *Several, err error) {
+func OpenAll(dirs []string, opt Options) (*Several, error) { return OpenNamed(dirs, nil, opt) }
+
+// OpenNamed is OpenAll for indexes that have names of their own, which stand before those
+// of sources in place of directories.
+func OpenNamed(dirs, names []string, opt Options) (s *Several, err error) {
 	if len(dirs) == 0 {
 		return nil, errors.New("no index is named")
+	}
+	if names == nil {
+		names = dirs
 	}
 	s = &Several{}
 	defer func() {
@@ -46,7 +56,7 @@ func OpenAll(dirs []string, opt Options) (s *Several, err error) {
 			s = nil
 		}
 	}()
-	for _, dir := range dirs {
+	for i, dir := range dirs {
 		dir = filepath.Clean(dir)
 		if slices.ContainsFunc(s.parts, func(p Part) bool { return p.Dir == dir }) {
 			return s, fmt.Errorf("the index %s is named twice", dir)
@@ -55,10 +65,9 @@ func OpenAll(dirs []string, opt Options) (s *Several, err error) {
 		if err != nil {
 			return s, err
 		}
-		s.parts = append(s.parts, Part{Dir: dir, Index: x})
-		if first := s.parts[0]; x.manifest.Analyzer != first.Index.manifest.Analyzer {
-			return s, fmt.Errorf("%s was made with --analyzer %s and %s with %s: indexes that are searched together need one and the same; make one of them again",
-				first.Dir, first.Index.manifest.Analyzer, dir, x.manifest.Analyzer)
+		s.parts = append(s.parts, Part{Dir: dir, Index: x, named: filepath.ToSlash(filepath.Clean(names[i])) + "/"})
+		if first := s.parts[0].Index.manifest.Analyzer; x.manifest.Analyzer != first {
+			return s, fmt.Errorf("%s was made with --analyzer %s and %s with %s: %w", names[0], first, names[i], x.manifest.Analyzer, ErrAnalyzers)
 		}
 	}
 	return s, s.join(opt)
@@ -66,17 +75,17 @@ func OpenAll(dirs []string, opt Options) (s *Several, err error) {
 
 // join makes one index of all segments.
 func (s *Several) join(opt Options) error {
+	if len(s.parts) == 1 || !s.clash() {
+		for i := range s.parts {
+			s.parts[i].named = ""
+		}
+	}
 	if s.joined = s.parts[0].Index; len(s.parts) == 1 {
 		return nil
 	}
 	s.joined = newIndex(s.joined.dir)
 	s.joined.manifest = s.parts[0].Index.manifest
-	clash := s.clash()
-	for i := range s.parts {
-		p := &s.parts[i]
-		if clash {
-			p.named = filepath.ToSlash(p.Dir) + "/"
-		}
+	for _, p := range s.parts {
 		for _, seg := range p.Index.segments {
 			seg.named = p.named
 			s.joined.segments = append(s.joined.segments, seg)
@@ -91,7 +100,7 @@ func (s *Several) clash() bool {
 	var names []string
 	for _, p := range s.parts {
 		roots := p.Index.manifest.Roots
-		if len(roots) == 0 {
+		if len(roots) == 0 && len(p.Index.segments) > 0 {
 			return true
 		}
 		for _, r := range roots {
@@ -162,4 +171,15 @@ func (s *Several) Of(source string) (part int, name string, ok bool) {
 		}
 	}
 	return 0, "", false
+}
+
+// KeyOf returns the part that a passage is of, which all of these found, and its key
+// there; ok is false for one of none of them.
+func (s *Several) KeyOf(p retrieve.Passage) (part int, k Key, ok bool) {
+	part, source, ok := s.Of(p.Source)
+	if !ok {
+		return 0, Key{}, false
+	}
+	p.Source, p.ID = source, strings.TrimPrefix(p.ID, s.parts[part].named)
+	return part, KeyOf(p), true
 }

@@ -134,6 +134,12 @@ func (t *sourceTable) find(name string) (i int, s sourceChange, ok bool, err err
 	return i, s, s.Name == name, err
 }
 
+// Source returns what the index says of the source of that name, and whether it has one.
+func (x *Index) Source(name string) (Source, bool, error) {
+	_, s, ok, err := x.sources.find(name)
+	return s.Source, ok, err
+}
+
 // Sources yields what the index holds, by name.
 func (x *Index) Sources() iter.Seq2[Source, error] {
 	return func(yield func(Source, error) bool) {
