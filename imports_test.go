@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"internal/lora", "internal/retrieve/bm25"},
 	{"internal/merge", "internal/nn", "internal/nn/backward", "internal/oracle"},
 	{"internal/collection", "internal/engine", "internal/ralm"},
-	{"internal/trainset"},
+	{"internal/library", "internal/trainset"},
 	{"internal/bench", "internal/eval", "internal/train"},
 	{""},
 	{"internal/indexcache"},

@@ -1,11 +1,13 @@
 package corpus
 
 import (
+	"bytes"
 	"cmp"
 	"io"
 	"path"
 	"strings"
 
+	"github.com/flashback-lm/flashback/internal/corpus/charset"
 	"github.com/flashback-lm/flashback/internal/corpus/office"
 )
 
@@ -123,4 +125,20 @@ func oneDocument(f func(f file) (Document, error)) parse {
 		}
 		return yield(doc, nil)
 	}
+}
+
+// Accepts reports whether a file of that name, which begins with head, can be read: its
+// kind is known by its extension, it is text, or it is compressed. Its reader may yet
+// find fault with it.
+func Accepts(name string, head []byte) bool {
+	r, inner, err := Decompress(bytes.NewReader(head), name)
+	if err != nil {
+		return false
+	}
+	r.Close()
+	if _, known := KindOf(inner); known || inner != name {
+		return true
+	}
+	_, err = charset.Decode(head, "")
+	return err == nil
 }

@@ -2,13 +2,7 @@
 
 package bm25
 
-import (
-	"os"
-	"syscall"
-)
-
-// errNoSpace is the system's word for a full disk.
-const errNoSpace = syscall.ENOSPC
+import "os"
 
 // syncDir makes the renames inside dir durable.
 func syncDir(dir string) error {

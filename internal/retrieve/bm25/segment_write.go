@@ -2,11 +2,12 @@ package bm25
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"path/filepath"
 
 	"github.com/blevesearch/vellum"
+
+	"github.com/flashback-lm/flashback/internal/atomicfile"
 )
 
 // segmentWriter writes the files of a new segment. Its parts are written in
@@ -143,7 +144,7 @@ func (w *segmentWriter) finishPassages() error {
 
 // diskError explains an error of writing the index.
 func diskError(dir string, err error) error {
-	if errors.Is(err, errNoSpace) {
+	if atomicfile.NoSpace(err) {
 		return fmt.Errorf("%s: the disk is full; the index is as it was before: %w", dir, err)
 	}
 	return fmt.Errorf("%s: cannot write the index: %w", dir, err)
