@@ -36,8 +36,8 @@ type Config struct {
 	Model      string `json:"model"`
 	Examples   string `json:"examples"`
 	Validation string `json:"validation,omitempty"`
-	Initial    string `json:"initial"`        // the adapter that it starts from; Run fills it in
-	BF16       bool   `json:"bf16,omitempty"` // products with the model's weights round their operands
+	Initial    string `json:"initial"`            // the adapter that it starts from; Run fills it in
+	Rounding   string `json:"rounding,omitempty"` // what products with the model's weights round their operands to
 }
 
 // state is the header of a checkpoint.
@@ -172,8 +172,8 @@ func flatten(c Config) map[string]any {
 	fields := map[string]any{
 		"model": short(c.Model), "examples": short(c.Examples), "validation": short(c.Validation), "initial adapter": short(c.Initial),
 	}
-	if fields["compute"] = "f32"; c.BF16 {
-		fields["compute"] = "bf16"
+	if fields["compute"] = "f32"; c.Rounding != "" {
+		fields["compute"] = c.Rounding
 	}
 	recipe := reflect.ValueOf(c.Recipe)
 	for i := range recipe.NumField() {

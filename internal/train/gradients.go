@@ -80,10 +80,11 @@ func NewModel(w *model.Weights, threads int, kernels string) (*Model, error) {
 	return m, nil
 }
 
-// UseBF16 rounds the operands of products with the model's weights to bf16 from now
-// on, and reports whether it will: not all processors multiply such numbers.
-// Factors, attention, norms and the loss stay in f32.
-func (m *Model) UseBF16() bool { return m.device.UseBF16() }
+// UseRounding rounds the operands of products with the model's weights to 16 bits from
+// now on, and returns the name of such numbers: bf16 or i16; "": no product of them is
+// faster than f32 here, and nothing is rounded. Factors, attention, norms and the loss
+// stay in f32.
+func (m *Model) UseRounding() string { return m.device.UseRounding() }
 
 // Close ends the model's threads.
 func (m *Model) Close() { m.device.Close() }

@@ -68,18 +68,18 @@ func BenchmarkGradients(b *testing.B) {
 		name string
 		p    placement.Placement
 		drop Dropout
-		bf16 bool
+		fast bool
 	}{
 		{"append", placement.Append, Dropout{}, false},
 		{"append-dropout", placement.Append, Dropout{P: 0.05, Seed: 1}, false},
 		{"virtual", placement.Virtual, Dropout{}, false},
-		{"append-bf16", placement.Append, Dropout{}, true},
-		{"append-bf16-dropout", placement.Append, Dropout{P: 0.05, Seed: 1}, true},
-		{"virtual-bf16", placement.Virtual, Dropout{}, true},
+		{"append-rounded", placement.Append, Dropout{}, true},
+		{"append-rounded-dropout", placement.Append, Dropout{P: 0.05, Seed: 1}, true},
+		{"virtual-rounded", placement.Virtual, Dropout{}, true},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			if c.bf16 && !m.UseBF16() {
-				b.Skip("this processor has no products in bf16")
+			if c.fast && m.UseRounding() == "" {
+				b.Skip("no product is faster than f32 here")
 			}
 			packed, err := Pack(window, c.p, 1, marks, 16)
 			if err != nil {

@@ -211,7 +211,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 func TestOtherConfigurationIsRefused(t *testing.T) {
 	o := setup(t, 6)
 	run1(t, o)
-	o.Config.Recipe.LR, o.Config.Model, o.Config.BF16 = 0.1, "another", true
+	o.Config.Recipe.LR, o.Config.Model, o.Config.Rounding = 0.1, "another", "bf16"
 	_, err := Run(t.Context(), o)
 	for _, want := range []string{"lr is 0.1 here and was 0.2", "model is another", "compute is bf16 here and was f32"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/flashback-lm/flashback/internal/device"
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel"
 )
 
 // Backward runs the operations that training has besides those of a forward. Each
@@ -16,9 +17,8 @@ type Backward struct {
 	panels  []float32 // of a weight matrix in MatMulBackward
 	parts   []float32 // partial gradients of keys and values
 
-	bf16   bool
-	left   []uint16 // operands of products in bf16
-	packed []uint32
+	rounding *kernel.Rounding // of products with weights; nil: they are f32
+	products operands
 }
 
 // NewBackward returns the operations on the threads of d.
@@ -29,7 +29,7 @@ func NewBackward(d *Device) *Backward {
 // backwardScratch is a worker's own memory, grown when first needed.
 type backwardScratch struct {
 	row, panel                             []float32
-	even, odd                              []uint16  // rows of weights in bf16
+	codes                                  []uint16  // rows of weights, rounded
 	edge                                   []float32 // a tile that sticks out
 	q, out, dOut, dQ                       []float32 // [tile rows, headDim]
 	scores, slopes, scoresBack, slopesBack []float32 // of a tile and some keys, and transposed

@@ -16,8 +16,8 @@ const (
 // rows of a training step; its order of summation is not MatMul's.
 func (b *Backward) MatMulForward(out, x []float32, rows int, w tensor.Matrix) {
 	b.weightBytes.Add(int64(len(w.Data)))
-	if b.bf16 {
-		b.forwardBF16(out, x, rows, w)
+	if b.rounding != nil {
+		b.forwardRounded(out, x, rows, w)
 		return
 	}
 	b.each(ceil(w.Rows, panelCols), func(worker, unit int) {
@@ -44,8 +44,8 @@ func (b *Backward) MatMulForward(out, x []float32, rows int, w tensor.Matrix) {
 // output has the gradient dy [rows, W.Rows].
 func (b *Backward) MatMulBackward(dx, dy []float32, rows int, w tensor.Matrix) {
 	b.weightBytes.Add(int64(len(w.Data)))
-	if b.bf16 {
-		b.backwardBF16(dx, dy, rows, w)
+	if b.rounding != nil {
+		b.backwardRounded(dx, dy, rows, w)
 		return
 	}
 	cols := w.Cols

@@ -70,6 +70,8 @@ var avx2 = &Set{
 		outputsInt164AVX2, outputsInt165AVX2, outputsInt166AVX2),
 	FastInt16: true,
 
+	Rounding: roundingInt16(code16Vectors, 6, tileInt16Assembly(matMulInt16AVX2)),
+
 	Scale: func(x []float32, a float32) {
 		whole := len(x) &^ 7
 		scaleAVX2(unsafe.SliceData(x), a, whole/8)

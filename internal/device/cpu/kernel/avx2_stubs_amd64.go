@@ -331,3 +331,8 @@ func code16AVX2(codes *int16, ldc int, scales *float32, x *float32, ldx int, m i
 //
 //go:noescape
 func weightsInt16AVX2(p *int16, ldp int, scales *float32, ldScales int, s *float32, lds int, m int, blocks int, factor float32, by *float32, max *float32, sum *float32, acc *float32, dim int)
+
+// matMulInt16AVX2 is MatMul of the rounding to i16, whose strides and half are in bytes.
+//
+//go:noescape
+func matMulInt16AVX2(acc *float32, ldacc int, a *uint16, lda int, scales *float32, ldScales int, b *uint32, half int, by float32, blocks int)

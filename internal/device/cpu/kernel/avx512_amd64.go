@@ -47,6 +47,8 @@ var avx512 = &Set{
 	OutputsInt16: avx2.OutputsInt16,
 	FastInt16:    true,
 
+	Rounding: avx2.Rounding,
+
 	Scale:   avx2.Scale,
 	Add:     avx2.Add,
 	RMSNorm: rmsNormRow(rmsNormAVX512).function(),

@@ -251,3 +251,35 @@ func BenchmarkRows(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRounded measures products of rounded matrices, of which the right one is packed:
+// a unit of a training step, in turns with the same product in f32.
+func BenchmarkRounded(b *testing.B) {
+	const rows, n, k = 96, RoundedColumns, 576
+	acc, left, right := make([]float32, rows*n), random(rows*k), random(k*n)
+	codes, scales, packed := make([]uint16, rows*k), make([]float32, rows*k/RoundedBlock), make([]uint32, n*k/2)
+	edge := make([]float32, rows*n)
+	each(b, func(b *testing.B, set *Set) {
+		if set.Rounding == nil {
+			b.Skip("no product is faster than f32")
+		}
+		for i := range packed {
+			packed[i] = uint32(i)
+		}
+		for i := range rows {
+			set.Rounding.Left(codes[i*k:][:k], scales[i*k/RoundedBlock:], left[i*k:][:k])
+		}
+		b.Run("f32", func(b *testing.B) {
+			for b.Loop() {
+				set.Accumulate(acc, n, left, k, right, n, rows, k, n)
+			}
+			flops(b, set, 2*rows*n*k)
+		})
+		b.Run(set.Rounding.Name, func(b *testing.B) {
+			for b.Loop() {
+				set.Rounding.MatMul(acc, n, codes, scales, packed, 1, rows, n, k, edge)
+			}
+			flops(b, set, 2*rows*n*k)
+		})
+	})
+}

@@ -14,10 +14,6 @@ import "github.com/flashback-lm/flashback/internal/tensor"
 // 13 bits fit 32 bits.
 const MostWeight = 1<<14 - 1
 
-// SideBF16 is how many rows and columns MatMulBF16 computes, and what its terms are a
-// multiple of.
-const SideBF16 = 32
-
 // Set is one compute path. Matrices are row-major with a leading dimension
 // (elements from one row to the next). No function allocates or keeps a slice.
 type Set struct {
@@ -117,15 +113,8 @@ type Set struct {
 	// FastInt16 says that products in 16 bits take less time than those in f32.
 	FastInt16 bool
 
-	// ToBF16 rounds src to bf16, to nearest, ties to even; nil where MatMulBF16 is.
-	// Numbers below the normal ones become 0.
-	ToBF16 func(dst []uint16, src []float32)
-
-	// MatMulBF16 adds a · b to acc[i·ldacc+j] for i, j < SideBF16: a has as many rows of k numbers of
-	// bf16, from a[i·lda] on, and b two halves of 16 columns, each [k/2 pairs, 16, 2]. k
-	// is a multiple of SideBF16. Products are exact, sums f32 in an order that is fixed;
-	// numbers below the normal ones count as 0. nil: the set has no such products.
-	MatMulBF16 func(acc []float32, ldacc int, a []uint16, lda int, b []uint32, k int)
+	// Rounding multiplies large matrices in less time than f32 takes; nil: nothing here does.
+	Rounding *Rounding
 
 	// Softmax is one step of an online softmax over the n = len(s) scores of a
 	// block. With M = max(max, scale · max s) it sets s[j] = exp(scale·s[j] - M)

@@ -30,6 +30,8 @@ var checks = []struct {
 	{"WeightsInt16", checkWeightsInt16},
 	{"ScoresInt16", checkScoresInt16},
 	{"OutputsInt16", checkOutputsInt16},
+	{"Round", checkRound},
+	{"Rounded", checkRounded},
 	{"Softmax", checkSoftmax},
 	{"SoftmaxRows", checkSoftmaxRows},
 	{"Exp", checkExp},
@@ -166,6 +168,20 @@ func TestFaults(t *testing.T) {
 			s.OutputsInt16 = func(acc []float32, lda int, p []int16, ldp int, scales []float32, values []int16, m, pairs, dim int, next []int16) {
 				outputsInt16(acc, lda, p, ldp, scales, values, m, max(0, pairs-1), dim, next)
 			}
+		}},
+		{"rounded to half as many codes", "Round", func(s *Set) {
+			s.Rounding = roundingInt16(func(codes []int16, ldc int, scales, x []float32, ldx int, m, n int, most int16) {
+				code16(codes, ldc, scales, x, ldx, m, n, most/2)
+			}, 1, tileInt16)
+		}},
+		{"scale of the first block for all", "Rounded", func(s *Set) {
+			s.Rounding = roundingInt16(code16, 1, func(acc []float32, ldacc int, a []uint16, scales []float32, b []uint32, by float32, k int) {
+				first := slices.Clone(scales)
+				for i := range first {
+					first[i] = first[0]
+				}
+				tileInt16(acc, ldacc, a, first, b, by, k)
+			})
 		}},
 		{"running maximum ignored", "Softmax", func(s *Set) {
 			s.Softmax = func(x []float32, scale, max float32) (float32, float32) {

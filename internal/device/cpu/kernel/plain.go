@@ -31,6 +31,8 @@ var plain = &Set{
 	ScoresInt16:  scoresInt16,
 	OutputsInt16: outputsInt16,
 
+	Rounding: roundingInt16(code16, 1, tileInt16),
+
 	Softmax: softmax,
 
 	SoftmaxRows: rowsOf(softmax, scale),

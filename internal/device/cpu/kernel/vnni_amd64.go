@@ -15,6 +15,7 @@ func (s *Set) withInt16VNNI() *Set {
 		scoresInt164VNNI, scoresInt165VNNI, scoresInt166VNNI)
 	s.OutputsInt16 = tiledOutputsInt16(outputsInt161VNNI, outputsInt162VNNI, outputsInt163VNNI,
 		outputsInt164VNNI, outputsInt165VNNI, outputsInt166VNNI)
+	s.Rounding = roundingInt16(code16Vectors, 12, tileInt16Assembly(matMulInt16VNNI))
 	return s
 }
 

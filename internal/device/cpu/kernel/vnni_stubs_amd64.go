@@ -181,3 +181,8 @@ func scoresInt166VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32,
 //
 //go:noescape
 func outputsInt166VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
+// matMulInt16VNNI is MatMul of the rounding to i16, whose strides and half are in bytes.
+//
+//go:noescape
+func matMulInt16VNNI(acc *float32, ldacc int, a *uint16, lda int, scales *float32, ldScales int, b *uint32, half int, by float32, blocks int)

@@ -33,6 +33,7 @@ func main() {
 		}
 		code16AVX2()
 		weightsInt16AVX2()
+		int16AVX2.matMul(6)
 	case "avx512":
 		generate(avx512, formatsAVX512())
 		avx512.swiGLU()
@@ -42,6 +43,7 @@ func main() {
 			int16VNNI.scores(m)
 			int16VNNI.outputs(m, int16NarrowVNNI)
 		}
+		int16VNNI.matMul(12)
 	case "amx":
 		int8AMX()
 		bf16AMX()
