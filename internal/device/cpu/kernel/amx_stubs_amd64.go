@@ -12,6 +12,26 @@ func matMulInt8NibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int
 //go:noescape
 func matMulInt8OffsetNibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
+// matMulInt8SuperNibblesAMX is MatMulInt8 for 16 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibblesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8FivesAMX is MatMulInt8 for 16 rows and whole groups.
+//
+//go:noescape
+func matMulInt8FivesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFivesAMX is MatMulInt8 for 16 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFivesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFivesAMX is MatMulInt8 for 16 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFivesAMX(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
 // matMulInt8WideAMX is MatMulInt8 for 16 rows and whole groups.
 //
 //go:noescape

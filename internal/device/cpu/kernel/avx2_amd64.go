@@ -38,6 +38,11 @@ var avx2 = &Set{
 	MatMulInt8: tiledMatMulInt8([...]int8Tiles{
 		nibbles:       {low: []matMulInt8Tile{matMulInt8Nibbles1AVX2, matMulInt8Nibbles2AVX2, matMulInt8Nibbles3AVX2, matMulInt8Nibbles4AVX2}},
 		offsetNibbles: {low: []matMulInt8Tile{matMulInt8OffsetNibbles1AVX2, matMulInt8OffsetNibbles2AVX2, matMulInt8OffsetNibbles3AVX2, matMulInt8OffsetNibbles4AVX2}},
+		superNibbles:  {low: []matMulInt8Tile{matMulInt8SuperNibbles1AVX2, matMulInt8SuperNibbles2AVX2, matMulInt8SuperNibbles3AVX2, matMulInt8SuperNibbles4AVX2}},
+		fives:         {low: []matMulInt8Tile{matMulInt8Fives1AVX2, matMulInt8Fives2AVX2, matMulInt8Fives3AVX2, matMulInt8Fives4AVX2}},
+		offsetFives:   {low: []matMulInt8Tile{matMulInt8OffsetFives1AVX2, matMulInt8OffsetFives2AVX2, matMulInt8OffsetFives3AVX2, matMulInt8OffsetFives4AVX2}},
+		superFives:    {low: []matMulInt8Tile{matMulInt8SuperFives1AVX2, matMulInt8SuperFives2AVX2, matMulInt8SuperFives3AVX2, matMulInt8SuperFives4AVX2}},
+		superSixes:    {low: []matMulInt8Tile{matMulInt8SuperSixes1AVX2, matMulInt8SuperSixes2AVX2, matMulInt8SuperSixes3AVX2, matMulInt8SuperSixes4AVX2}},
 		wide:          {low: []matMulInt8Tile{matMulInt8Wide1AVX2, matMulInt8Wide2AVX2, matMulInt8Wide3AVX2, matMulInt8Wide4AVX2}},
 	}),
 	ToHalf: func(dst []uint16, src []float32) {

@@ -237,6 +237,106 @@ func matMulInt8OffsetNibbles3AVX2(out *float32, ldo int, q *int8, blocks *byte, 
 //go:noescape
 func matMulInt8OffsetNibbles4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
+// matMulInt8SuperNibbles1AVX2 is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles2AVX2 is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles3AVX2 is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles4AVX2 is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives1AVX2 is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives2AVX2 is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives3AVX2 is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives4AVX2 is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives1AVX2 is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives2AVX2 is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives3AVX2 is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives4AVX2 is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives1AVX2 is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives2AVX2 is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives3AVX2 is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives4AVX2 is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes1AVX2 is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes1AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes2AVX2 is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes2AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes3AVX2 is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes3AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes4AVX2 is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes4AVX2(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
 // matMulInt8Wide1AVX2 is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape

@@ -71,8 +71,8 @@ func BenchmarkMatMul(b *testing.B) {
 // BenchmarkMatMulInt8 multiplies as in prefill, a few groups of weights at a
 // time, and one row with weights from memory.
 func BenchmarkMatMulInt8(b *testing.B) {
-	for _, t := range []tensor.Type{tensor.Q4_0, tensor.Q4_1, tensor.Q8_0} {
-		for _, s := range []struct{ m, n, k int }{{128, 64, 576}, {128, 64, 1536}, {1, 49152, 576}} {
+	for _, t := range codingTypes {
+		for _, s := range []struct{ m, n, k int }{{128, 64, 768}, {128, 64, 1536}, {1, 49152, 768}} {
 			b.Run(fmt.Sprintf("%v/%dx%dx%d", t, s.m, s.n, s.k), func(b *testing.B) {
 				w := tensor.Matrix{Type: t, Rows: s.n, Cols: s.k, Data: stored(rand.New(rand.NewPCG(1, 1)), new(guard), t, s.n*s.k)}
 				p, err := Repack(w)

@@ -1,14 +1,12 @@
 package kernel
 
-import "github.com/flashback-lm/flashback/internal/tensor"
-
 // matMulInt8 keeps the sums in out: an f32 is the same in memory.
 func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
 	if rows == 0 {
 		return
 	}
-	zero := w.coding.zero()
-	size := w.coding.blockBytes()
+	f := w.form()
+	run := blockColumns / f.parts
 	var blk rowBlock
 	for g := from; g < to; g++ {
 		group := w.groups(g, g+1)
@@ -18,13 +16,17 @@ func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Pan
 				column[i*ldo] = 0
 			}
 			for b := range w.Cols / blockColumns {
-				w.coding.get(group[b*size:], r, &blk)
-				scale, offset := tensor.FromHalf(blk.scale), tensor.FromHalf(blk.offset)
+				f.get(group, b, r, &blk)
+				scales, offset := blk.factors(f)
 				for i := range rows {
 					codes, blocks := q.rows(firstRow+i, 1)
-					sum := dotInt8(&blk.codes, codes[b*blockColumns:]) - zero*blocks[b].Sum
-					acc := column[i*ldo] + float32(float32(scale*blocks[b].Scale)*float32(sum))
-					if w.coding == offsetNibbles {
+					acc := column[i*ldo]
+					for part := range f.parts {
+						at := part * run
+						sum := dotInt8(blk.codes[at:][:run], codes[b*blockColumns+at:]) - f.zero*blocks[b].sum(part, f.parts)
+						acc += float32(float32(scales[part]*blocks[b].Scale) * float32(sum))
+					}
+					if f.offsets {
 						acc += float32(offset * blocks[b].Total)
 					}
 					column[i*ldo] = acc
@@ -34,9 +36,10 @@ func matMulInt8(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Pan
 	}
 }
 
-func dotInt8(u *[blockColumns]byte, q []int8) (sum int32) {
-	for i, v := range q[:blockColumns] {
-		sum += int32(u[i]) * int32(v)
+func dotInt8(u []byte, q []int8) (sum int32) {
+	q = q[:len(u)]
+	for i, v := range u {
+		sum += int32(v) * int32(q[i])
 	}
 	return sum
 }

@@ -29,7 +29,7 @@ func (t int8Tiles) tallest(rows int) (matMulInt8Tile, int) {
 
 // tiledMatMulInt8 makes a MatMulInt8 of the tiles of each coding. A last group of
 // fewer rows is left to plain Go: odd vocabularies have one.
-func tiledMatMulInt8(tiles [3]int8Tiles) func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
+func tiledMatMulInt8(tiles [codings]int8Tiles) func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
 	return func(out []float32, ldo int, q *Quantized, firstRow, rows int, w *Panel, from, to int) {
 		if rows == 0 || from >= to {
 			return
@@ -61,7 +61,7 @@ func tiledMatMulInt8(tiles [3]int8Tiles) func(out []float32, ldo int, q *Quantiz
 func pointer(blocks []Block) *byte { return (*byte)(unsafe.Pointer(unsafe.SliceData(blocks))) }
 
 // withInt8 returns a set that differs from s in MatMulInt8.
-func (s *Set) withInt8(name string, tiles [3]int8Tiles) *Set {
+func (s *Set) withInt8(name string, tiles [codings]int8Tiles) *Set {
 	other := *s
 	other.Name, other.MatMulInt8 = name, tiledMatMulInt8(tiles)
 	return &other

@@ -14,6 +14,9 @@ import (
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
+// codingTypes has a type of each coding.
+var codingTypes = [codings]tensor.Type{tensor.Q4_0, tensor.Q4_1, tensor.Q4_K, tensor.Q5_0, tensor.Q5_1, tensor.Q5_K, tensor.Q6_K, tensor.Q8_0}
+
 // randomPanel repacks random blocks of a random type; blocks counts those of 32
 // columns at most.
 func randomPanel(rng *rand.Rand, rows, blocks int) (tensor.Matrix, *Panel) {
@@ -38,7 +41,7 @@ func TestRepack(t *testing.T) {
 	for seed := range 100 {
 		rng := rand.New(rand.NewPCG(uint64(seed), 2))
 		m, p := randomPanel(rng, 1+rng.IntN(40), 1+rng.IntN(9))
-		if p.Bytes() != PanelBytes(tensor.Matrix{Type: m.Type, Rows: m.Rows, Cols: m.Cols}) || p.Bytes() != int64(p.Groups()*p.Cols/blockColumns*p.coding.blockBytes()) {
+		if p.Bytes() != PanelBytes(tensor.Matrix{Type: m.Type, Rows: m.Rows, Cols: m.Cols}) || p.Bytes() != int64(p.Groups()*p.form().groupBytes(p.Cols/blockColumns)) {
 			t.Fatalf("%v: %d bytes", m.Type, p.Bytes())
 		}
 		want := make([]float32, m.Cols)
@@ -46,8 +49,8 @@ func TestRepack(t *testing.T) {
 			quant.Dequantize(m.Type, want, m.Row(i))
 			for b := range m.Cols / blockColumns {
 				var blk rowBlock
-				n := p.coding.blockBytes()
-				p.coding.get(p.groups(i/GroupRows, i/GroupRows+1)[b*n:], i%GroupRows, &blk)
+				p.form().get(p.groups(i/GroupRows, i/GroupRows+1), b, i%GroupRows, &blk)
+				scales, offset := blk.factors(p.form())
 				part := want[b*blockColumns:][:blockColumns]
 				var most float64
 				for _, v := range part {
@@ -55,15 +58,12 @@ func TestRepack(t *testing.T) {
 				}
 				var tolerance float64
 				switch m.Type {
-				case tensor.Q4_0, tensor.Q4_1, tensor.Q8_0, tensor.Q5_0, tensor.IQ4_NL:
-				case tensor.Q4_K: // scale · 15 and minimum to 11 bits each
-					step := math.Abs(float64(tensor.FromHalf(blk.scale)))
-					tolerance = 0x1p-11*(15*step+math.Abs(float64(tensor.FromHalf(blk.offset)))) + 16*0x1p-25
+				case tensor.Q4_0, tensor.Q4_1, tensor.Q4_K, tensor.Q5_0, tensor.Q5_1, tensor.Q5_K, tensor.Q6_K, tensor.Q8_0, tensor.IQ4_NL:
 				default: // half a code, and where a scale rounded down cuts the greatest off
 					tolerance = most/254*1.001 + 127*math.Max(0x1p-25, most/127*0x1p-11)
 				}
 				for j, w := range part {
-					got := float64(float32(float64(tensor.FromHalf(blk.scale))*float64(int32(blk.codes[j])-p.coding.zero()) + float64(tensor.FromHalf(blk.offset))))
+					got := float64(float32(float64(scales[j/16])*float64(int32(blk.codes[j])-p.form().zero) + float64(offset)))
 					if math.Abs(got-float64(w)) > tolerance {
 						t.Fatalf("%v: [%d, %d] = %v, want %v ± %v", m.Type, i, b*blockColumns+j, got, w, tolerance)
 					}
@@ -164,16 +164,16 @@ func checkQuantize(set *Set, rng *rand.Rand) error {
 	for b, blk := range blocks {
 		expected := want.Blocks[b]
 		part := x[b*blockColumns:][:blockColumns]
-		if !sameBit(blk.Scale, expected.Scale) || !sameBit(blk.Total, expected.Total) || blk.Sum != expected.Sum {
+		if !sameBit(blk.Scale, expected.Scale) || !sameBit(blk.Total, expected.Total) || blk.Sums != expected.Sums {
 			return fmt.Errorf("block %v: %v, want %v", part, blk, expected)
 		}
 		// The definition in f64: the codes' sum, and half a code of error. Where the
 		// greatest is no number, so is the scale.
 		var most float64
-		var codeSum int32
+		var codeSums [2]int16
 		for i, v := range part {
 			most = math.Max(most, math.Abs(float64(v)))
-			codeSum += int32(codes[b*blockColumns+i])
+			codeSums[i/16] += int16(codes[b*blockColumns+i])
 		}
 		if math.IsInf(most, 0) || math.IsNaN(most) {
 			if blk.Scale == blk.Scale {
@@ -181,8 +181,8 @@ func checkQuantize(set *Set, rng *rand.Rand) error {
 			}
 			continue
 		}
-		if codeSum != blk.Sum {
-			return fmt.Errorf("block %v: sum %d, want %d", part, blk.Sum, codeSum)
+		if codeSums != blk.Sums {
+			return fmt.Errorf("block %v: sums %d, want %d", part, blk.Sums, codeSums)
 		}
 		for i, v := range part {
 			got := float64(blk.Scale) * float64(codes[b*blockColumns+i])
@@ -247,13 +247,14 @@ func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
 	var want, size float64
 	for b := range blocks {
 		var blk rowBlock
-		n := p.coding.blockBytes()
-		p.coding.get(p.groups(j/GroupRows, j/GroupRows+1)[b*n:], j%GroupRows, &blk)
-		scale, offset := float64(tensor.FromHalf(blk.scale)), float64(tensor.FromHalf(blk.offset))
+		p.form().get(p.groups(j/GroupRows, j/GroupRows+1), b, j%GroupRows, &blk)
+		scales, minimum := blk.factors(p.form())
+		offset, zero := float64(minimum), p.form().zero
 		for c, u := range blk.codes {
+			scale := float64(scales[c/16])
 			x := float64(blocks[b].Scale) * float64(codes[b*blockColumns+c])
-			want += x * (scale*float64(int32(u)-p.coding.zero()) + offset)
-			size += math.Abs(x) * (math.Abs(scale)*float64(u+byte(p.coding.zero())) + math.Abs(offset))
+			want += x * (scale*float64(int32(u)-zero) + offset)
+			size += math.Abs(x) * (math.Abs(scale*float64(int32(u)-zero)) + math.Abs(offset))
 		}
 	}
 	if got != got && want != want {
@@ -269,9 +270,9 @@ func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
 // TestInt8Heights holds each coding's tiles of each height to the plain product:
 // random sizes reach some of them seldom.
 func TestInt8Heights(t *testing.T) {
-	const cols, groups, most = 96, 2, 2*16 - 1 // the tallest tile of any set has 16 rows
+	const cols, groups, most = 512, 2, 2*16 - 1 // the tallest tile of any set has 16 rows
 	rng := rand.New(rand.NewPCG(3, 1))
-	for _, kind := range []tensor.Type{tensor.Q4_0, tensor.Q4_1, tensor.Q8_0} {
+	for _, kind := range codingTypes {
 		const n = groups * GroupRows
 		p, err := Repack(tensor.Matrix{Type: kind, Rows: n, Cols: cols, Data: stored(rng, new(guard), kind, n*cols)})
 		if err != nil {
@@ -298,16 +299,17 @@ func TestInt8Heights(t *testing.T) {
 // TestInt8Extremes multiplies the greatest codes by the greatest: no sum on the
 // way may saturate.
 func TestInt8Extremes(t *testing.T) {
-	const cols = 64
+	const cols = 256
 	x := make([]float32, cols)
 	var q Quantized
 	q.Resize(4, cols)
-	for _, kind := range []tensor.Type{tensor.Q4_0, tensor.Q4_1, tensor.Q8_0} {
+	for _, kind := range codingTypes {
 		for _, pattern := range []byte{0x00, 0x80, 0x7f, 0xff, 0x88} {
 			m := tensor.Matrix{Type: kind, Rows: GroupRows, Cols: cols, Data: make([]byte, GroupRows*kind.RowBytes(cols))}
 			for i := range m.Data {
 				m.Data[i] = pattern
-				if at := i % kind.BlockBytes(); at < 2 || at < 4 && kind == tensor.Q4_1 {
+				at, offset := i%kind.BlockBytes(), kind == tensor.Q4_1 || kind == tensor.Q5_1 || kind == tensor.Q4_K || kind == tensor.Q5_K
+				if at < 2 && kind != tensor.Q6_K || at < 4 && offset || at >= 208 && kind == tensor.Q6_K {
 					m.Data[i] = 0x3c
 				}
 			}

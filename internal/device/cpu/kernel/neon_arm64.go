@@ -39,6 +39,11 @@ var neon = &Set{
 	MatMulInt8: tiledMatMulInt8([...]int8Tiles{
 		nibbles:       {low: []matMulInt8Tile{matMulInt8Nibbles1NEON, matMulInt8Nibbles2NEON, matMulInt8Nibbles3NEON, matMulInt8Nibbles4NEON}},
 		offsetNibbles: {low: []matMulInt8Tile{matMulInt8OffsetNibbles1NEON, matMulInt8OffsetNibbles2NEON, matMulInt8OffsetNibbles3NEON, matMulInt8OffsetNibbles4NEON}},
+		superNibbles:  {low: []matMulInt8Tile{matMulInt8SuperNibbles1NEON, matMulInt8SuperNibbles2NEON, matMulInt8SuperNibbles3NEON, matMulInt8SuperNibbles4NEON}},
+		fives:         {low: []matMulInt8Tile{matMulInt8Fives1NEON, matMulInt8Fives2NEON, matMulInt8Fives3NEON, matMulInt8Fives4NEON}},
+		offsetFives:   {low: []matMulInt8Tile{matMulInt8OffsetFives1NEON, matMulInt8OffsetFives2NEON, matMulInt8OffsetFives3NEON, matMulInt8OffsetFives4NEON}},
+		superFives:    {low: []matMulInt8Tile{matMulInt8SuperFives1NEON, matMulInt8SuperFives2NEON, matMulInt8SuperFives3NEON, matMulInt8SuperFives4NEON}},
+		superSixes:    {low: []matMulInt8Tile{matMulInt8SuperSixes1NEON, matMulInt8SuperSixes2NEON, matMulInt8SuperSixes3NEON, matMulInt8SuperSixes4NEON}},
 		wide:          {low: []matMulInt8Tile{matMulInt8Wide1NEON, matMulInt8Wide2NEON, matMulInt8Wide3NEON, matMulInt8Wide4NEON}},
 	}),
 	ToHalf: func(dst []uint16, src []float32) {

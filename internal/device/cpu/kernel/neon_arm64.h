@@ -29,6 +29,7 @@
 #define SXTL28H(vn, vd)  WORD $(0x4F08A400 | (vn)<<5 | (vd)) // SXTL2 Vd.8H, Vn.16B
 #define SXTL4S(vn, vd)   WORD $(0x0F10A400 | (vn)<<5 | (vd)) // SXTL Vd.4S, Vn.4H
 #define SXTL24S(vn, vd)  WORD $(0x4F10A400 | (vn)<<5 | (vd)) // SXTL2 Vd.4S, Vn.8H
+#define SSHR8H8(vn, vd)  WORD $(0x4F180400 | (vn)<<5 | (vd)) // SSHR Vd.8H, Vn.8H, #8
 #define SHLL4S(vn, vd)   WORD $(0x2E613800 | (vn)<<5 | (vd)) // SHLL Vd.4S, Vn.4H, #16
 #define SHLL24S(vn, vd)  WORD $(0x6E613800 | (vn)<<5 | (vd)) // SHLL2 Vd.4S, Vn.8H, #16
 

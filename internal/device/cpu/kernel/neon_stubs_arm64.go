@@ -212,6 +212,106 @@ func matMulInt8OffsetNibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, 
 //go:noescape
 func matMulInt8OffsetNibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
+// matMulInt8SuperNibbles1NEON is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles2NEON is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles3NEON is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles4NEON is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives1NEON is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives2NEON is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives3NEON is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives4NEON is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives1NEON is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives2NEON is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives3NEON is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives4NEON is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives1NEON is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives2NEON is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives3NEON is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives4NEON is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes1NEON is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes1NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes2NEON is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes2NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes3NEON is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes3NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes4NEON is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes4NEON(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
 // matMulInt8Wide1NEON is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape

@@ -42,6 +42,106 @@ func matMulInt8OffsetNibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byt
 //go:noescape
 func matMulInt8OffsetNibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
+// matMulInt8SuperNibbles1NEONDot is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles2NEONDot is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles3NEONDot is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles4NEONDot is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives1NEONDot is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives2NEONDot is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives3NEONDot is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives4NEONDot is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives1NEONDot is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives2NEONDot is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives3NEONDot is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives4NEONDot is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives1NEONDot is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives2NEONDot is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives3NEONDot is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives4NEONDot is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes1NEONDot is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes1NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes2NEONDot is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes2NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes3NEONDot is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes3NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes4NEONDot is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes4NEONDot(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
 // matMulInt8Wide1NEONDot is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape

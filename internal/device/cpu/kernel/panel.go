@@ -2,13 +2,8 @@ package kernel
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"math"
-	"sync"
 
 	"github.com/flashback-lm/flashback/internal/tensor"
-	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
 
 // GroupRows is how many rows of weights a Panel interleaves: one for each f32 of
@@ -20,18 +15,34 @@ const GroupRows = 16
 //
 //	scale·(u - zero) + offset
 //
-// with codes u of 4 or 8 bits, a scale and, for some types, an offset. Rows stand
+// with codes u of 4, 5, 6 or 8 bits, a scale and, for some types, an offset. Rows stand
 // in groups of 16, of which the last is filled up with zeros. A group's blocks
 // follow one another, each of them
 //
 //	codes    8 bits: [8 × 4 columns][16 rows][4 columns]
-//	         4 bits: [4 × 8 columns][16 rows][4 columns], where the low nibbles
-//	         hold the first 4 of 8 columns and the high ones the last 4
+//	         fewer: the low 4 bits in [4 × 8 columns][16 rows][4 columns], where the low
+//	         nibbles hold the first 4 of 8 columns and the high ones the last 4; then
+//	         5 bits: the fifth in [16 rows][4 columns], bit i for the i-th 4 columns of 32
+//	         6 bits: the last two in [2 × 16 columns][16 rows][4 columns], from bit 2i on
+//	         for the i-th 4 columns of 16
 //	scales   [16 rows] f16
 //	offsets  [16 rows] f16, if the type has them
 //
 // which is the order of operands of VPDPBUSD and, the codes being unpacked, of
 // the B tiles of AMX.
+//
+// Types whose blocks have 256 weights have scales of two levels, and keep them: in front of 8
+// blocks stand
+//
+//	scales   [16 rows] f16
+//	offsets  [16 rows] f16, if the type has them
+//
+// and behind the codes of each block, in place of its own,
+//
+//	steps    [16 rows][2] int8
+//
+// by which they are multiplied: the scale's and the offset's, or, of 6 bits, that of the
+// first 16 columns' scale and that of the last.
 type Panel struct {
 	Rows, Cols int
 
@@ -39,25 +50,39 @@ type Panel struct {
 	data   []byte
 }
 
-// coding is one of the forms of a panel's codes.
+// coding is one of the forms of a panel's blocks.
 type coding uint8
 
 const (
-	nibbles       coding = iota // 4 bits around 8: Q4_0
-	offsetNibbles               // 4 bits and an offset: Q4_1, Q4_K
-	wide                        // 8 bits around 128: Q8_0, Q5_0, IQ4_NL and all that is rounded to it
+	nibbles       coding = iota // Q4_0
+	offsetNibbles               // Q4_1
+	superNibbles                // Q4_K
+	fives                       // Q5_0
+	offsetFives                 // Q5_1
+	superFives                  // Q5_K
+	superSixes                  // Q6_K
+	wide                        // Q8_0, IQ4_NL and all that is rounded to it
+	codings
 )
 
-// Bytes of a block of a group.
-const (
-	nibbleBytes = GroupRows * blockColumns / 2
-	wideBytes   = GroupRows * blockColumns
-	scaleBytes  = GroupRows * 2
-)
+// form is what a coding has.
+type form struct {
+	bits    int   // of a code
+	zero    int32 // the code of a weight that is 0, or 0 where there are offsets
+	offsets bool
+	super   bool // scales of two levels
+	parts   int  // runs of columns of a block that have a scale each
+}
 
-// blockBytes returns the bytes of a block of a group.
-func (c coding) blockBytes() int {
-	return [...]int{nibbleBytes + scaleBytes, nibbleBytes + 2*scaleBytes, wideBytes + scaleBytes}[c]
+var forms = [codings]form{
+	nibbles:       {bits: 4, zero: 8, parts: 1},
+	offsetNibbles: {bits: 4, offsets: true, parts: 1},
+	superNibbles:  {bits: 4, offsets: true, super: true, parts: 1},
+	fives:         {bits: 5, zero: 16, parts: 1},
+	offsetFives:   {bits: 5, offsets: true, parts: 1},
+	superFives:    {bits: 5, offsets: true, super: true, parts: 1},
+	superSixes:    {bits: 6, zero: 32, super: true, parts: 2},
+	wide:          {bits: 8, zero: 128, parts: 1},
 }
 
 // codingOf returns the form that weights of a type get.
@@ -65,10 +90,64 @@ func codingOf(t tensor.Type) coding {
 	switch t {
 	case tensor.Q4_0:
 		return nibbles
-	case tensor.Q4_1, tensor.Q4_K:
+	case tensor.Q4_1:
 		return offsetNibbles
+	case tensor.Q4_K:
+		return superNibbles
+	case tensor.Q5_0:
+		return fives
+	case tensor.Q5_1:
+		return offsetFives
+	case tensor.Q5_K:
+		return superFives
+	case tensor.Q6_K:
+		return superSixes
 	}
 	return wide
+}
+
+const (
+	scaleBytes  = GroupRows * 2
+	superBlocks = 8 // blocks that share the scales in front of them
+)
+
+// codeBytes returns the bytes of the codes of a block of a group.
+func (f *form) codeBytes() int { return GroupRows * blockColumns * f.bits / 8 }
+
+// scaleBytes returns the bytes of a group's scales and offsets in f16.
+func (f *form) scaleBytes() int {
+	if f.offsets {
+		return 2 * scaleBytes
+	}
+	return scaleBytes
+}
+
+// blockBytes returns the bytes of a block of a group.
+func (f *form) blockBytes() int {
+	if f.super {
+		return f.codeBytes() + 2*GroupRows
+	}
+	return f.codeBytes() + f.scaleBytes()
+}
+
+// groupBytes returns the bytes of so many blocks of a group; with scales of two levels,
+// whole eights of blocks.
+func (f *form) groupBytes(blocks int) int {
+	n := blocks * f.blockBytes()
+	if f.super {
+		n += blocks / superBlocks * f.scaleBytes()
+	}
+	return n
+}
+
+// at returns where a block of a group begins, and its scales and offsets.
+func (f *form) at(block int) (codes, scales int) {
+	if !f.super {
+		codes = block * f.blockBytes()
+		return codes, codes + f.codeBytes()
+	}
+	scales = f.groupBytes(block / superBlocks * superBlocks)
+	return scales + f.scaleBytes() + block%superBlocks*f.blockBytes(), scales
 }
 
 // PanelBytes returns the size of the data of the panel that Repack makes of a matrix, which
@@ -78,11 +157,8 @@ func PanelBytes(m tensor.Matrix) int64 {
 		return 0
 	}
 	p := Panel{Rows: m.Rows}
-	return int64(p.Groups()) * int64(m.Cols/blockColumns*codingOf(m.Type).blockBytes())
+	return int64(p.Groups()) * int64(forms[codingOf(m.Type)].groupBytes(m.Cols/blockColumns))
 }
-
-// zero returns the code of a weight that is 0, or 0 where there are offsets.
-func (c coding) zero() int32 { return [...]int32{8, 0, 128}[c] }
 
 // Bytes returns the size of the panel's data.
 func (p *Panel) Bytes() int64 { return int64(len(p.data)) }
@@ -90,221 +166,94 @@ func (p *Panel) Bytes() int64 { return int64(len(p.data)) }
 // Groups returns the number of groups of 16 rows, a last one of fewer included.
 func (p *Panel) Groups() int { return (p.Rows + GroupRows - 1) / GroupRows }
 
+// form returns that of the panel's coding.
+func (p *Panel) form() *form { return &forms[p.coding] }
+
 // groups returns the blocks of the groups from … to-1.
 func (p *Panel) groups(from, to int) []byte {
-	n := p.Cols / blockColumns * p.coding.blockBytes()
+	n := p.form().groupBytes(p.Cols / blockColumns)
 	return p.data[from*n : to*n]
 }
 
-// Repack lays a matrix out as a Panel. Q4_0, Q4_1, Q5_0, Q8_0 and IQ4_NL keep their
-// values, those of 5 bits and of IQ4_NL in codes of 8; the scales and offsets of Q4_K are
-// rounded to f16; all other types are rounded to 8 bits in blocks of 32. An error that is ErrNoPanel says what of
-// the matrix has no such form; any other, which weight is no number.
-func Repack(m tensor.Matrix) (*Panel, error) {
-	if m.Cols == 0 || m.Cols%blockColumns != 0 {
-		return nil, fmt.Errorf("%s: rows of %d weights are no multiple of %d: %w", m.Name, m.Cols, blockColumns, ErrNoPanel)
-	}
-	p := &Panel{Rows: m.Rows, Cols: m.Cols, coding: codingOf(m.Type)}
-	var encode func(t tensor.Type, dst []rowBlock, src []byte)
-	switch m.Type {
-	case tensor.Q4_0:
-		encode = encodeQ4_0
-	case tensor.Q4_1:
-		encode = encodeQ4_1
-	case tensor.Q4_K:
-		encode = encodeQ4_K
-	case tensor.Q8_0:
-		encode = encodeQ8_0
-	case tensor.Q5_0, tensor.IQ4_NL:
-		encode = encodeScaled()
-	default:
-		encode = encodeRounded()
-	}
-	blocks := m.Cols / blockColumns
-	p.data = make([]byte, p.Groups()*blocks*p.coding.blockBytes())
-	row := make([]rowBlock, blocks)
-	for i := range m.Rows {
-		encode(m.Type, row, m.Row(i))
-		group := p.groups(i/GroupRows, i/GroupRows+1)
-		for b := range row {
-			if !finite(row[b].scale) || !finite(row[b].offset) {
-				if err := quant.CheckRow(m, i); err != nil {
-					return nil, err
-				}
-				return nil, fmt.Errorf("%s: row %d has a block whose scale is out of the range of f16: %w", m.Name, i, ErrNoPanel)
-			}
-			n := p.coding.blockBytes()
-			p.coding.put(group[b*n:][:n], i%GroupRows, &row[b])
-		}
-	}
-	return p, nil
-}
-
-// ErrNoPanel says that a matrix cannot be laid out for products with int8, and is to be
-// computed as it is stored.
-var ErrNoPanel = errors.New("it has no form for products with int8")
-
-func finite(half uint16) bool { return half&0x7c00 != 0x7c00 }
-
-// rowBlock is a block of one row: its codes and, as f16, its scale and offset.
+// rowBlock is a block of one row: its codes, as f16 its scale and offset, and what these
+// are multiplied by where they have two levels.
 type rowBlock struct {
 	codes         [blockColumns]byte
 	scale, offset uint16
+	steps         [2]int8
 }
 
-// put writes a block of row r of a group.
-func (c coding) put(dst []byte, r int, b *rowBlock) {
-	scales := nibbleBytes
-	if c == wide {
-		scales = wideBytes
+// factors returns the scale of each half of a block, and its offset. Both are exact: 11
+// significant bits by 8.
+func (b *rowBlock) factors(f *form) (scales [2]float32, offset float32) {
+	scale, offset := tensor.FromHalf(b.scale), tensor.FromHalf(b.offset)
+	first, last := float32(b.steps[0]), float32(b.steps[1])
+	switch {
+	case !f.super:
+		return [2]float32{scale, scale}, offset
+	case f.offsets:
+		return [2]float32{scale * first, scale * first}, offset * last
+	}
+	return [2]float32{scale * first, scale * last}, 0
+}
+
+// put writes a block of row r of a group, whose codes are still 0.
+func (f *form) put(group []byte, block, r int, b *rowBlock) {
+	codes, scales := f.at(block)
+	dst := group[codes:][:f.blockBytes()]
+	switch f.bits {
+	case 8:
 		for at := 0; at < blockColumns; at += 4 {
 			binary.LittleEndian.PutUint32(dst[at*GroupRows+4*r:], binary.LittleEndian.Uint32(b.codes[at:]))
 		}
-	} else {
+	default:
+		const low = 0x0f0f0f0f0f0f0f0f
+		extra := f.bits - 4
 		for at := 0; at < blockColumns; at += 8 {
 			c := binary.LittleEndian.Uint64(b.codes[at:])
-			binary.LittleEndian.PutUint32(dst[at/2*GroupRows+4*r:], uint32(c)|uint32(c>>32)<<4)
+			nibbles, top := c&low, c>>4&low
+			binary.LittleEndian.PutUint32(dst[at/2*GroupRows+4*r:], uint32(nibbles)|uint32(nibbles>>32)<<4)
+			if extra > 0 {
+				vector, shift := at/4*extra/8, at/4*extra%8
+				to := dst[(blockColumns/2+4*vector)*GroupRows+4*r:]
+				bits := uint32(top)<<shift | uint32(top>>32)<<(shift+extra)
+				binary.LittleEndian.PutUint32(to, binary.LittleEndian.Uint32(to)|bits)
+			}
 		}
 	}
-	binary.LittleEndian.PutUint16(dst[scales+2*r:], b.scale)
-	if c == offsetNibbles {
-		binary.LittleEndian.PutUint16(dst[scales+scaleBytes+2*r:], b.offset)
+	binary.LittleEndian.PutUint16(group[scales+2*r:], b.scale)
+	if f.offsets {
+		binary.LittleEndian.PutUint16(group[scales+scaleBytes+2*r:], b.offset)
+	}
+	if f.super {
+		steps := dst[f.codeBytes()+2*r:]
+		steps[0], steps[1] = byte(b.steps[0]), byte(b.steps[1])
 	}
 }
 
 // get reads what put wrote.
-func (c coding) get(src []byte, r int, b *rowBlock) {
-	scales := nibbleBytes
-	if c == wide {
-		scales = wideBytes
-		for at := 0; at < blockColumns; at += 4 {
-			copy(b.codes[at:at+4], src[at*GroupRows+4*r:])
+func (f *form) get(group []byte, block, r int, b *rowBlock) {
+	codes, scales := f.at(block)
+	src := group[codes:][:f.blockBytes()]
+	for column := range b.codes {
+		row := 4*r + column%4 // in 16 rows by 4 columns
+		if f.bits == 8 {
+			b.codes[column] = src[column/4*64+row]
+			continue
 		}
-	} else {
-		for at := 0; at < blockColumns; at += 8 {
-			for i, v := range src[at/2*GroupRows+4*r:][:4] {
-				b.codes[at+i], b.codes[at+4+i] = v&15, v>>4
-			}
-		}
-	}
-	b.scale, b.offset = binary.LittleEndian.Uint16(src[scales+2*r:]), 0
-	if c == offsetNibbles {
-		b.offset = binary.LittleEndian.Uint16(src[scales+scaleBytes+2*r:])
-	}
-}
-
-// unpackNibbles spreads 16 bytes of ggml's nibbles: the low ones are the first
-// 16 codes.
-func (b *rowBlock) unpackNibbles(src []byte) {
-	for i, v := range src[:16] {
-		b.codes[i], b.codes[i+16] = v&15, v>>4
-	}
-}
-
-func encodeQ4_0(_ tensor.Type, dst []rowBlock, src []byte) {
-	for i := range dst {
-		s := src[18*i:]
-		dst[i].scale = binary.LittleEndian.Uint16(s)
-		dst[i].unpackNibbles(s[2:])
-	}
-}
-
-func encodeQ4_1(_ tensor.Type, dst []rowBlock, src []byte) {
-	for i := range dst {
-		s := src[20*i:]
-		dst[i].scale, dst[i].offset = binary.LittleEndian.Uint16(s), binary.LittleEndian.Uint16(s[2:])
-		dst[i].unpackNibbles(s[4:])
-	}
-}
-
-func encodeQ8_0(_ tensor.Type, dst []rowBlock, src []byte) {
-	for i := range dst {
-		s := src[34*i:]
-		dst[i].scale = binary.LittleEndian.Uint16(s)
-		for j, v := range s[2:34] {
-			dst[i].codes[j] = v ^ 0x80 // from two's complement to around 128
+		b.codes[column] = src[column/8*64+row] >> (column / 4 % 2 * 4) & 15
+		if extra := f.bits - 4; extra > 0 {
+			bit := column / 4 * extra
+			top := src[(4+bit/8)*64+row] >> (bit % 8) & (1<<extra - 1)
+			b.codes[column] |= top << 4
 		}
 	}
-}
-
-// encodeScaled returns what keeps weights that are a scale, which stands in front of a block
-// of 32, by a whole number of 8 bits: what the block holds with a scale of 1.
-func encodeScaled() func(t tensor.Type, dst []rowBlock, src []byte) {
-	const one = 0x3c00
-	block, numbers := make([]byte, 34), make([]float32, blockColumns) // 34 bytes: of the longest of these types
-	return func(t tensor.Type, dst []rowBlock, src []byte) {
-		for i := range dst {
-			s := block[:copy(block, src[t.RowBytes(i*blockColumns):][:t.BlockBytes()])]
-			dst[i].scale = binary.LittleEndian.Uint16(s)
-			binary.LittleEndian.PutUint16(s, one)
-			quant.Dequantize(t, numbers, s)
-			for j, v := range numbers {
-				dst[i].codes[j] = byte(128 + int(v))
-			}
-		}
+	b.scale, b.offset = binary.LittleEndian.Uint16(group[scales+2*r:]), 0
+	if f.offsets {
+		b.offset = binary.LittleEndian.Uint16(group[scales+scaleBytes+2*r:])
 	}
-}
-
-func encodeQ4_K(_ tensor.Type, dst []rowBlock, src []byte) {
-	for i := 0; i < len(dst); i += 8 {
-		s := src[i/8*144:][:144]
-		d, dmin := tensor.FromHalf(binary.LittleEndian.Uint16(s)), tensor.FromHalf(binary.LittleEndian.Uint16(s[2:]))
-		for pair := range 4 { // two runs of 32 share 32 bytes
-			low, high := &dst[i+2*pair], &dst[i+2*pair+1]
-			for run, b := range []*rowBlock{low, high} {
-				scale, least := quant.ScaleMin(s[4:16], 2*pair+run)
-				b.scale, b.offset = tensor.ToHalf(d*float32(scale)), tensor.ToHalf(-dmin*float32(least))
-			}
-			for j, v := range s[16+pair*32:][:blockColumns] {
-				low.codes[j], high.codes[j] = v&15, v>>4
-			}
-		}
-	}
-}
-
-// dequantize expands weights on this processor; the bits are those of any set.
-var dequantize = sync.OnceValue(func() func(t tensor.Type, dst []float32, src []byte) { return Best().Dequantize })
-
-// encodeRounded returns what rounds weights of any type to 8 bits; it may be called for one
-// row after the other.
-func encodeRounded() func(t tensor.Type, dst []rowBlock, src []byte) {
-	expand, buf := dequantize(), make([]float32, 256) // a multiple of every type's block
-	return func(t tensor.Type, dst []rowBlock, src []byte) {
-		for at := 0; at < len(dst); at += len(buf) / blockColumns {
-			n := min(len(buf), (len(dst)-at)*blockColumns)
-			expand(t, buf[:n], src[t.RowBytes(at*blockColumns):])
-			for i := range n / blockColumns {
-				dst[at+i].round(buf[i*blockColumns:][:blockColumns])
-			}
-		}
-	}
-}
-
-// round chooses the scale from the greatest weight and rounds to the nearest
-// code. What is not finite makes the scale so too.
-func (b *rowBlock) round(w []float32) {
-	most := highestMagnitude(w)
-	b.scale = tensor.ToHalf(math.Float32frombits(most) / 127)
-	scale := tensor.FromHalf(b.scale)
-	if most >= infinite || scale == 0 {
-		for i := range b.codes {
-			b.codes[i] = 128
-		}
-		return
-	}
-	const (
-		whole      = 3 << 22 // a float of this magnitude has no fraction: adding it rounds to even
-		leastExact = 0x1p-14 // from here on f16 rounds a scale by 2^-11 of it at most
-	)
-	inverse := 1 / scale
-	if scale >= leastExact {
-		for i, v := range w[:blockColumns] {
-			b.codes[i] = byte(128 + int32(float32(v*inverse+whole)-whole))
-		}
-		return
-	}
-	for i, v := range w { // the scale may have been rounded down by much
-		code := max(-127, min(127, v*inverse))
-		b.codes[i] = byte(128 + int32(float32(code+whole)-whole))
+	if f.super {
+		steps := src[f.codeBytes()+2*r:]
+		b.steps = [2]int8{int8(steps[0]), int8(steps[1])}
 	}
 }

@@ -17,8 +17,16 @@ type Quantized struct {
 // Block is what 32 activations have in common. Assembly knows its layout.
 type Block struct {
 	Scale float32
-	Total float32 // Scale·Sum
-	Sum   int32   // Σ q
+	Total float32  // Scale·Σ q
+	Sums  [2]int16 // Σ q of the first 16 and of the last
+}
+
+// sum returns Σ q of a part of so many equal ones, one or two.
+func (b *Block) sum(part, parts int) int32 {
+	if parts == 2 {
+		return int32(b.Sums[part])
+	}
+	return int32(b.Sums[0]) + int32(b.Sums[1])
 }
 
 // Resize makes room for rows of cols activations; cols is a multiple of 32. What
@@ -85,12 +93,12 @@ func quantizeBlock(codes []int8, x []float32) Block {
 		clear(codes)
 		return Block{}
 	}
-	var sum int32
+	var sums [2]int16
 	inverse := 1 / scale
 	for i, v := range x {
 		c := int32(math.RoundToEven(float64(v * inverse)))
 		codes[i] = int8(c)
-		sum += c
+		sums[i/(blockColumns/2)] += int16(c)
 	}
-	return Block{Scale: scale, Total: scale * float32(sum), Sum: sum}
+	return Block{Scale: scale, Total: scale * (float32(sums[0]) + float32(sums[1])), Sums: sums}
 }

@@ -82,6 +82,206 @@ func matMulInt8OffsetNibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, 
 //go:noescape
 func matMulInt8OffsetNibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
 
+// matMulInt8SuperNibbles1VNNI is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles2VNNI is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles3VNNI is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles4VNNI is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles5VNNI is MatMulInt8 for 5 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles6VNNI is MatMulInt8 for 6 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles7VNNI is MatMulInt8 for 7 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperNibbles8VNNI is MatMulInt8 for 8 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperNibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives1VNNI is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives2VNNI is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives3VNNI is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives4VNNI is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives5VNNI is MatMulInt8 for 5 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives6VNNI is MatMulInt8 for 6 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives7VNNI is MatMulInt8 for 7 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8Fives8VNNI is MatMulInt8 for 8 rows and whole groups.
+//
+//go:noescape
+func matMulInt8Fives8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives1VNNI is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives2VNNI is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives3VNNI is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives4VNNI is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives5VNNI is MatMulInt8 for 5 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives6VNNI is MatMulInt8 for 6 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives7VNNI is MatMulInt8 for 7 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8OffsetFives8VNNI is MatMulInt8 for 8 rows and whole groups.
+//
+//go:noescape
+func matMulInt8OffsetFives8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives1VNNI is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives2VNNI is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives3VNNI is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives4VNNI is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives5VNNI is MatMulInt8 for 5 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives6VNNI is MatMulInt8 for 6 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives7VNNI is MatMulInt8 for 7 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperFives8VNNI is MatMulInt8 for 8 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperFives8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes1VNNI is MatMulInt8 for 1 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes1VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes2VNNI is MatMulInt8 for 2 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes2VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes3VNNI is MatMulInt8 for 3 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes3VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes4VNNI is MatMulInt8 for 4 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes5VNNI is MatMulInt8 for 5 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes6VNNI is MatMulInt8 for 6 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes7VNNI is MatMulInt8 for 7 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
+// matMulInt8SuperSixes8VNNI is MatMulInt8 for 8 rows and whole groups.
+//
+//go:noescape
+func matMulInt8SuperSixes8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
+
 // matMulInt8Wide1VNNI is MatMulInt8 for 1 rows and whole groups.
 //
 //go:noescape

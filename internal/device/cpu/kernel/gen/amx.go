@@ -97,7 +97,9 @@ func tileConfig(name string, shapes []tileShape) Mem {
 
 func int8AMX() {
 	for _, c := range codings {
-		matMulInt8AMX(c)
+		if c.parts() == 1 {
+			matMulInt8AMX(c)
+		}
 	}
 }
 
@@ -115,7 +117,7 @@ func matMulInt8AMX(c coding) {
 	// Aligned memory for the products of two blocks and, behind them, for as many
 	// codes. Flipping the bit of its size turns one into the other.
 	const size = tileRows * 64
-	local := AllocLocal(2*size + size + wideCodes + 2*size)
+	local := AllocLocal(2*size + size + blockColumns*groupRows + 2*size)
 	q, cols, tile, scratch, line := reg.RAX, reg.RCX, reg.RBX, reg.RSI, reg.RDX
 	LEAQ(tileConfig("tileConfig", int8Shapes), q)
 	loadTileConfig(q)
@@ -124,27 +126,22 @@ func matMulInt8AMX(c coding) {
 	MOVQ(imm(64), line)
 	Load(Param("cols"), cols)
 
-	mask := ZMM()
-	if !c.wide() {
-		VMOVDQU32(constant(0x0f0f0f0f), mask)
-	}
+	masks := c.masksAVX512()
 	out, codes, count, stride := param("out"), param("w"), param("cols"), GP64()
 	SHRQ(U8(5), count)
 	IMUL3Q(imm(blockSize), count, stride)
 	stride3 := threefold(stride)
-	t := &int8Tile{coding: c, codes: codes, scales: Mem{Base: codes, Disp: c.codes}}
+	t := newInt8Tile(c, avx512, 1, codes, Mem{Base: codes, Disp: c.codes()})
 
-	// multiply begins the products of the block that starts at disp in the codes.
-	multiply := func(disp int) {
+	// multiply begins the products of the block whose codes stand there.
+	multiply := func(block Mem) {
 		if c.wide() {
-			LEAQ(Mem{Base: codes, Disp: disp}, tile)
+			LEAQ(block, tile)
 		} else {
 			LEAQ(Mem{Base: scratch, Disp: 2 * size}, tile)
-			for at := 0; at < c.codes; at += 64 {
-				for i, weights := range t.weightsAVX512(disp+at, mask) {
-					VMOVDQU32(weights, Mem{Base: tile, Disp: 2*at + 64*i})
-				}
-			}
+			t.weightsAVX512(block, 0, blockColumns/4, masks, func(columns int, weights reg.VecVirtual) {
+				VMOVDQU32(weights, Mem{Base: tile, Disp: 64 * columns})
+			})
 		}
 		tileZero(tileC)
 		tileLoad(tileA, q, cols)
@@ -157,23 +154,42 @@ func matMulInt8AMX(c coding) {
 		Load(Param("q"), q)
 		blocks := param("blocks")
 		sums := avx512.zero(tileRows)
-		multiply(0)
+		first := Mem{Base: codes}
+		if c.super {
+			first.Disp = c.scales()
+		}
+		multiply(first)
 		left := copyOf(count)
 		loop(left, func() {
+			if c.super {
+				t.loadSuper(left)
+			}
 			products, last := GP64(), label("last")
 			MOVQ(scratch, products)
 			CMPQ(left, imm(1))
 			JEQ(LabelRef(last))
 			XORQ(imm(size), scratch)
-			multiply(c.bytes())
+			next := Mem{Base: codes, Disp: c.bytes()}
+			if c.super { // scales stand in front of a first of eight
+				at, inside := GP64(), label("inside")
+				LEAQ(Mem{Base: left, Disp: -1}, at)
+				TESTQ(imm(superBlocks-1), at)
+				LEAQ(next, at)
+				JNZ(LabelRef(inside))
+				ADDQ(imm(c.scales()), at)
+				Label(inside)
+				next = Mem{Base: at}
+			}
+			multiply(next)
 			Label(last)
 
-			scale, offset := t.scaleAVX512()
+			scale, offset := t.factors(0, 0)
+			zeros := t.zerosAVX512(0)
 			at := rows{base: copyOf(blocks), stride: stride, stride3: stride3}
 			for r, sum := range sums {
 				dot := ZMM()
 				VMOVDQU32(Mem{Base: products, Disp: 64 * r}, dot)
-				t.addAVX512(dot, sum, scale, offset, func(disp int) Mem { return at.at(r%4, disp) })
+				t.addAVX512(dot, sum, scale, offset, zeros, func(disp int) Mem { return at.at(r%4, disp) })
 				if r%4 == 3 {
 					at.down(4)
 				}

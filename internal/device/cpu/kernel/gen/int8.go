@@ -8,57 +8,124 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// coding is a form of a panel's codes: see Panel.
+// coding is a form of a panel's blocks: see Panel.
 type coding struct {
 	name    string
-	codes   int // bytes of the codes of a block of a group
-	offsets bool
-	zero    uint8 // binary logarithm of the code of a weight that is 0; no offsets
+	bits    int  // of a code
+	zero    int  // the code of a weight that is 0; no offsets
+	offsets bool // scales have offsets
+	super   bool // scales of two levels
 }
-
-// Bytes of the codes of a block of a group.
-const (
-	nibbleCodes = 256
-	wideCodes   = 512
-)
 
 var codings = []coding{
-	{name: "Nibbles", codes: nibbleCodes, zero: 3},
-	{name: "OffsetNibbles", codes: nibbleCodes, offsets: true},
-	{name: "Wide", codes: wideCodes, zero: 7},
+	{name: "Nibbles", bits: 4, zero: 8},
+	{name: "OffsetNibbles", bits: 4, offsets: true},
+	{name: "SuperNibbles", bits: 4, offsets: true, super: true},
+	{name: "Fives", bits: 5, zero: 16},
+	{name: "OffsetFives", bits: 5, offsets: true},
+	{name: "SuperFives", bits: 5, offsets: true, super: true},
+	{name: "SuperSixes", bits: 6, zero: 32, super: true},
+	{name: "Wide", bits: 8, zero: 128},
 }
 
-func (c coding) wide() bool { return c.codes == wideCodes }
+func (c coding) wide() bool { return c.bits == 8 }
+
+// parts is how many runs of columns of a block have a scale each.
+func (c coding) parts() int {
+	if c.super && !c.offsets {
+		return 2
+	}
+	return 1
+}
+
+// codes returns the bytes of the codes of a block of a group.
+func (c coding) codes() int { return c.bits * blockColumns * groupRows / 8 }
+
+// scales returns the bytes of a group's scales and offsets in f16.
+func (c coding) scales() int {
+	if c.offsets {
+		return 4 * groupRows
+	}
+	return 2 * groupRows
+}
 
 // bytes returns the bytes of a block of a group.
 func (c coding) bytes() int {
-	if c.offsets {
-		return c.codes + 64
+	if c.super {
+		return c.codes() + 2*groupRows
 	}
-	return c.codes + 32
+	return c.codes() + c.scales()
 }
+
+// nibbleCodes are the bytes of the nibbles of a block of a group, behind which the bits above
+// them stand.
+const (
+	nibbleCodes = blockColumns * groupRows / 2
+	nibbleMask  = 0x0f0f0f0f
+)
+
+// superBlocks is how many blocks share the scales in front of them.
+const superBlocks = 8
+
+// tops is the place of the bits above the nibbles of a 4 columns: in which of the vectors
+// behind those of the nibbles, and how far they are to be moved to the left.
+func (c coding) tops(columns int) (vector, left int) {
+	bit := columns * (c.bits - 4)
+	return bit / 8, 4 - bit%8
+}
+
+// topMask are the bits above a nibble, in each byte.
+func (c coding) topMask() uint32 { return uint32(1<<c.bits-16) * 0x01010101 }
 
 // Offsets in a Block, and its size.
 const (
 	blockScale = 0
 	blockTotal = 4
-	blockSum   = 8
+	blockSums  = 8
 	blockSize  = 12
 )
+
+// zeros returns what the pair of sums of a Block is multiplied by, in each lane, to have the
+// part of the products that is due to the code of 0.
+func (c coding) zeros(part int) Mem {
+	one := uint32(uint16(-c.zero))
+	switch {
+	case c.parts() == 1:
+		return constant(one | one<<16)
+	case part == 0:
+		return constant(one)
+	}
+	return constant(one << 16)
+}
 
 // int8Tile is m rows of activations times a group of weights or a half of it.
 type int8Tile struct {
 	coding
 	sums      [][]reg.VecVirtual // f32: [m][vectors of columns]
 	q, blocks rows               // the current block of the activations
-	codes     reg.GPVirtual      // that of the weights
-	scales    Mem
+	base      reg.GPVirtual      // that of the weights
+	scales    Mem                // behind its codes
+	vector    func() reg.VecVirtual
+	super     [][]reg.VecVirtual // f32: scales and offsets of the first level
+}
+
+// newInt8Tile returns one of width vectors, whose weights stand at base.
+func newInt8Tile(c coding, s *isa, width int, base reg.GPVirtual, scales Mem) *int8Tile {
+	t := &int8Tile{coding: c, base: base, scales: scales, vector: s.vec}
+	if c.super {
+		t.super = append(t.super, s.vectors(width))
+		if c.offsets {
+			t.super = append(t.super, s.vectors(width))
+		}
+	}
+	return t
 }
 
 // int8Product writes a function for m rows that runs block for each block of a
-// group, or of its first half and then of its second.
-func int8Product(isa string, c coding, m int, halves bool, vectors func() []reg.VecVirtual, constants func(), block func(*int8Tile)) {
-	function(fmt.Sprintf("matMulInt8%s%d%s", c.name, m, isa),
+// group in width vectors or, where these are a half of it, of its first half and then of its second.
+func int8Product(name string, s *isa, c coding, m, width int, constants func(), block func(*int8Tile)) {
+	halves := width*s.lanes < groupRows
+	function(fmt.Sprintf("matMulInt8%s%d%s", c.name, m, name),
 		"out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups, ahead, step int)",
 		fmt.Sprintf("is MatMulInt8 for %d rows and whole groups.", m))
 	constants()
@@ -70,7 +137,7 @@ func int8Product(isa string, c coding, m int, halves bool, vectors func() []reg.
 	if m >= 4 {
 		q.stride3, blocks.stride3 = threefold(q.stride), threefold(blocks.stride)
 	}
-	scales := Mem{Base: codes, Disp: c.codes}
+	scales := Mem{Base: codes, Disp: c.codes()}
 	if halves {
 		base := GP64()
 		LEAQ(scales, base)
@@ -90,15 +157,16 @@ func int8Product(isa string, c coding, m int, halves bool, vectors func() []reg.
 				LEAQ(Mem{Base: r.base, Index: r.stride, Scale: 4}, r.second)
 			}
 		}
-		t := &int8Tile{coding: c, q: q, blocks: blocks, codes: codes, scales: scales}
+		t := newInt8Tile(c, s, width, codes, scales)
+		t.q, t.blocks = q, blocks
 		for range m {
-			row := vectors()
-			for _, v := range row {
-				VXORPS(v, v, v)
-			}
-			t.sums = append(t.sums, row)
+			t.sums = append(t.sums, s.zero(width))
 		}
-		loop(copyOf(count), func() {
+		left := copyOf(count)
+		loop(left, func() {
+			if c.super {
+				t.loadSuper(left)
+			}
 			if m == 1 {
 				// One row waits for memory. What is prefetched behind the last
 				// block is never touched.
@@ -139,8 +207,62 @@ func int8Product(isa string, c coding, m int, halves bool, vectors func() []reg.
 	finish()
 }
 
-// blockColumns is as in package kernel.
-const blockColumns = 32
+// As in package kernel.
+const (
+	blockColumns = 32
+	groupRows    = 16
+)
+
+// loadSuper loads the scales of the first level where a block is the first of eight, and
+// moves on behind them.
+func (t *int8Tile) loadSuper(left reg.Register) {
+	inside := label("inside")
+	TESTQ(imm(superBlocks-1), left)
+	JNZ(LabelRef(inside))
+	for level, vectors := range t.super {
+		for i, v := range vectors {
+			VCVTPH2PS(t.scales.Offset(int(v.Size())/2*i+2*groupRows*level-t.coding.codes()), v)
+		}
+	}
+	ADDQ(imm(t.coding.scales()), t.base)
+	if t.scales.Base != t.base {
+		ADDQ(imm(t.coding.scales()), t.scales.Base)
+	}
+	Label(inside)
+}
+
+// factors returns the i-th vectors of the scales of a part of a block, and of its offsets.
+func (t *int8Tile) factors(i, part int) (scale, offset reg.VecVirtual) {
+	scale, offset = t.vector(), t.vector()
+	half := int(scale.Size()) / 2 // of f16 as many
+	if !t.coding.super {
+		VCVTPH2PS(t.scales.Offset(half*i), scale)
+		if t.offsets {
+			VCVTPH2PS(t.scales.Offset(2*groupRows+half*i), offset)
+		}
+		return scale, offset
+	}
+	steps := t.vector()
+	VPMOVSXWD(t.scales.Offset(half*i), steps)
+	first, last := scale, offset
+	if t.parts() == 2 {
+		last = scale
+	}
+	if t.offsets || part == 0 {
+		VPSLLD(U8(24), steps, first)
+		VPSRAD(U8(24), first, first)
+	}
+	if t.offsets || part == 1 {
+		VPSRAD(U8(8), steps, last)
+	}
+	VCVTDQ2PS(scale, scale)
+	VMULPS(t.super[0][i], scale, scale)
+	if t.offsets {
+		VCVTDQ2PS(offset, offset)
+		VMULPS(t.super[1][i], offset, offset)
+	}
+	return scale, offset
+}
 
 // nextHalf moves from behind a half of a group to the next: halves left is even
 // at a first one. The codes of half a group are 32 bytes of each 64, the scales
@@ -149,8 +271,13 @@ func nextHalf(c coding, left, count reg.GPVirtual, codes, scales reg.Register) {
 	second, done := label("second"), label("done")
 	TESTQ(imm(1), left)
 	JNZ(LabelRef(second))
-	back := GP64()
-	IMUL3Q(imm(c.bytes()), count, back)
+	back := copyOf(count)
+	if c.super {
+		SHRQ(U8(3), back)
+		IMUL3Q(imm(superBlocks*c.bytes()+c.scales()), back, back)
+	} else {
+		IMUL3Q(imm(c.bytes()), back, back)
+	}
 	SUBQ(back, codes)
 	SUBQ(back, scales)
 	ADDQ(imm(32), codes)

@@ -25,108 +25,142 @@ func matMulInt8AVX2(c coding, m int) {
 	if m == 1 {
 		width = 2
 	}
-	vectors := func() []reg.VecVirtual { return avx2.vectors(width) }
-	ones, mask := YMM(), YMM()
+	mask := YMM()
 	constants := func() {
-		VMOVDQU(constant(0x00010001), ones)
-		if c.wide() {
+		switch c.bits {
+		case 4:
+			VMOVDQU(constant(nibbleMask), mask)
+		case 8:
 			VMOVDQU(constant(0x80808080), mask)
-		} else {
-			VMOVDQU(constant(0x0f0f0f0f), mask)
 		}
 	}
-	int8Product("AVX2", c, m, width == 1, vectors, constants, func(t *int8Tile) {
-		dots := make([][]reg.VecVirtual, m)
-		for r := range dots {
-			dots[r] = vectors()
-		}
-		if c.wide() {
-			t.dotWideAVX2(dots, ones, mask)
-		} else {
-			t.dotNibblesAVX2(dots, ones, mask)
-		}
-		for i := range width {
-			t.addAVX2(dots, i)
+	int8Product("AVX2", avx2, c, m, width, constants, func(t *int8Tile) {
+		for part := range c.parts() {
+			for i := range width {
+				dots := avx2.vectors(m)
+				switch c.bits {
+				case 4:
+					t.dotNibblesAVX2(dots, i, mask)
+				case 8:
+					t.dotWideAVX2(dots, i, mask)
+				default:
+					t.dotMoreAVX2(dots, i, part)
+				}
+				t.addAVX2(dots, i, part)
+			}
 		}
 	})
 }
 
-// dotNibblesAVX2 sets dots to the products of integers. Of a block, pairs add up
-// to 8·2·15·127 at most, less than 2^15.
-func (t *int8Tile) dotNibblesAVX2(dots [][]reg.VecVirtual, ones, mask reg.VecVirtual) {
-	width := len(dots[0])
-	for at := 0; at < t.coding.codes; at += 64 {
-		low, high := avx2.vectors(width), avx2.vectors(width)
-		for i := range width {
-			VMOVDQU(Mem{Base: t.codes, Disp: at + 32*i}, low[i])
-			VPSRLW(U8(4), low[i], high[i])
-			VPAND(mask, low[i], low[i])
-			VPAND(mask, high[i], high[i])
-		}
-		for part, weights := range [][]reg.VecVirtual{low, high} {
+// onesAVX2 makes VPMADDWD add pairs.
+func onesAVX2() Mem { return constant(0x00010001) }
+
+// dotNibblesAVX2 sets dots to the products of integers with the i-th vectors of columns. Of a
+// block, pairs add up to 8·2·15·127 at most, less than 2^15.
+func (t *int8Tile) dotNibblesAVX2(dots []reg.VecVirtual, i int, mask reg.VecVirtual) {
+	for columns := 0; columns < blockColumns/4; columns += 2 {
+		low, high := YMM(), YMM()
+		VMOVDQU(Mem{Base: t.base, Disp: 32*columns + 32*i}, low)
+		VPSRLW(U8(4), low, high)
+		VPAND(mask, low, low)
+		VPAND(mask, high, high)
+		for part, weights := range []reg.VecVirtual{low, high} {
 			for r, dot := range dots {
 				x := YMM()
-				VPBROADCASTD(t.q.at(r, at/8+4*part), x)
-				for i, w := range weights {
-					if at+part == 0 {
-						VPMADDUBSW(x, w, dot[i])
-						continue
-					}
-					pairs := YMM()
-					VPMADDUBSW(x, w, pairs)
-					VPADDW(pairs, dot[i], dot[i])
+				VPBROADCASTD(t.q.at(r, 4*(columns+part)), x)
+				if columns+part == 0 {
+					VPMADDUBSW(x, weights, dot)
+					continue
 				}
+				VPMADDUBSW(x, weights, x)
+				VPADDW(x, dot, dot)
 			}
 		}
 	}
 	for _, dot := range dots {
-		for _, d := range dot {
-			VPMADDWD(ones, d, d)
+		VPMADDWD(onesAVX2(), dot, dot)
+	}
+}
+
+// dotMoreAVX2 is dotNibblesAVX2 for codes of five or six bits and a part of a block. Two pairs
+// add up to 2·2·63·127 at most, less than 2^15.
+func (t *int8Tile) dotMoreAVX2(dots []reg.VecVirtual, i, part int) {
+	perPart := blockColumns / 4 / t.parts()
+	first := part * perPart
+	var tops reg.VecVirtual
+	loaded := -1
+	for columns := first; columns < first+perPart; columns += 2 {
+		weights := avx2.vectors(2)
+		VMOVDQU(Mem{Base: t.base, Disp: 32*columns + 32*i}, weights[0])
+		VPSRLW(U8(4), weights[0], weights[1])
+		for j, w := range weights {
+			vector, left := t.tops(columns + j)
+			if vector != loaded {
+				tops, loaded = YMM(), vector
+				VMOVDQU(Mem{Base: t.base, Disp: nibbleCodes + 64*vector + 32*i}, tops)
+			}
+			moved := YMM()
+			switch {
+			case left > 0:
+				VPSLLW(U8(left), tops, moved)
+				VPAND(constant(t.topMask()), moved, moved)
+			case left < 0:
+				VPSRLW(U8(-left), tops, moved)
+				VPAND(constant(t.topMask()), moved, moved)
+			default:
+				VPAND(constant(t.topMask()), tops, moved)
+			}
+			VPAND(constant(nibbleMask), w, w)
+			VPOR(moved, w, w)
+		}
+		for r, dot := range dots {
+			pairs := avx2.vectors(2)
+			for j, w := range weights {
+				VPBROADCASTD(t.q.at(r, 4*(columns+j)), pairs[j])
+				VPMADDUBSW(pairs[j], w, pairs[j])
+			}
+			VPADDW(pairs[1], pairs[0], pairs[0])
+			if columns == first {
+				VPMADDWD(onesAVX2(), pairs[0], dot)
+				continue
+			}
+			VPMADDWD(onesAVX2(), pairs[0], pairs[0])
+			VPADDD(pairs[0], dot, dot)
 		}
 	}
 }
 
 // dotWideAVX2 multiplies the magnitudes of weights, 128 at most, by activations
 // that got their signs: pairs add up to 2·128·127 at most.
-func (t *int8Tile) dotWideAVX2(dots [][]reg.VecVirtual, ones, around reg.VecVirtual) {
-	width := len(dots[0])
-	for at := 0; at < t.coding.codes; at += 64 {
-		weights, sizes := avx2.vectors(width), avx2.vectors(width)
-		for i := range width {
-			VPXOR(Mem{Base: t.codes, Disp: at + 32*i}, around, weights[i])
-			VPABSB(weights[i], sizes[i])
-		}
+func (t *int8Tile) dotWideAVX2(dots []reg.VecVirtual, i int, around reg.VecVirtual) {
+	for columns := range blockColumns / 4 {
+		weights, sizes := YMM(), YMM()
+		VPXOR(Mem{Base: t.base, Disp: 64*columns + 32*i}, around, weights)
+		VPABSB(weights, sizes)
 		for r, dot := range dots {
-			x := YMM()
-			VPBROADCASTD(t.q.at(r, at/16), x)
-			for i := range width {
-				pairs := YMM()
-				VPSIGNB(weights[i], x, pairs)
-				VPMADDUBSW(pairs, sizes[i], pairs)
-				if at == 0 {
-					VPMADDWD(ones, pairs, dot[i])
-					continue
-				}
-				VPMADDWD(ones, pairs, pairs)
-				VPADDD(pairs, dot[i], dot[i])
+			pairs := YMM()
+			VPBROADCASTD(t.q.at(r, 4*columns), pairs)
+			VPSIGNB(weights, pairs, pairs)
+			VPMADDUBSW(pairs, sizes, pairs)
+			if columns == 0 {
+				VPMADDWD(onesAVX2(), pairs, dot)
+				continue
 			}
+			VPMADDWD(onesAVX2(), pairs, pairs)
+			VPADDD(pairs, dot, dot)
 		}
 	}
 }
 
-// addAVX2 adds the products of a block to the i-th vectors of the sums.
-func (t *int8Tile) addAVX2(dots [][]reg.VecVirtual, i int) {
-	scale, offset := YMM(), YMM()
-	VCVTPH2PS(t.scales.Offset(16*i), scale)
-	if t.offsets {
-		VCVTPH2PS(t.scales.Offset(32+16*i), offset)
-	}
-	for r := range dots {
-		dot, sum, v := dots[r][i], t.sums[r][i], YMM()
+// addAVX2 adds the products of a part of a block to the i-th vectors of the sums.
+func (t *int8Tile) addAVX2(dots []reg.VecVirtual, i, part int) {
+	scale, offset := t.factors(i, part)
+	for r, dot := range dots {
+		sum, v := t.sums[r][i], YMM()
 		if !t.offsets && !t.wide() {
-			VPBROADCASTD(t.blocks.at(r, blockSum), v)
-			VPSLLD(U8(t.zero), v, v)
-			VPSUBD(v, dot, dot)
+			VPBROADCASTD(t.blocks.at(r, blockSums), v)
+			VPMADDWD(t.zeros(part), v, v)
+			VPADDD(v, dot, dot)
 		}
 		VBROADCASTSS(t.blocks.at(r, blockScale), v)
 		VMULPS(scale, v, v)
@@ -179,19 +213,24 @@ func quantizeAVX2() {
 		}
 		VPADDD(v[1], v[0], sizes[0])
 		VPADDD(v[3], v[2], sizes[1])
-		VPADDD(sizes[1], sizes[0], sizes[0])
+		VPHADDD(sizes[1], sizes[0], sizes[0]) // in each half two of the first 16 and two of the last
 		VPACKSSDW(v[1], v[0], v[0])
 		VPACKSSDW(v[3], v[2], v[2])
 		VPACKSSWB(v[2], v[0], v[0])
 		VPERMD(v[0], order, v[0]) // packing went half by half
 		VMOVDQU(v[0], Mem{Base: q})
-		VMOVD(fold(sizes[0], func(a, b Op) { VPADDD(a, b, b) }), sum)
-		VXORPS(total, total, total)
-		VCVTSI2SSL(sum, total, total)
+		sums := XMM()
+		VEXTRACTI128(U8(1), sizes[0], sums)
+		VPADDD(sizes[0].AsX(), sums, sums)
+		VPHADDD(sums, sums, sums)
+		VPHADDD(sums, sums, total)
+		VCVTDQ2PS(total, total)
+		VPACKSSDW(sums, sums, sums)
+		VMOVD(sums, sum)
 		VMULSS(scale, total, total)
 		VMOVSS(scale, Mem{Base: blocks, Disp: blockScale})
 		VMOVSS(total, Mem{Base: blocks, Disp: blockTotal})
-		MOVL(sum, Mem{Base: blocks, Disp: blockSum})
+		MOVL(sum, Mem{Base: blocks, Disp: blockSums})
 		JMP(LabelRef(done))
 
 		Label(unusual)
@@ -200,7 +239,7 @@ func quantizeAVX2() {
 		VPXOR(zeros, zeros, zeros)
 		VMOVDQU(zeros, Mem{Base: q})
 		XORL(value, value)
-		MOVL(value, Mem{Base: blocks, Disp: blockSum})
+		MOVL(value, Mem{Base: blocks, Disp: blockSums})
 		CMPL(mostBits, U32(0x7f800000))
 		JB(LabelRef(finite))
 		MOVL(U32(0x7fc00000), value) // not a number

@@ -41,64 +41,104 @@ func instructionVNNI(opcode string, suffixes []string, a Op, b, sum reg.VecVirtu
 }
 
 func matMulInt8VNNI(c coding, m int) {
-	vectors := func() []reg.VecVirtual { return avx512.vectors(1) }
-	mask := ZMM()
-	constants := func() {
-		if !c.wide() {
-			VMOVDQU32(constant(0x0f0f0f0f), mask)
-		}
-	}
-	int8Product("VNNI", c, m, false, vectors, constants, func(t *int8Tile) {
-		dots := avx512.vectors(m)
-		for _, d := range dots {
-			VPXORD(d, d, d)
-		}
-		for at := 0; at < c.codes; at += 64 {
-			columns := t.weightsAVX512(at, mask)
-			for i, weights := range columns {
-				for r, d := range dots {
-					vpdpbusd(t.q.at(r, 4*(at/64*len(columns)+i)), weights, d)
-				}
+	var masks []reg.VecVirtual
+	constants := func() { masks = c.masksAVX512() }
+	int8Product("VNNI", avx512, c, m, 1, constants, func(t *int8Tile) {
+		perPart := blockColumns / 4 / c.parts()
+		for part := range c.parts() {
+			dots := avx512.vectors(m)
+			for _, d := range dots {
+				VPXORD(d, d, d)
 			}
-		}
-		scale, offset := t.scaleAVX512()
-		for r, d := range dots {
-			t.addAVX512(d, t.sums[r][0], scale, offset, func(disp int) Mem { return t.blocks.at(r, disp) })
+			t.weightsAVX512(Mem{Base: t.base}, part*perPart, perPart, masks, func(columns int, weights reg.VecVirtual) {
+				for r, d := range dots {
+					vpdpbusd(t.q.at(r, 4*columns), weights, d)
+				}
+			})
+			scale, offset := t.factors(0, part)
+			zeros := t.zerosAVX512(part)
+			for r, d := range dots {
+				t.addAVX512(d, t.sums[r][0], scale, offset, zeros, func(disp int) Mem { return t.blocks.at(r, disp) })
+			}
 		}
 	})
 }
 
-// weightsAVX512 unpacks 64 bytes of codes: four columns of a group a vector.
-func (t *int8Tile) weightsAVX512(at int, mask reg.VecVirtual) []reg.VecVirtual {
-	low := ZMM()
-	VMOVDQU32(Mem{Base: t.codes, Disp: at}, low)
-	if t.wide() {
-		return []reg.VecVirtual{low}
+// masksAVX512 returns what weightsAVX512 needs: the bits of a nibble and those of a code.
+func (c coding) masksAVX512() []reg.VecVirtual {
+	var masks []reg.VecVirtual
+	switch c.bits {
+	case 4:
+		masks = avx512.vectors(1)
+	case 5, 6:
+		masks = avx512.vectors(2)
+		VMOVDQU32(constant(c.topMask()|nibbleMask), masks[1])
+	default:
+		return nil
 	}
-	high := ZMM()
-	VPSRLW(U8(4), low, high)
-	VPANDD(mask, low, low)
-	VPANDD(mask, high, high)
-	return []reg.VecVirtual{low, high}
+	VMOVDQU32(constant(nibbleMask), masks[0])
+	return masks
 }
 
-// scaleAVX512 returns the scales and offsets of a block.
-func (t *int8Tile) scaleAVX512() (scale, offset reg.VecVirtual) {
-	scale, offset = ZMM(), ZMM()
-	VCVTPH2PS(t.scales, scale)
+// weightsAVX512 hands n vectors of codes to sink, from the first on, each of four columns of a
+// group; from is where the block's are.
+func (t *int8Tile) weightsAVX512(from Mem, first, n int, masks []reg.VecVirtual, sink func(columns int, weights reg.VecVirtual)) {
+	var high, tops reg.VecVirtual
+	loaded := -1
+	for columns := first; columns < first+n; columns++ {
+		weights := ZMM()
+		switch {
+		case t.wide():
+			VMOVDQU32(from.Offset(64*columns), weights)
+			sink(columns, weights)
+			continue
+		case columns%2 == 0:
+			high = ZMM()
+			VMOVDQU32(from.Offset(32*columns), weights)
+			VPSRLW(U8(4), weights, high)
+		default:
+			weights = high
+		}
+		if t.bits == 4 {
+			VPANDD(masks[0], weights, weights)
+			sink(columns, weights)
+			continue
+		}
+		vector, left := t.tops(columns)
+		if vector != loaded {
+			tops, loaded = ZMM(), vector
+			VMOVDQU32(from.Offset(nibbleCodes+64*vector), tops)
+		}
+		moved := tops
+		if left != 0 {
+			moved = ZMM()
+		}
+		if left > 0 {
+			VPSLLW(U8(left), tops, moved)
+		} else if left < 0 {
+			VPSRLW(U8(-left), tops, moved)
+		}
+		VPTERNLOGD(U8(0xe2), moved, masks[0], weights) // of a nibble's bits weights, of the others moved
+		VPANDD(masks[1], weights, weights)
+		sink(columns, weights)
+	}
+}
+
+// zerosAVX512 returns the zeros of a part, or nil.
+func (t *int8Tile) zerosAVX512(part int) reg.VecVirtual {
 	if t.offsets {
-		VCVTPH2PS(t.scales.Offset(32), offset)
+		return nil
 	}
-	return scale, offset
+	zeros := ZMM()
+	VMOVDQU32(t.zeros(part), zeros)
+	return zeros
 }
 
-// addAVX512 adds the products of a block, of which at is the Block, to sum.
-func (t *int8Tile) addAVX512(dot, sum, scale, offset reg.VecVirtual, at func(disp int) Mem) {
+// addAVX512 adds the products of a part of a block, of which at is the Block, to sum.
+func (t *int8Tile) addAVX512(dot, sum, scale, offset, zeros reg.VecVirtual, at func(disp int) Mem) {
 	v := ZMM()
 	if !t.offsets {
-		VPBROADCASTD(at(blockSum), v)
-		VPSLLD(U8(t.zero), v, v)
-		VPSUBD(v, dot, dot)
+		instructionVNNI("VPDPWSSD", []string{"BCST"}, at(blockSums), zeros, dot)
 	}
 	VMULPS_BCST(at(blockScale), scale, v)
 	VCVTDQ2PS(dot, dot)

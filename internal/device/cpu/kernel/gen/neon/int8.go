@@ -2,34 +2,62 @@ package main
 
 import "fmt"
 
-// coding is a form of a panel's codes: see Panel.
+// coding is a form of a panel's blocks: see Panel.
 type coding struct {
 	name    string
-	bytes   int // of the codes of a block of a group
-	offsets bool
-	zero    int // binary logarithm of the code of a weight that is 0; no offsets
+	bits    int  // of a code
+	zero    int  // binary logarithm of the code of a weight that is 0; no offsets
+	offsets bool // scales have offsets
+	super   bool // scales of two levels
 }
 
 var codings = []coding{
-	{name: "Nibbles", bytes: 256, zero: 3},
-	{name: "OffsetNibbles", bytes: 256, offsets: true},
-	{name: "Wide", bytes: 512, zero: 7},
+	{name: "Nibbles", bits: 4, zero: 3},
+	{name: "OffsetNibbles", bits: 4, offsets: true},
+	{name: "SuperNibbles", bits: 4, offsets: true, super: true},
+	{name: "Fives", bits: 5, zero: 4},
+	{name: "OffsetFives", bits: 5, offsets: true},
+	{name: "SuperFives", bits: 5, offsets: true, super: true},
+	{name: "SuperSixes", bits: 6, zero: 5, super: true},
+	{name: "Wide", bits: 8, zero: 7},
 }
 
-func (c coding) wide() bool { return c.bytes == 512 }
+func (c coding) wide() bool { return c.bits == 8 }
+
+// parts is how many runs of columns of a block have a scale each.
+func (c coding) parts() int {
+	if c.super && !c.offsets {
+		return 2
+	}
+	return 1
+}
+
+// codes returns the bytes of the codes of a block of a group.
+func (c coding) codes() int { return c.bits * blockColumns * groupRows / 8 }
+
+// scales returns the bytes of a group's scales and offsets in f16.
+func (c coding) scales() int {
+	if c.offsets {
+		return 4 * groupRows
+	}
+	return 2 * groupRows
+}
 
 // blockBytes returns the bytes of a block of a group.
 func (c coding) blockBytes() int {
-	if c.offsets {
-		return c.bytes + 64
+	if c.super {
+		return c.codes() + 2*groupRows
 	}
-	return c.bytes + 32
+	return c.codes() + c.scales()
 }
+
+// superBlocks is how many blocks share the scales in front of them.
+const superBlocks = 8
 
 // A block of 32 columns, and of activations: see Block.
 const (
 	blockColumns = 32
-	blockSum     = 8
+	blockSums    = 8
 	blockSize    = 12
 	groupRows    = 16
 )
@@ -88,6 +116,12 @@ func int8Product(isa string, c coding, m int, dot dot) {
 	} else {
 		t.mask = constant(0x0f)
 	}
+	if c.bits == 5 || c.bits == 6 {
+		t.topMask = constant(1<<c.bits - 16)
+	}
+	if c.super {
+		t.super = newGP()
+	}
 	loop(groups, func() {
 		for first := 0; first < groupRows/4; first += width {
 			t.first = first
@@ -96,7 +130,11 @@ func int8Product(isa string, c coding, m int, dot dot) {
 				for range m {
 					t.sums = append(t.sums, zeros(width))
 				}
-				loop(copyOf(count), func() {
+				left := copyOf(count)
+				loop(left, func() {
+					if c.super {
+						t.enterSuper(left)
+					}
 					if m == 1 {
 						// One row waits for memory. What is prefetched behind the last
 						// block is never touched.
@@ -115,9 +153,14 @@ func int8Product(isa string, c coding, m int, dot dot) {
 					ins("SUB", size, blocks[r])
 				}
 				if first+width < groupRows/4 { // back to the begin of the group
-					back := newGP()
-					ins("MOVD", imm(c.blockBytes()), back)
-					ins("MUL", count, back, back)
+					back, blocks := newGP(), count
+					if c.super {
+						ins("MOVD", imm(superBlocks*c.blockBytes()+c.scales()), back)
+						blocks = shifted(count, 3)
+					} else {
+						ins("MOVD", imm(c.blockBytes()), back)
+					}
+					ins("MUL", blocks, back, back)
 					ins("SUB", back, codes)
 				}
 			})
@@ -145,57 +188,89 @@ type int8Tile struct {
 	sums         [][]vec // f32: [rows][width]
 	q, blocks    []gp    // the current block of the activations
 	codes        gp      // that of the weights
+	super        gp      // scales of the first level
 	mask         vec
+	topMask      vec // of the bits above a nibble
+}
+
+// enterSuper passes the scales of the first level where a block is the first of eight.
+func (t *int8Tile) enterSuper(left gp) {
+	inside := label("inside")
+	ins("TST", imm(superBlocks-1), left)
+	ins("BNE", inside)
+	ins("MOVD", t.codes, t.super)
+	add(t.scales(), t.codes)
+	here(inside)
 }
 
 // block adds the products of a block to the sums, and moves on in the rows.
 func (t *int8Tile) block() {
-	dots := make([][]vec, len(t.q))
-	for r := range dots {
-		dots[r] = vectors(t.width)
-		if t.offsets || t.wide() {
-			for _, d := range dots[r] {
-				zero(d)
-			}
-			continue
-		}
-		// The codes are around their zero: -zero·Sum first.
+	halves := 2 / t.parts() // of 16 columns, in a part
+	for part := range t.parts() {
 		scope(func() {
-			sum := newGP()
-			ins("MOVW", mem(t.blocks[r], blockSum), sum)
-			ins("LSLW", imm(t.zero), sum)
-			ins("NEGW", sum, sum)
-			for _, d := range dots[r] {
-				ins("VDUP", sum, d.s4())
+			dots := make([][]vec, len(t.q))
+			for r := range dots {
+				dots[r] = vectors(t.width)
+				t.begin(dots[r], r, part)
 			}
+			for half := part * halves; half < (part+1)*halves; half++ {
+				scope(func() { t.multiply(dots, 4*half) })
+			}
+			t.add(dots, part)
 		})
 	}
-	for part := range 2 { // 16 columns each
-		scope(func() {
-			x := vectors(len(t.q))
-			for r, v := range x {
-				ins("FMOVQ.P", mem(t.q[r], 16), v)
-			}
-			if t.wide() {
-				for i := range 4 {
-					scope(func() { t.multiply(dots, x, i, t.wideCodes(4*part+i)) })
-				}
-				return
-			}
-			for i := range 2 {
-				scope(func() {
-					low, high := t.nibbleCodes(2*part + i)
-					t.multiply(dots, x, 2*i, low)
-					t.multiply(dots, x, 2*i+1, high)
+	for _, block := range t.blocks {
+		add(blockSize, block)
+	}
+}
+
+// multiply adds the products of 16 columns, of which the first four are given.
+func (t *int8Tile) multiply(dots [][]vec, first int) {
+	x := vectors(len(t.q))
+	for r, v := range x {
+		ins("FMOVQ.P", mem(t.q[r], 16), v)
+	}
+	for columns := first; columns < first+4; columns += 2 {
+		for i := 0; i < t.width; i += 2 {
+			scope(func() {
+				t.eachWeights(columns, i, func(column, i int, weights vec) {
+					for r, row := range dots {
+						t.dot(x[r], column%4, weights, row[i])
+					}
 				})
-			}
-		})
+			})
+		}
 	}
-	scale := t.halves(t.bytes)
-	var offset []vec
-	if t.offsets {
-		offset = t.halves(t.bytes + 2*groupRows)
+}
+
+// begin sets dots of a row to what is due to the code of 0: -zero·Σ. Wide codes are turned
+// to signed ones instead.
+func (t *int8Tile) begin(dots []vec, r, part int) {
+	if t.offsets || t.wide() {
+		for _, d := range dots {
+			zero(d)
+		}
+		return
 	}
+	scope(func() {
+		sum := newGP()
+		ins("MOVH", mem(t.blocks[r], blockSums+2*part), sum)
+		if t.parts() == 1 {
+			last := newGP()
+			ins("MOVH", mem(t.blocks[r], blockSums+2), last)
+			ins("ADDW", last, sum)
+		}
+		ins("LSLW", imm(t.zero), sum)
+		ins("NEGW", sum, sum)
+		for _, d := range dots {
+			ins("VDUP", sum, d.s4())
+		}
+	})
+}
+
+// add adds the products of a part of a block to the sums.
+func (t *int8Tile) add(dots [][]vec, part int) {
+	scale, offset := t.factors(part)
 	v, total := newVec(), newVec()
 	for r, row := range dots {
 		block := t.blocks[r]
@@ -215,52 +290,104 @@ func (t *int8Tile) block() {
 				macro("FADD4S", v, t.sums[r][i], t.sums[r][i])
 			}
 		}
-		add(blockSize, block)
 	}
 }
 
-// multiply adds the products of the i-th four columns of x.
-func (t *int8Tile) multiply(dots [][]vec, x []vec, i int, weights []vec) {
-	for r, row := range dots {
-		for j, d := range row {
-			t.dot(x[r], i, weights[j], d)
+// factors returns the scales of a part of a block, and its offsets.
+func (t *int8Tile) factors(part int) (scale, offset []vec) {
+	if !t.coding.super {
+		scale = t.halves(t.codes, t.coding.codes())
+		if t.offsets {
+			offset = t.halves(t.codes, t.coding.codes()+2*groupRows)
+		}
+		return scale, offset
+	}
+	scale = t.halves(t.super, 0)
+	t.step(scale, part)
+	if t.offsets {
+		offset = t.halves(t.super, 2*groupRows)
+		t.step(offset, 1)
+	}
+	return scale, offset
+}
+
+// step multiplies scales of the first level by steps of the second: of each pair of bytes
+// one.
+func (t *int8Tile) step(scale []vec, second int) {
+	scope(func() {
+		pairs, steps := newVec(), newVec()
+		for i := 0; i < t.width; i += 2 {
+			ins("FMOVQ", mem(t.codes, t.coding.codes()+8*(t.first+i)), pairs)
+			if second == 0 {
+				ins("VSHL", imm(8), pairs.h8(), pairs.h8())
+			}
+			macro("SSHR8H8", pairs, pairs)
+			for j, wider := range []string{"SXTL4S", "SXTL24S"} {
+				macro(wider, pairs, steps)
+				macro("SCVTF4S", steps, steps)
+				macro("FMUL4S", steps, scale[i+j], scale[i+j])
+			}
+		}
+	})
+}
+
+// eachWeights hands out twice four columns of the i-th vectors of the tile and the next: the
+// codes, or, where these are wide, what they are around 128.
+func (t *int8Tile) eachWeights(columns, i int, sink func(columns, i int, weights vec)) {
+	if t.wide() {
+		for column := columns; column < columns+2; column++ {
+			for j, w := range t.load(64*column, i) {
+				ins("VEOR", t.mask.b16(), w.b16(), w.b16())
+				sink(column, i+j, w)
+			}
+		}
+		return
+	}
+	nibbles, codes := t.load(32*columns, i), newVec()
+	for high := range 2 {
+		column := columns + high
+		for j, n := range nibbles {
+			if high == 0 {
+				ins("VAND", t.mask.b16(), n.b16(), codes.b16())
+			} else {
+				ins("VUSHR", imm(4), n.b16(), codes.b16())
+			}
+			if t.bits > 4 {
+				scope(func() {
+					ins("VORR", t.tops(column, i+j).b16(), codes.b16(), codes.b16())
+				})
+			}
+			sink(column, i+j, codes)
 		}
 	}
 }
 
-// wideCodes loads four columns as signed bytes.
-func (t *int8Tile) wideCodes(column int) []vec {
-	w := t.load(64 * column)
-	for _, v := range w {
-		ins("VEOR", t.mask.b16(), v.b16(), v.b16())
+// tops loads the bits above the nibbles of four columns.
+func (t *int8Tile) tops(columns, i int) vec {
+	bit := columns * (t.bits - 4)
+	v := newVec()
+	ins("FMOVQ", mem(t.codes, 64*(4+bit/8)+16*(t.first+i)), v)
+	if left := 4 - bit%8; left > 0 {
+		ins("VSHL", imm(left), v.b16(), v.b16())
+	} else if left < 0 {
+		ins("VUSHR", imm(-left), v.b16(), v.b16())
 	}
-	return w
+	ins("VAND", t.topMask.b16(), v.b16(), v.b16())
+	return v
 }
 
-// nibbleCodes loads eight columns: the first four and the last four.
-func (t *int8Tile) nibbleCodes(column int) (low, high []vec) {
-	high, low = t.load(64*column), vectors(t.width)
-	for i, v := range high {
-		ins("VAND", t.mask.b16(), v.b16(), low[i].b16())
-		ins("VUSHR", imm(4), v.b16(), v.b16())
-	}
-	return low, high
-}
-
-// load loads the tile's share of 64 bytes.
-func (t *int8Tile) load(disp int) []vec {
-	w := vectors(t.width)
-	for i := 0; i < t.width; i += 2 {
-		ins("FLDPQ", mem(t.codes, disp+16*(t.first+i)), pair(w[i], w[i+1]))
-	}
+// load loads the i-th vector of the tile's share of 64 bytes and the next.
+func (t *int8Tile) load(disp, i int) []vec {
+	w := vectors(2)
+	ins("FLDPQ", mem(t.codes, disp+16*(t.first+i)), pair(w[0], w[1]))
 	return w
 }
 
 // halves loads the tile's share of 16 f16.
-func (t *int8Tile) halves(disp int) []vec {
+func (t *int8Tile) halves(base gp, disp int) []vec {
 	w := vectors(t.width)
 	for i := 0; i < t.width; i += 2 {
-		ins("FMOVQ", mem(t.codes, disp+8*(t.first+i)), w[i+1])
+		ins("FMOVQ", mem(base, disp+8*(t.first+i)), w[i+1])
 		macro("FCVTL", w[i+1], w[i])
 		macro("FCVTL2", w[i+1], w[i+1])
 	}
@@ -310,9 +437,15 @@ func quantize() {
 			macro("FCVTNS4S", w, w)
 			move(w, sizes[i])
 		}
-		tree("VADD", sizes)
-		sum := sizes[0]
-		ins("VADDV", sum.s4(), fmt.Sprintf("V%d", int(sum)))
+		sums := []vec{sizes[0], sizes[4]}
+		for i, sum := range sums {
+			tree("VADD", sizes[4*i:][:4])
+			ins("VADDV", sum.s4(), fmt.Sprintf("V%d", int(sum)))
+			ins("FMOVS", sum, bits)
+			ins("MOVH", bits, mem(blocks, blockSums+2*i))
+		}
+		sum := sums[0]
+		ins("VADD", sums[1].s4(), sum.s4(), sum.s4())
 		for i := range 4 { // the low halves of the integers
 			ins("VUZP1", v[2*i+1].h8(), v[2*i].h8(), v[i].h8())
 		}
@@ -321,7 +454,6 @@ func quantize() {
 		}
 		ins("FSTPQ", pair(v[0], v[1]), mem(q, 0))
 		ins("FMOVS", scale, mem(blocks, 0))
-		ins("FMOVS", sum, mem(blocks, blockSum))
 		macro("SCVTF4S", sum, sum)
 		ins("FMULS", scale, sum, sum)
 		ins("FMOVS", sum, mem(blocks, 4))
@@ -330,7 +462,7 @@ func quantize() {
 		here(unusual)
 		zero(v[0])
 		ins("FSTPQ", pair(v[0], v[0]), mem(q, 0))
-		ins("MOVW", "ZR", mem(blocks, blockSum))
+		ins("MOVW", "ZR", mem(blocks, blockSums))
 		ins("MOVD", imm(0), bits)
 		ins("CMPW", infinite, mostBits)
 		ins("BLO", finite)
