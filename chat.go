@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/flashback-lm/flashback/internal/engine"
-	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
@@ -29,6 +28,7 @@ type answered struct {
 	asked   string // what was looked up first
 	options ralm.Options
 	trace   Trace
+	from    Retriever // it was looked up there
 }
 
 // NewChat starts a conversation; system is the system message, "" for the model's
@@ -51,8 +51,8 @@ func (c *Chat) Close() { c.sequence.Close() }
 // conversation, which had become too long for the model.
 func (c *Chat) LeftOut() int { return c.left }
 
-// Ask asks a question and streams the answer; r.Prompt and r.Sink are ignored (all
-// prompts of a chat template begin with the same token). Passages are
+// Ask asks a question and streams the answer; r.Prompt, r.Tokens and r.Sink are ignored
+// (all prompts of a chat template begin with the same token). Passages are
 // looked up with the question, then with the question and the last tokens of the
 // answer; a question that refers back, with those that it refers to. Where the
 // conversation with its passages and the answer would be longer than the model reads,
@@ -62,17 +62,29 @@ func (c *Chat) LeftOut() int { return c.left }
 // of a first look-up in the turn.
 func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
+		for choice, err := range c.Choices(ctx, question, r, 1) {
+			if !yield(choice.Event, err) {
+				return
+			}
+		}
+	}
+}
+
+// Choices is Ask for n answers to one question, as Engine.Choices is Stream for n texts.
+// The conversation goes on with the first.
+func (c *Chat) Choices(ctx context.Context, question string, r Request, n int) iter.Seq2[Choice, error] {
+	return func(yield func(Choice, error) bool) {
 		o, err := c.e.loop(r, true)
 		if err == nil {
 			err = c.sequence.SetAdapter(r.engine())
 		}
 		if err != nil {
-			yield(nil, err)
+			yield(Choice{}, err)
 			return
 		}
 		prompt, at, err := c.fit(question, &o)
 		if err != nil {
-			yield(nil, err)
+			yield(Choice{}, err)
 			return
 		}
 		// What the new prompt repeats of the text so far keeps its KV.
@@ -88,21 +100,27 @@ func (c *Chat) Ask(ctx context.Context, question string, r Request) iter.Seq2[Ev
 		o.Exchange = exchangeAt
 		o.Query = ralm.Question(c.e.model.Tokenizer, asked, o.QueryLen)
 		var trace Trace
-		for event, err := range ralm.New(c.sequence, c.e.model.Tokenizer, c.e.retriever).Generate(ctx, prompt[kept:], o) {
+		failed := false
+		begun := make([]bool, n) // answers that have text
+		c.e.write(ctx, c.sequence, prompt[kept:], r, o, n, func(choice Choice, err error) bool {
 			if err != nil {
-				yield(nil, err)
-				return
+				failed = true
+				return yield(choice, err)
 			}
-			if written, ok := event.(Token); ok && trace.Text() == "" { // SentencePiece begins words with their blank
+			if written, ok := choice.Event.(Token); ok && !begun[choice.Index] { // SentencePiece begins words with their blank
 				written.Text = strings.TrimPrefix(written.Text, " ")
-				event = written
+				begun[choice.Index] = written.Text != ""
+				choice.Event = written
 			}
-			trace.Add(event)
-			if !yield(event, nil) {
-				break
+			if choice.Index == 0 {
+				trace.Add(choice.Event)
 			}
+			return yield(choice, nil)
+		})
+		if failed {
+			return
 		}
-		c.last = answered{asked, o, trace}
+		c.last = answered{asked, o, trace, c.e.looksIn(r)}
 		c.messages = append(c.messages,
 			tokenizer.Message{Role: "user", Content: question},
 			tokenizer.Message{Role: "assistant", Content: trace.Text()})
@@ -127,15 +145,7 @@ func (c *Chat) questions() []string {
 // fit is prompt, without the oldest turns where passages and answer would find no
 // room. The error is ErrTooLong where the question alone leaves none.
 func (c *Chat) fit(question string, o *ralm.Options) (prompt []int32, at int, err error) {
-	const around = 4 // marks or separators
-	passages := slices.Repeat([]int{o.PassageLen + around}, o.K)
-	switch o.Placement.Evidence {
-	case placement.Nowhere:
-		passages = nil
-	case placement.BeforeTurn:
-		passages = append([]int{o.K * (o.PassageLen + around)}, passages...)
-	}
-	limit := c.sequence.MaxContext() - o.Placement.Positions(0, passages, 0)
+	limit := c.e.room(*o)
 	whole := c.messages
 	for c.left = 0; ; c.left++ {
 		if prompt, at, err = c.prompt(question); err != nil || len(prompt)+o.MaxTokens <= limit {

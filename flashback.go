@@ -20,7 +20,6 @@ import (
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
-	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 )
@@ -186,11 +185,12 @@ type Info struct {
 	KV      string // how keys and values are stored: f32, f16 or q8
 	Threads int
 	Context int // longest sequence, in positions
+	Vocab   int // tokens
 }
 
 // Info returns what the engine runs.
 func (e *Engine) Info() Info {
-	return Info{Model: e.model.Path, Kernels: e.engine.Device().Info().Kernels, Compute: string(e.engine.Compute()), KV: e.engine.KVFormat().String(), Threads: e.engine.Device().Info().Threads, Context: e.engine.Config().Context}
+	return Info{Model: e.model.Path, Kernels: e.engine.Device().Info().Kernels, Compute: string(e.engine.Compute()), KV: e.engine.KVFormat().String(), Threads: e.engine.Device().Info().Threads, Context: e.engine.Config().Context, Vocab: e.engine.Config().Vocab}
 }
 
 // Stream writes a continuation of the prompt, one Event after the other: a
@@ -199,22 +199,8 @@ func (e *Engine) Info() Info {
 // generation.
 func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		o, err := e.loop(r, false)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		seq := e.engine.NewSequence()
-		defer seq.Close()
-		if err := seq.SetAdapter(r.engine()); err != nil {
-			yield(nil, err)
-			return
-		}
-		seq.LookAhead(r.LookAhead)
-		seq.SetSalt(r.Salt)
-		prompt := e.prompt(r, o.Sink)
-		for event, err := range ralm.New(seq, e.model.Tokenizer, e.retriever).Generate(ctx, prompt, o) {
-			if !yield(event, err) {
+		for choice, err := range e.Choices(ctx, r, 1) {
+			if !yield(choice.Event, err) {
 				return
 			}
 		}
@@ -224,10 +210,14 @@ func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Event, error] 
 // prompt returns the tokens of a request's prompt, without the sink, which may stand
 // first in what the user wrote out.
 func (e *Engine) prompt(r Request, sink int32) []int32 {
-	if !r.Special {
+	tokens := r.Tokens
+	switch {
+	case tokens != nil:
+	case !r.Special:
 		return e.model.Tokenizer.Encode(r.Prompt)
+	default:
+		tokens = e.model.Tokenizer.EncodeSpecial(r.Prompt)
 	}
-	tokens := e.model.Tokenizer.EncodeSpecial(r.Prompt)
 	if len(tokens) > 0 && tokens[0] == sink {
 		return tokens[1:]
 	}

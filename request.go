@@ -16,6 +16,8 @@ import (
 // is a default, which Resolve fills in.
 type Request struct {
 	Prompt string
+	// Tokens are the prompt as token ids, instead of Prompt; nil: Prompt.
+	Tokens []int32
 	// Special reads the control tokens that the prompt names, such as <|im_start|>;
 	// otherwise they are plain text.
 	Special bool
@@ -52,8 +54,10 @@ type Request struct {
 	// Sink is a token id put first in the text; nil: the model's BOS where it wants
 	// one, and then no other is taken, or else none.
 	Sink *int32
-	// ExcludeIDs and ExcludeTitles name passages never to be shown.
-	ExcludeIDs, ExcludeTitles []string
+	// ExcludeIDs, ExcludeTitles and ExcludeSources (files) name passages never to be shown.
+	ExcludeIDs, ExcludeTitles, ExcludeSources []string
+	// Retriever looks passages up instead of the engine's; nil: the engine's.
+	Retriever Retriever
 
 	// LookAhead is how many tokens are guessed at once by copying from the evidence
 	// and the text; 0: none. What is written does not change, only its speed.
@@ -68,6 +72,11 @@ type Request struct {
 	Stop      []string // strings that end the text
 	IgnoreEOS bool     // write on behind the model's tokens that end a text or a turn
 	Sampling  Sampling // the zero value is greedy
+
+	// Logprobs has each Token say its log-probability, and those of the Likeliest likeliest
+	// tokens in its place.
+	Logprobs  bool
+	Likeliest int
 
 	// Verify, if not nil, recomputes every stride in two independent ways.
 	Verify *Verify
@@ -95,6 +104,8 @@ type (
 	Counts = lm.Counts
 	// Trace collects events.
 	Trace = ralm.Trace
+	// Likely is a token and the natural logarithm of its probability.
+	Likely = sample.Likely
 	// Passage is a piece of a document.
 	Passage = retrieve.Passage
 	// Query asks a Retriever for passages.
@@ -131,6 +142,17 @@ func AnswerDefaults() Request {
 	r.Passages, r.QueryLen = 2, 8
 	r.PassageLen, r.ContextBudget = 400, 800
 	r.Sampling.RepeatPenalty = 1.05
+	return r
+}
+
+// Trained returns a request's defaults as an adapter was trained (the zero value: none),
+// which goes before what is otherwise done: the number of passages, and where they are
+// cut, none then being joined.
+func (r Request) Trained(trained AdapterInfo) Request {
+	r.Passages = cmp.Or(trained.Passages, r.Passages)
+	if trained.PassageLen > 0 {
+		r.PassageLen, r.ContextBudget = trained.PassageLen, 0
+	}
 	return r
 }
 
@@ -214,14 +236,17 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 	if r.Adapter != nil {
 		trained = r.Adapter.Info()
 	}
-	if r, err = r.Resolve(trained, e.retriever != nil, chat); err != nil {
+	if r, err = r.Resolve(trained, e.looksIn(r) != nil, chat); err != nil {
+		return o, err
+	}
+	if err := e.checkTokens(r); err != nil {
 		return o, err
 	}
 	o = ralm.Options{
 		Stride: r.Stride, K: r.Passages, QueryLen: r.QueryLen, PassageLen: r.PassageLen, Join: r.ContextBudget > 0,
 		Marks: (*ralm.Marks)(trained.Marks), MixFactor: *r.MixFactor, Sink: -1,
-		ExcludeIDs: r.ExcludeIDs, ExcludeTitles: r.ExcludeTitles,
-		MaxTokens: r.MaxTokens, Stop: r.Stop,
+		ExcludeIDs: r.ExcludeIDs, ExcludeTitles: r.ExcludeTitles, ExcludeSources: r.ExcludeSources,
+		MaxTokens: r.MaxTokens, Stop: r.Stop, Logprobs: r.Logprobs, Likeliest: r.Likeliest,
 	}
 	if o.Placement, err = r.placed(); err != nil {
 		return o, err
@@ -251,6 +276,30 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 		o.Record = r.Verify.attach(e, r.Adapter)
 	}
 	return o, nil
+}
+
+// looksIn returns what a request looks passages up in, or nil.
+func (e *Engine) looksIn(r Request) Retriever {
+	if r.Retriever != nil {
+		return r.Retriever
+	}
+	return e.retriever
+}
+
+// checkTokens refuses ids that are no token of the model.
+func (e *Engine) checkTokens(r Request) error {
+	vocab := e.engine.Config().Vocab
+	for _, id := range r.Tokens {
+		if id < 0 || int(id) >= vocab {
+			return fmt.Errorf("token %d of the prompt is not one of the model's %d", id, vocab)
+		}
+	}
+	for id := range r.Sampling.LogitBias {
+		if int(id) >= vocab {
+			return fmt.Errorf("token %d of the logit bias is not one of the model's %d", id, vocab)
+		}
+	}
+	return nil
 }
 
 // cut shortens passages to what stands in front of a text whose positions were learned.

@@ -83,7 +83,7 @@ func (c *Chat) Provenance(ctx context.Context) (Provenance, error) {
 	}
 	return a.provenance(text, func(p Passage) (path string, covered float64, err error) {
 		covered = -1
-		if r, ok := c.e.retriever.(retrieve.Coverer); ok {
+		if r, ok := c.last.from.(retrieve.Coverer); ok {
 			covered, err = r.Covered(c.last.asked, p)
 		}
 		return c.e.path(p.Source), covered, err

@@ -83,9 +83,10 @@ func (s *Sequence) Truncate(n int) {
 	}
 }
 
-// Fork returns a sequence with the same text, sharing its KV.
+// Fork returns a sequence with the same text, sharing its KV, which counts as its own
+// only what it computes itself.
 func (s *Sequence) Fork() *Sequence {
-	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), frame: s.frame, fresh: s.fresh, ahead: s.ahead, counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter, salt: s.salt}
+	return &Sequence{e: s.e, tokens: append([]int32(nil), s.tokens...), context: s.context.Fork(), frame: s.frame, fresh: max(0, s.fresh-s.ahead), counts: s.counts, lookAhead: s.lookAhead, adapter: s.adapter, salt: s.salt}
 }
 
 // Continue samples up to n tokens after kept ++ evidence, keeps them, and

@@ -5,6 +5,7 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/retrieve"
+	"github.com/flashback-lm/flashback/internal/sample"
 )
 
 // Event is what a generation reports: a Stride, a Token or a Finish.
@@ -36,6 +37,10 @@ type Token struct {
 	// and nothing that may yet be a stop string, so it may be empty, or longer
 	// than the token.
 	Text string `json:"text"`
+	// Logprob is the natural logarithm of its probability, and Likeliest are the tokens
+	// that were most probable in its place, where Options.Logprobs asks for them.
+	Logprob   float64         `json:"logprob,omitempty"`
+	Likeliest []sample.Likely `json:"likeliest,omitempty"`
 }
 
 // Reason says why a generation ended.

@@ -35,8 +35,8 @@ type Options struct {
 	MixFactor float64
 	// Sink is a token put first in an empty text, or -1. It is in no query.
 	Sink int32
-	// ExcludeIDs and ExcludeTitles name passages never to be shown.
-	ExcludeIDs, ExcludeTitles []string
+	// ExcludeIDs, ExcludeTitles and ExcludeSources name passages never to be shown.
+	ExcludeIDs, ExcludeTitles, ExcludeSources []string
 	// Turn is the token of the text at which the turn begins that an echo of
 	// placement.Turn repeats.
 	Turn int
@@ -49,6 +49,10 @@ type Options struct {
 	Stop       []string // strings that end the text before themselves
 
 	Sampler *sample.Sampler // nil: greedy
+
+	// Logprobs has each token say its log-probability and those of the Likeliest likeliest.
+	Logprobs  bool
+	Likeliest int
 
 	// Record, if any, gets every stride when it is complete; its error ends the
 	// generation.

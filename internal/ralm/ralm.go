@@ -109,12 +109,13 @@ type run struct {
 	send     func(Event) bool
 	deserted bool // nobody reads the events any more
 
-	text   []int32 // the sequence's, and the tokens of this stride
-	sink   int     // tokens of the text that are no text: 1 where a sink stands first
-	prompt int     // tokens of the text before the first one sampled
-	stops  *sample.Stops
-	reason Reason             // why the generation ends; empty while it goes on
-	shown  []retrieve.Passage // of the stride before, where they are exchanged for clearly better ones only
+	text    []int32 // the sequence's, and the tokens of this stride
+	sink    int     // tokens of the text that are no text: 1 where a sink stands first
+	prompt  int     // tokens of the text before the first one sampled
+	stops   *sample.Stops
+	reason  Reason             // why the generation ends; empty while it goes on
+	weigher *weigher           // of this stride's tokens; nil: nobody asks
+	shown   []retrieve.Passage // of the stride before, where they are exchanged for clearly better ones only
 	// The passages of the turn's first look-up, where they stand before it, and how many
 	// joining makes of them.
 	inTurn []retrieve.Passage
@@ -183,6 +184,10 @@ func (r *run) strides(ctx context.Context) error {
 			return nil
 		}
 		var sampler lm.Sampler = r.o.Sampler
+		if r.o.Logprobs {
+			r.weigher = &weigher{Sampler: sampler, likeliest: r.o.Likeliest}
+			sampler = r.weigher
+		}
 		var record *Record
 		if r.o.Record != nil {
 			record = &Record{Stride: i, Placement: p, Context: slices.Clone(r.text), Evidence: evidence}
@@ -222,7 +227,7 @@ func (r *run) lookUp(ctx context.Context) (Stride, []lm.Evidence, error) {
 		k += rivals
 	}
 	a, err := r.retrieve(ctx, retrieve.Query{
-		Text: st.Query, K: k, ExcludeIDs: r.o.ExcludeIDs, ExcludeTitles: r.o.ExcludeTitles,
+		Text: st.Query, K: k, ExcludeIDs: r.o.ExcludeIDs, ExcludeTitles: r.o.ExcludeTitles, ExcludeSources: r.o.ExcludeSources,
 	})
 	if err != nil {
 		return st, nil, err
@@ -273,6 +278,9 @@ func (r *run) accept(token int32) (stop bool) {
 		r.first = r.last
 	}
 	e := Token{ID: token}
+	if r.weigher != nil {
+		e.Logprob, e.Likeliest = r.weigher.sampled.Logprob, r.weigher.best
+	}
 	if slices.Contains(r.o.StopTokens, token) {
 		r.reason = EOS
 	} else if e.Text, stop = r.stops.Write(r.tokenizer.Decode(r.text[len(r.text)-1:])); stop {
@@ -281,6 +289,21 @@ func (r *run) accept(token int32) (stop bool) {
 		r.reason = Limit
 	}
 	return !r.send(e) || r.reason != ""
+}
+
+// weigher is a sampler that knows how probable the last token was that it sampled.
+type weigher struct {
+	lm.Sampler
+	likeliest int
+	sampled   sample.Likely
+	best      []sample.Likely
+}
+
+// Sample implements lm.Sampler.
+func (w *weigher) Sample(logits []float32, text []int32) int32 {
+	token := w.Sampler.Sample(logits, text)
+	w.sampled, w.best = sample.Weigh(logits, token, w.likeliest)
+	return token
 }
 
 // left returns how many tokens may still be sampled.

@@ -2,6 +2,7 @@ package ralm_test
 
 import (
 	"context"
+	"reflect"
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -60,7 +61,7 @@ func TestSamplingElsewhere(t *testing.T) {
 		t.Errorf("written %q", text)
 	}
 	for _, got := range s.sent {
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("sent %+v, want %+v", got, want)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // Options says how the next token is chosen. The zero value is greedy: the
 // token with the greatest logit, the smallest id among equals.
 //
-// The filters stand in llama.cpp's order: repetition penalty, top-k, top-p,
+// The filters stand in llama.cpp's order: penalties and biases, top-k, top-p,
 // min-p, and the temperature last, so the cuts see probabilities at
 // temperature 1.
 type Options struct {
@@ -22,6 +22,13 @@ type Options struct {
 	RepeatPenalty float64 `json:"repeat_penalty,omitempty"` // divides positive and multiplies negative logits of recent tokens; 0 and 1 are none
 	RepeatLast    int     `json:"repeat_last,omitempty"`    // how many of the last tokens of the text are recent
 	Seed          uint64  `json:"seed"`                     // of the random numbers
+
+	// What OpenAI's API has beside these: taken from the logit of a token that was sampled
+	// before, once and as often as it was, and added to the logits of some tokens. Tokens
+	// of the prompt do not count.
+	PresencePenalty  float64           `json:"presence_penalty,omitempty"`
+	FrequencyPenalty float64           `json:"frequency_penalty,omitempty"`
+	LogitBias        map[int32]float64 `json:"logit_bias,omitempty"`
 }
 
 func (o Options) validate() error {
@@ -36,9 +43,16 @@ func (o Options) validate() error {
 		{"min-p", o.MinP, 0, 1},
 		{"repetition penalty", o.RepeatPenalty, 0, math.MaxFloat64},
 		{"repetition length", float64(o.RepeatLast), 0, math.MaxInt32},
+		{"presence penalty", o.PresencePenalty, -math.MaxFloat32, math.MaxFloat32},
+		{"frequency penalty", o.FrequencyPenalty, -math.MaxFloat32, math.MaxFloat32},
 	} {
 		if !(c.value >= c.min) || c.value > c.max { // not a number fails too
 			return fmt.Errorf("%s %v: must be from %v to %v", c.name, c.value, c.min, c.max)
+		}
+	}
+	for id, bias := range o.LogitBias {
+		if id < 0 || !(math.Abs(bias) <= math.MaxFloat32) {
+			return fmt.Errorf("logit bias %v of token %d: give a number and a token's id", bias, id)
 		}
 	}
 	return nil
@@ -46,12 +60,13 @@ func (o Options) validate() error {
 
 // Sampler chooses tokens. The same seed and equal logits give the same tokens
 // on every machine. It is for one sequence and one goroutine, and allocates
-// nothing after the first token.
+// nothing after the first token, but for counting what it sampled where that matters.
 type Sampler struct {
 	o          Options
 	rng        *rand.Rand
 	candidates []candidate
 	weights    []float64
+	sampled    map[int32]int // how often, where a penalty asks
 }
 
 // New returns a sampler, or an error that names the option out of range.
@@ -65,7 +80,11 @@ func New(o Options) (*Sampler, error) {
 	if o.RepeatPenalty == 0 {
 		o.RepeatPenalty = 1
 	}
-	return &Sampler{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0))}, nil
+	s := &Sampler{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0))}
+	if o.PresencePenalty != 0 || o.FrequencyPenalty != 0 {
+		s.sampled = map[int32]int{}
+	}
+	return s, nil
 }
 
 // Options returns how the sampler chooses.
@@ -81,6 +100,15 @@ func Greedy() *Sampler {
 // stay as they are. Logits that are not numbers are never chosen over others.
 func (s *Sampler) Sample(logits []float32, text []int32) int32 {
 	s.load(logits, text)
+	token := s.choose()
+	if s.sampled != nil {
+		s.sampled[token]++
+	}
+	return token
+}
+
+// choose chooses among the candidates.
+func (s *Sampler) choose() int32 {
 	if s.o.Temperature == 0 {
 		best := s.candidates[0]
 		for _, c := range s.candidates[1:] {
@@ -93,16 +121,27 @@ func (s *Sampler) Sample(logits []float32, text []int32) int32 {
 	return s.draw(s.filter())
 }
 
-// load makes the candidates, in the order of their ids, with the penalty of
-// those that text repeats.
+// load makes the candidates, in the order of their ids, with their penalties and biases.
 func (s *Sampler) load(logits []float32, text []int32) {
 	s.candidates = s.candidates[:0]
 	for id, l := range logits {
 		s.candidates = append(s.candidates, candidate{int32(id), finite(l)})
 	}
-	if s.o.RepeatPenalty == 1 {
-		return
+	if s.o.RepeatPenalty != 1 {
+		s.penaliseRepeats(logits, text)
 	}
+	for id, n := range s.sampled {
+		s.candidates[id].logit -= float32(s.o.PresencePenalty + float64(n)*s.o.FrequencyPenalty)
+	}
+	for id, bias := range s.o.LogitBias {
+		if int(id) < len(s.candidates) {
+			s.candidates[id].logit += float32(bias)
+		}
+	}
+}
+
+// penaliseRepeats holds back the tokens that the text ends with.
+func (s *Sampler) penaliseRepeats(logits []float32, text []int32) {
 	penalty := float32(s.o.RepeatPenalty)
 	for _, id := range text[max(0, len(text)-s.o.RepeatLast):] {
 		// From the logit itself, so a token repeated twice is punished once.
