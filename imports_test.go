@@ -30,7 +30,7 @@ var layers = [][]string{
 	{"internal/library", "internal/trainset"},
 	{"internal/bench", "internal/eval", "internal/train"},
 	{""},
-	{"internal/indexcache"},
+	{"internal/indexcache", "internal/server"},
 	{"cmd/flashback", "examples/", "tools/"},
 }
 

@@ -38,7 +38,7 @@ func (f *adapterFlag) choose(cmd *cobra.Command, model, placement string) (err e
 		return nil
 	}
 	f.info, err = lora.ReadInfoFS(adapters.Answers())
-	if f.own = err == nil && (placement == "" || placement == f.info.Placement); !f.own {
+	if f.own = err == nil && f.info.Suits(placement); !f.own {
 		f.info = lora.Info{}
 	}
 	return err

@@ -94,6 +94,7 @@ func newRoot() *cobra.Command {
 		newDemoCmd(),
 		newAskCmd(),
 		newGenerateCmd(),
+		newServeCmd(),
 		newPullCmd(),
 		newModelsCmd(),
 		newInspectCmd(),

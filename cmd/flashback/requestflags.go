@@ -77,13 +77,15 @@ func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
 	if err := f.adapter.read(); err != nil {
 		return r, err
 	}
-	if n := f.adapter.info.Passages; n > 0 && !cmd.Flags().Changed("k") {
-		r.Passages = n // what it was trained for goes before what the command does otherwise
+	// What the adapter was trained for goes before what the command does otherwise.
+	trained := r.Trained(f.adapter.info)
+	if !cmd.Flags().Changed("k") {
+		r.Passages = trained.Passages
 	}
-	if n := f.adapter.info.PassageLen; n > 0 && !cmd.Flags().Changed("passage-len") {
-		r.PassageLen = n
+	if !cmd.Flags().Changed("passage-len") {
+		r.PassageLen = trained.PassageLen
 		if !cmd.Flags().Changed("context-budget") {
-			r.ContextBudget = 0
+			r.ContextBudget = trained.ContextBudget
 		}
 	}
 	for _, c := range []struct {

@@ -70,6 +70,10 @@ type Info struct {
 	Recipe map[string]any `json:"recipe,omitempty"`
 }
 
+// Suits reports whether the adapter is what a request is to be answered with that names
+// none and leaves the placement open ("") or asks for this one.
+func (i Info) Suits(placement string) bool { return placement == "" || placement == i.Placement }
+
 // Marks are the tokens around a passage, <MARK_L> and <MARK_R>.
 type Marks struct {
 	Left  int32 `json:"left"`

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/adapters"
+	"github.com/flashback-lm/flashback/internal/server"
+)
+
+// serveFlags are the flags of serve.
+type serveFlags struct {
+	model             modelFlags
+	indexes, adapters []string
+	listen, keys      string
+	shutdown          time.Duration
+	options           server.Options
+}
+
+func newServeCmd() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the model over an OpenAI-compatible HTTP API",
+		Long: `Serve answers OpenAI's HTTP API: chats, completions and models, for any of its
+clients. A client chooses by the model's name, base[+adapter][@index]: the model alone
+looks nothing up, smollm2-135m@notes looks up in the index notes every few tokens. What
+else may be asked of retrieval stands in one object of the body, "flashback"; see
+docs/serving.md.
+
+With --keys each request needs a key, which says what indexes and adapters it may use.
+Without, everybody on this machine may ask, and nobody else: --listen then takes a
+loopback address only.
+
+SIGTERM or Ctrl-C lets what is under way end, for --shutdown-timeout; a second one ends
+the process at once.`,
+		Example: `  flashback serve --index notes=notes.index
+  flashback serve --index notes=notes.index --index law=law.index --adapter law=law.adapter
+  flashback serve --index notes=notes.index --keys keys.txt --listen :8080 --kv-budget 4GB
+  curl localhost:8080/v1/chat/completions -H 'Content-Type: application/json' \
+    -d '{"model": "smollm2-135m@notes", "messages": [{"role": "user", "content": "Where are the keys?"}]}'`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.model.add(cmd)
+	f.model.addTemplate(cmd)
+	fs, o := cmd.Flags(), &f.options
+	fs.StringArrayVar(&f.indexes, "index", nil, "an index that requests may name, as `NAME=DIR` (repeatable)")
+	fs.StringArrayVar(&f.adapters, "adapter", nil, "an adapter that requests may name, as `NAME=DIR`, or none for the model without the one for answers that comes with the program (repeatable)")
+	fs.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` to answer at")
+	fs.StringVar(&f.keys, "keys", "", "a `FILE` of keys: a line each of a name, a secret, indexes=A,B, adapters=C and manage")
+	fs.StringVar(&o.System, "system", askSystem, "the system `MESSAGE` of chats that look passages up and bring none; empty: the model's own")
+	fs.IntVar(&o.MaxTokens, "tokens", flashback.AnswerDefaults().MaxTokens, "tokens to write at most where a request does not say")
+	fs.BoolVar(&o.SharePrompts, "share-prompts", false, "reuse the KV of one key's texts and passages for other keys, which can tell by the time that an answer takes")
+	fs.StringVar(&o.PublicURL, "public-url", "", "what the addresses of passages begin with, where clients reach the server by another `URL` than it sees")
+	fs.DurationVar(&f.shutdown, "shutdown-timeout", 30*time.Second, "how long what is under way may go on when the server is told to end")
+	fs.Int64Var(&o.MaxBody, "max-body", 4<<20, "bytes that a request may have")
+	fs.IntVar(&o.MaxQueue, "max-queue", 256, "requests that wait for room in the KV budget; more are refused")
+	fs.DurationVar(&o.QueueTime, "queue-timeout", time.Minute, "how long a request waits for room")
+	fs.IntVar(&o.PerKey, "max-per-key", 16, "requests of one key at once, waiting ones too")
+	fs.DurationVar(&o.HeaderTime, "header-timeout", 10*time.Second, "how long the head of a request may take to come")
+	fs.IntVar(&o.StreamBuffer, "stream-buffer", 64<<10, "bytes of a stream that wait for a slow reader; then its text is not written on")
+	fs.DurationVar(&o.StreamTime, "stream-timeout", 30*time.Second, "how long a slow reader may take none of them")
+	return cmd
+}
+
+func (f *serveFlags) run(cmd *cobra.Command) (err error) {
+	if err := f.model.check(); err != nil {
+		return err
+	}
+	o := &f.options
+	for _, c := range []struct {
+		name  string
+		value int64
+	}{
+		{"tokens", int64(o.MaxTokens)}, {"max-body", o.MaxBody}, {"max-queue", int64(o.MaxQueue)}, {"queue-timeout", int64(o.QueueTime)}, {"max-per-key", int64(o.PerKey)},
+		{"header-timeout", int64(o.HeaderTime)}, {"stream-buffer", int64(o.StreamBuffer)}, {"stream-timeout", int64(o.StreamTime)},
+	} {
+		if c.value <= 0 {
+			return usagef("--%s: must be more than 0", c.name)
+		}
+	}
+	if err := f.readKeys(); err != nil {
+		return err
+	}
+	listener, err := f.bind()
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	library, err := f.library()
+	if err != nil {
+		return err
+	}
+	if library != nil {
+		o.Library = library
+	}
+	engine, err := flashback.Open(f.model.options())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	o.Model, o.Name = server.Serve(engine), baseName(f.model.model)
+	if err := f.loadAdapters(engine); err != nil {
+		return err
+	}
+	s, err := server.New(*o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "Serving %s at http://%s/v1\n", o.Name, listener.Addr())
+	return s.Run(cmd.Context(), listener, f.shutdown)
+}
+
+// readKeys reads the file of keys, if there is one.
+func (f *serveFlags) readKeys() error {
+	if f.keys == "" {
+		return nil
+	}
+	file, err := os.Open(f.keys)
+	if err != nil {
+		return fmt.Errorf("cannot read the keys: %w", err)
+	}
+	defer file.Close()
+	if f.options.Keys, err = server.ReadKeys(file); err != nil {
+		return fmt.Errorf("cannot read the keys in %s: %w", f.keys, err)
+	}
+	return nil
+}
+
+// bind listens; without keys to this machine only.
+func (f *serveFlags) bind() (net.Listener, error) {
+	l, err := net.Listen("tcp", f.listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if addr := l.Addr().(*net.TCPAddr); f.keys == "" && !addr.IP.IsLoopback() {
+		l.Close()
+		return nil, usagef("--listen %s lets other machines ask: give them --keys, or listen on 127.0.0.1", f.listen)
+	}
+	return l, nil
+}
+
+// loadAdapters loads the adapters that requests may name, and the one for answers that
+// comes with the program where it is for this model.
+func (f *serveFlags) loadAdapters(e *flashback.Engine) error {
+	o, own := &f.options, f.model.model == flashback.DefaultModel
+	for _, named := range f.adapters {
+		if named == noAdapter {
+			own = false
+			continue
+		}
+		name, dir, err := nameAndDir("adapter", named)
+		if err != nil {
+			return err
+		}
+		a, err := e.LoadAdapter(dir)
+		if err != nil {
+			return err
+		}
+		for _, other := range o.Adapters {
+			if other.Name == name {
+				return usagef("--adapter %s: the name is given twice", named)
+			}
+		}
+		o.Adapters = append(o.Adapters, server.Adapter{Name: name, Loaded: a, Info: a.Info()})
+	}
+	if own {
+		a, err := e.LoadAdapterFS(adapters.Answers(), adapters.AnswersName)
+		if err != nil {
+			return fmt.Errorf("%w; or serve without it by --adapter %s", err, noAdapter)
+		}
+		o.Answers = &server.Adapter{Name: adapters.AnswersName, Loaded: a, Info: a.Info()}
+	}
+	return nil
+}
+
+// nameAndDir splits what a flag names.
+func nameAndDir(flag, s string) (name, dir string, err error) {
+	name, dir, ok := strings.Cut(s, "=")
+	if !ok || dir == "" || !server.CheckName(name) {
+		return "", "", usagef("--%s %q: give NAME=DIR, the name of letters, digits, '.', '_' and '-'", flag, s)
+	}
+	return name, dir, nil
+}
+
+// baseName is what clients call a model: the end of a path without what follows a dot of
+// a file, and without what would be read as an adapter or an index.
+func baseName(model string) string {
+	name, _, _ := strings.Cut(filepath.Base(strings.TrimPrefix(model, "hf:")), ":")
+	return strings.NewReplacer("+", "-", "@", "-").Replace(strings.TrimSuffix(name, ".gguf"))
+}

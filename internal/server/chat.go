@@ -1,0 +1,184 @@
+package server
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/flashback-lm/flashback"
+)
+
+// chatBody is a body of /v1/chat/completions.
+type chatBody struct {
+	common
+	Messages            []message `json:"messages"`
+	MaxCompletionTokens *int      `json:"max_completion_tokens"`
+	Logprobs            bool      `json:"logprobs"`
+	TopLogprobs         *int      `json:"top_logprobs"`
+}
+
+// chat is POST /v1/chat/completions.
+func (s *Server) chat(w http.ResponseWriter, r *http.Request, k *Key) error {
+	var body chatBody
+	if err := s.decode(w, r, &body, refusedInChat); err != nil {
+		return err
+	}
+	messages, err := conversation(body.Messages)
+	if err != nil {
+		return err
+	}
+	if body.MaxCompletionTokens != nil {
+		body.MaxTokens = body.MaxCompletionTokens
+	}
+	n, err := body.choices()
+	if err != nil {
+		return err
+	}
+	request, lookUp, err := s.request(k, &body.common, true)
+	if err != nil {
+		return err
+	}
+	defer lookUp.close()
+	if request.MaxTokens < 1 {
+		return Invalid("max_tokens", "max_tokens %d: must be at least 1", request.MaxTokens)
+	}
+	request.Logprobs = body.Logprobs
+	if request.Likeliest, err = likeliest("top_logprobs", body.TopLogprobs); err != nil {
+		return err
+	}
+	if body.TopLogprobs != nil && !body.Logprobs {
+		return Invalid("top_logprobs", "top_logprobs needs logprobs to be true")
+	}
+	if body.Flashback.Influence && n > 1 {
+		return Invalid("flashback.influence", "flashback.influence is told of one answer: leave n at 1")
+	}
+	messages = s.withSystem(messages, lookUp != nil)
+	tokens, err := s.o.Model.ChatTokens(messages)
+	if err != nil {
+		return Invalid("messages", "%v", err)
+	}
+	plan, err := s.plan(request, true, body.MaxTokens != nil, len(tokens))
+	if err != nil {
+		return err
+	}
+	last := len(messages) - 1
+	chat := s.o.Model.NewChat(messages[:last])
+	defer chat.Close()
+	j := &job{
+		shape: &chatShape{s, newID("chatcmpl-"), time.Now().Unix(), body.Model, body.Logprobs},
+		key:   k, asked: &body.common, lookUp: lookUp, address: lookUp.address(s.base(r)),
+		plan: plan, prompt: len(tokens), choices: n, chat: true,
+		run: func(ctx context.Context) iter.Seq2[flashback.Choice, error] {
+			return chat.Choices(ctx, messages[last].Content, plan.Request, n)
+		},
+	}
+	if body.Flashback.Influence {
+		j.provenance = chat.Provenance
+	}
+	return s.generate(w, r, j)
+}
+
+// withSystem puts the server's system message in front of a conversation that has none
+// and is answered from passages.
+func (s *Server) withSystem(messages []flashback.Message, looksUp bool) []flashback.Message {
+	if !looksUp || s.o.System == "" || messages[0].Role == "system" {
+		return messages
+	}
+	return append([]flashback.Message{{Role: "system", Content: s.o.System}}, messages...)
+}
+
+// chatShape says what is written as /v1/chat/completions does.
+type chatShape struct {
+	s        *Server
+	id       string
+	created  int64
+	model    string
+	logprobs bool
+}
+
+type object map[string]any
+
+func (c *chatShape) head(kind string) object {
+	return object{"id": c.id, "object": kind, "created": c.created, "model": c.model}
+}
+
+// event implements shape.
+func (c *chatShape) event(p part) any {
+	o := c.head("chat.completion.chunk")
+	choices := []object{}
+	if p.index >= 0 {
+		delta := object{}
+		if p.role {
+			delta["role"], delta["content"] = "assistant", ""
+		}
+		if p.text != "" {
+			delta["content"] = p.text
+		}
+		if len(p.annotations) > 0 {
+			delta["annotations"] = p.annotations
+		}
+		choices = append(choices, object{"index": p.index, "delta": delta, "logprobs": c.tokens(p.tokens), "finish_reason": orNull(p.finish)})
+	}
+	o["choices"] = choices
+	return p.rest(o)
+}
+
+// rest adds what all kinds of events have.
+func (p *part) rest(o object) any {
+	if p.extra != nil {
+		if p.extra.source != nil {
+			return p.extra.source
+		}
+		o["flashback"] = p.extra
+	}
+	if p.usages {
+		o["usage"] = p.usage
+	}
+	return o
+}
+
+// whole implements shape.
+func (c *chatShape) whole(answers []answer, u *usage, x *extra) any {
+	o := c.head("chat.completion")
+	choices := []object{}
+	for i, a := range answers {
+		message := object{"role": "assistant", "content": a.text, "refusal": nil, "annotations": []annotation{}}
+		if a.annotations != nil {
+			message["annotations"] = a.annotations
+		}
+		choices = append(choices, object{"index": i, "message": message, "logprobs": c.tokens(a.tokens), "finish_reason": a.finish})
+	}
+	o["choices"], o["usage"], o["flashback"] = choices, u, x
+	return o
+}
+
+// tokens returns logprobs of a choice; nil where nobody asked.
+func (c *chatShape) tokens(tokens []written) any {
+	if !c.logprobs || tokens == nil {
+		return nil
+	}
+	one := func(l flashback.Likely) object {
+		text, bytes := c.s.tokenText(l.ID)
+		return object{"token": text, "logprob": logprob(l.Logprob), "bytes": bytes}
+	}
+	content := []object{}
+	for _, t := range tokens {
+		o := one(t.Likely)
+		top := []object{}
+		for _, l := range t.likeliest {
+			top = append(top, one(l))
+		}
+		o["top_logprobs"] = top
+		content = append(content, o)
+	}
+	return object{"content": content, "refusal": nil}
+}
+
+// orNull returns a string that JSON says as null where it is empty.
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

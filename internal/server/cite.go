@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/retrieve"
+)
+
+// How sources are told: flashback.cite.
+const (
+	citeAnnotations = "annotations" // the default
+	citeFooter      = "footer"
+	citeNone        = "none"
+)
+
+// annotation says that a part of an answer was written with a passage in sight.
+type annotation struct {
+	Index    int      `json:"index"` // counts an answer's annotations, for clients that put deltas together
+	Type     string   `json:"type"`  // url_citation
+	Citation citation `json:"url_citation"`
+}
+
+// citation is a range of an answer, in characters, the last one not included, and the
+// passage.
+type citation struct {
+	StartIndex int    `json:"start_index"`
+	EndIndex   int    `json:"end_index"`
+	Title      string `json:"title"`
+	URL        string `json:"url"`
+}
+
+// shown is a passage as clients are told of it.
+type shown struct {
+	ID     string  `json:"id"`
+	Title  string  `json:"title,omitempty"`
+	Source string  `json:"source,omitempty"`
+	Page   int     `json:"page,omitempty"`
+	Line   int     `json:"line,omitempty"`
+	Score  float64 `json:"score"`
+	Tokens int     `json:"evidence_tokens"`
+	URL    string  `json:"url"`
+}
+
+// strideReport is flashback.stride of a chunk.
+type strideReport struct {
+	Index     int     `json:"index"`
+	Context   int     `json:"context"` // tokens of the text before it
+	Query     string  `json:"query,omitempty"`
+	Placement string  `json:"placement"`
+	Passages  []shown `json:"passages"`
+	// Start and End are the part of the answer that was written in it, in characters.
+	Start int `json:"start_index"`
+	End   int `json:"end_index"`
+}
+
+// citer follows an answer and says which part of it each stride wrote.
+type citer struct {
+	address func(flashback.Passage) string
+	raw     strings.Builder // bytes of all tokens, held back ones too
+	chat    bool            // a blank that the text begins with is not shown
+	stride  *flashback.Stride
+	from    int // characters before the stride
+	seen    int // annotations so far
+}
+
+// begin notes what the next tokens see.
+func (c *citer) begin(s flashback.Stride) {
+	c.stride = &s
+	c.from = c.boundary(false)
+}
+
+// boundary returns how many characters there are so far, one that is begun too or not.
+func (c *citer) boundary(begun bool) int {
+	text := c.raw.String()
+	n := utf8.RuneCountInString(text)
+	if cut := begunCharacter(text); cut > 0 {
+		n = utf8.RuneCountInString(text[:len(text)-cut])
+		if begun {
+			n++
+		}
+	}
+	if c.chat && strings.HasPrefix(text, " ") {
+		n--
+	}
+	return n
+}
+
+// begunCharacter returns how many bytes at the end are the beginning of a character.
+func begunCharacter(s string) int {
+	for n := 1; n < utf8.UTFMax && n <= len(s); n++ {
+		if end := s[len(s)-n:]; utf8.RuneStart(end[0]) {
+			if utf8.FullRuneInString(end) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+// end reports the stride; answer is how long the whole answer is, in characters, or -1
+// while it goes on. It returns nil where there was none.
+func (c *citer) end(answer int) (*strideReport, []annotation) {
+	if c.stride == nil {
+		return nil, nil
+	}
+	s := c.stride
+	c.stride = nil
+	end := c.boundary(true)
+	if answer >= 0 {
+		end = min(end, answer)
+	}
+	report := &strideReport{Index: s.Index, Context: s.Context, Query: s.Query, Placement: s.Placement, Passages: []shown{}, Start: min(c.from, end), End: end}
+	var annotations []annotation
+	for _, p := range s.Passages {
+		address := c.address(p.Passage)
+		report.Passages = append(report.Passages, shown{ID: p.ID, Title: titleOf(p.Passage), Source: p.Source, Page: p.Page, Line: p.Line, Score: p.Score, Tokens: p.Tokens, URL: address})
+		if report.Start < end {
+			annotations = append(annotations, annotation{Index: c.seen, Type: "url_citation", Citation: citation{report.Start, end, titleOf(p.Passage), address}})
+			c.seen++
+		}
+	}
+	return report, annotations
+}
+
+// titleOf is what people know a passage by: its title and headings, or else its id.
+func titleOf(p flashback.Passage) string {
+	if p.Heading == p.Title || strings.HasPrefix(p.Heading, p.Title+" > ") {
+		p.Title = ""
+	}
+	if name := retrieve.Breadcrumb(p.Title, p.Heading); name != "" {
+		return name
+	}
+	return p.ID
+}
+
+// footer lists passages behind an answer.
+func footer(passages []shown) string {
+	if len(passages) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n\nSources:")
+	for i, p := range passages {
+		fmt.Fprintf(&b, "\n[%d] %s %s", i+1, strings.Join(strings.Fields(p.Title), " "), p.URL)
+	}
+	return b.String()
+}
+
+// sourceEvent is what Open WebUI shows a source from.
+func sourceEvent(s shown, text string) map[string]any {
+	return map[string]any{"event": map[string]any{"type": "source", "data": map[string]any{
+		"source":   map[string]any{"name": s.Title, "url": s.URL},
+		"document": []string{text},
+		"metadata": []map[string]any{{"source": s.URL, "name": s.Title}},
+	}}}
+}
+
+// lookUp is what a request looks passages up in.
+type lookUp struct {
+	Reading
+	goesOn bool // without passages where they cannot be looked up
+}
+
+// look opens the indexes of these names.
+func (s *Server) look(names []string, goesOn bool) (*lookUp, error) {
+	reading, err := s.o.Library.Acquire(names...)
+	if err != nil {
+		return nil, retrievalError{err}
+	}
+	return &lookUp{Reading: reading, goesOn: goesOn}, nil
+}
+
+// Retrieve implements retrieve.Retriever.
+func (l *lookUp) Retrieve(ctx context.Context, q flashback.Query) ([]flashback.Passage, error) {
+	found, err := l.Reading.Retrieve(ctx, q)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return found, err
+	case l.goesOn:
+		return nil, nil
+	}
+	return nil, retrievalError{err}
+}
+
+// address returns the address of a passage, behind the server's own.
+func (l *lookUp) address(base string) func(flashback.Passage) string {
+	return func(p flashback.Passage) string {
+		if l == nil {
+			return ""
+		}
+		index, id := l.Cite(p)
+		if id == "" {
+			return ""
+		}
+		return base + "/v1/vector_stores/" + url.PathEscape(index) + "/passages/" + url.PathEscape(id)
+	}
+}
+
+// close releases the indexes.
+func (l *lookUp) close() {
+	if l != nil {
+		l.Release()
+	}
+}

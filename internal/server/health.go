@@ -1,0 +1,61 @@
+package server
+
+import (
+	"net/http"
+	"time"
+)
+
+// health is GET /health: the process is alive.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request, _ *Key) error {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
+// ready is GET /ready: requests are taken in.
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request, _ *Key) error {
+	if s.admission.drains() {
+		return Unavailable(5*time.Second, "draining", "the server is shutting down")
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	return nil
+}
+
+// slot is a request under way.
+type slot struct {
+	State  string  `json:"state"` // running or waiting
+	Tokens int     `json:"kv_tokens"`
+	Age    float64 `json:"seconds"`
+}
+
+// slots is GET /slots: the key's requests under way, the oldest first.
+func (s *Server) slots(w http.ResponseWriter, _ *http.Request, k *Key) error {
+	writeJSON(w, http.StatusOK, s.admission.slots(k))
+	return nil
+}
+
+// props is GET /props: what the server runs, and what of its memory is in use.
+func (s *Server) props(w http.ResponseWriter, _ *http.Request, k *Key) error {
+	info, kv := s.o.Model.Info(), s.o.Model.KV()
+	running, waiting := s.admission.load()
+	names := []string{}
+	for _, m := range s.models(k) {
+		names = append(names, m.ID)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"model": s.o.Name, "models": names,
+		"kernels": info.Kernels, "compute": info.Compute, "kv": info.KV, "threads": info.Threads,
+		"max_model_len": info.Context, "vocab": info.Vocab,
+		"kv_pages_used": kv.Pages, "kv_pages": kv.Limit, "kv_page_tokens": pageTokens,
+		"requests_running": running, "requests_waiting": waiting,
+	})
+	return nil
+}
+
+// root is GET /: a line that names the API.
+func (s *Server) root(w http.ResponseWriter, _ *http.Request, _ *Key) error {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'")
+	_, err := w.Write([]byte("<!doctype html><title>FlashBack</title>FlashBack: an OpenAI-compatible API at <code>/v1</code>; <a href=\"/v1/models\">its models</a>.\n"))
+	return err
+}

@@ -1,0 +1,239 @@
+// Package server speaks OpenAI's HTTP API for a model that looks passages up while it
+// writes. A request is read and resolved by its endpoint (chat.go, completions.go),
+// admitted when the KV budget has room for it (admission.go), run, and told as one answer
+// or as a stream of events (generate.go, stream.go) with the passages that it was written
+// in sight of (cite.go).
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/flashback-lm/flashback"
+)
+
+// pageTokens is how many tokens a page of the KV budget holds.
+const pageTokens = flashback.PageTokens
+
+// Options say what a server serves. Zero limits are the defaults that are named.
+type Options struct {
+	Model    Model
+	Name     string    // what the model is called; adapters and indexes are added to it
+	Adapters []Adapter // that requests may name
+	Answers  *Adapter  // chats with passages are answered with it where they name none; nil: none
+	Library  Library   // indexes that requests may name; nil: none
+	Keys     Keys      // nil: everybody may do everything, from this machine
+
+	System       string // system message of chats that look passages up and have none
+	MaxTokens    int    // to write where a request does not say; 0: 128
+	SharePrompts bool   // keys and values of all keys' texts are shared
+	PublicURL    string // what addresses of passages begin with; "": the request's host
+
+	MaxBody      int64         // bytes of a body; 0: 4 MiB
+	MaxQueue     int           // requests that wait; 0: 256
+	QueueTime    time.Duration // how long they do; 0: a minute
+	PerKey       int           // requests of one key at once; 0: 16
+	HeaderTime   time.Duration // for a request's head to come; 0: 10 s
+	StreamBuffer int           // bytes of a stream that its reader has not taken yet; 0: 64 KiB
+	StreamTime   time.Duration // for a reader to take a piece of them; 0: 30 s
+	Ping         time.Duration // between comments in a stream that is silent; 0: 15 s
+}
+
+// Adapter is one that requests may name.
+type Adapter struct {
+	Name   string // as CheckName takes it
+	Loaded *flashback.Adapter
+	Info   flashback.AdapterInfo // what it was trained for
+}
+
+// adapter returns the adapter of that name, or nil.
+func (o *Options) adapter(name string) *Adapter {
+	for i := range o.Adapters {
+		if o.Adapters[i].Name == name {
+			return &o.Adapters[i]
+		}
+	}
+	return nil
+}
+
+// ownAdapter returns the adapter that answers are written with where none is named.
+func (o *Options) ownAdapter(placement string) *Adapter {
+	if o.Answers != nil && o.Answers.Info.Suits(placement) {
+		return o.Answers
+	}
+	return nil
+}
+
+// Server answers requests; it is an http.Handler.
+type Server struct {
+	o         *Options
+	admission *admission
+	started   time.Time
+	mux       *http.ServeMux
+	handler   http.Handler
+}
+
+// New returns a server.
+func New(o Options) (*Server, error) {
+	o.MaxTokens = cmp.Or(o.MaxTokens, flashback.Defaults().MaxTokens)
+	o.MaxBody = cmp.Or(o.MaxBody, 4<<20)
+	o.MaxQueue = cmp.Or(o.MaxQueue, 256)
+	o.QueueTime = cmp.Or(o.QueueTime, time.Minute)
+	o.PerKey = cmp.Or(o.PerKey, 16)
+	o.HeaderTime = cmp.Or(o.HeaderTime, 10*time.Second)
+	o.StreamBuffer = cmp.Or(o.StreamBuffer, 64<<10)
+	o.StreamTime = cmp.Or(o.StreamTime, 30*time.Second)
+	o.Ping = cmp.Or(o.Ping, 15*time.Second)
+	s := &Server{o: &o, admission: newAdmission(&o, o.Model.KV().Limit*pageTokens), started: time.Now(), mux: http.NewServeMux()}
+	s.routes()
+	// Browsers say where a request comes from: no page of another origin may ask.
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(&Error{Status: http.StatusForbidden, Type: invalidRequest, Code: "cross_origin", Message: "pages of another origin may not ask this server"}).write(w)
+	}))
+	s.handler = origins.Handler(http.HandlerFunc(s.dispatch))
+	return s, nil
+}
+
+// routes are the endpoints.
+func (s *Server) routes() {
+	s.handle("POST /v1/chat/completions", s.chat)
+	s.handle("POST /v1/completions", s.completions)
+	s.handle("GET /v1/models", s.listModels)
+	s.handle("GET /v1/models/{id}", s.getModel)
+	s.handle("POST /v1/embeddings", s.embeddings)
+	s.handle("POST /tokenize", s.tokenize)
+	s.handle("POST /detokenize", s.detokenize)
+	s.handle("POST /apply-template", s.applyTemplate)
+	s.handle("GET /slots", s.slots)
+	s.handle("GET /props", s.props)
+	s.handleOpen("GET /health", s.health)
+	s.handleOpen("GET /ready", s.ready)
+	s.handleOpen("GET /{$}", s.root)
+}
+
+// handler answers a request of a key, or returns an *Error or what asError makes one of.
+type handler func(w http.ResponseWriter, r *http.Request, k *Key) error
+
+// handle registers what only keys may ask.
+func (s *Server) handle(pattern string, h handler) {
+	s.handleOpen(pattern, func(w http.ResponseWriter, r *http.Request, _ *Key) error {
+		k, err := s.o.Keys.of(r)
+		if err != nil {
+			return err
+		}
+		return h(w, r, k)
+	})
+}
+
+// handleOpen registers what anybody may ask.
+func (s *Server) handleOpen(pattern string, h handler) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		switch err := h(w, r, nil); {
+		case err == nil, r.Context().Err() != nil: // nobody is there to be told
+		default:
+			asError(err).write(w)
+		}
+	})
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// dispatch finds the endpoint.
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	if s.o.Keys == nil && !isLoopback(r.Host) {
+		// A page may have had its own name point here.
+		(&Error{Status: http.StatusForbidden, Type: invalidRequest, Code: "forbidden_host",
+			Message: "without keys this server answers to names of this machine only, such as localhost"}).write(w)
+		return
+	}
+	h, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	// What the mux says of it, in our words.
+	said := &muted{header: w.Header()}
+	h.ServeHTTP(said, r)
+	switch {
+	case said.status == http.StatusMethodNotAllowed:
+		w.Header().Del("Content-Type")
+		(&Error{Status: said.status, Type: invalidRequest, Code: "method_not_allowed",
+			Message: "the method " + clip(r.Method) + " is none of this endpoint's: " + w.Header().Get("Allow")}).write(w)
+	default:
+		NotFound("", "not_found", "there is no endpoint %s", clip(r.URL.Path)).write(w)
+	}
+}
+
+// muted takes what a handler answers but for its head.
+type muted struct {
+	header http.Header
+	status int
+}
+
+func (m *muted) Header() http.Header         { return m.header }
+func (m *muted) WriteHeader(status int)      { m.status = status }
+func (m *muted) Write(p []byte) (int, error) { return len(p), nil }
+
+// isLoopback reports whether a host, perhaps with a port, is a name of this machine.
+func isLoopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip.IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// base returns what addresses of this server begin with.
+func (s *Server) base(r *http.Request) string {
+	if s.o.PublicURL != "" {
+		return strings.TrimSuffix(s.o.PublicURL, "/")
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+// nextID returns a number that nobody can guess.
+func nextID() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// Run answers on a listener until the context ends; then what is under way may go on for
+// so long, and what is not done by then is cut off.
+func (s *Server) Run(ctx context.Context, l net.Listener, shutdown time.Duration) error {
+	base, cut := context.WithCancelCause(context.Background())
+	defer cut(nil)
+	h := &http.Server{Handler: s, ReadHeaderTimeout: s.o.HeaderTime, MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return base }}
+	ended := make(chan error, 1)
+	go func() { ended <- h.Serve(l) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	s.admission.drain()
+	wait, cancel := context.WithTimeout(context.Background(), shutdown)
+	defer cancel()
+	if h.Shutdown(wait) == nil {
+		return nil
+	}
+	cut(Unavailable(5*time.Second, "draining", "the server is shutting down"))
+	wait, cancel = context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if h.Shutdown(wait) == nil {
+		return nil
+	}
+	return h.Close()
+}
