@@ -74,6 +74,7 @@ func TestChoicesDeserted(t *testing.T) {
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	ended := 0
 	for choice, err := range e.Choices(ctx, Request{Prompt: "the tower", MaxTokens: 1000, IgnoreEOS: true}, 3) {
 		if err != nil {
