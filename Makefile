@@ -7,7 +7,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SYSTEMS = linux/arm64 darwin/arm64 windows/amd64
 
 # Where goroutines meet.
-RACED = . ./internal/device/cpu ./internal/engine ./internal/hub ./internal/kvcache ./internal/library ./internal/ralm ./internal/retrieve/...
+RACED = . ./internal/device/cpu ./internal/engine ./internal/hub ./internal/kvcache ./internal/library ./internal/ralm ./internal/retrieve/... ./internal/server
 
 .PHONY: help build test check format cross lint generate generated race demo model bench ci
 

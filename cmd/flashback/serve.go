@@ -21,6 +21,7 @@ type serveFlags struct {
 	model             modelFlags
 	indexes, adapters []string
 	listen, keys      string
+	library           string
 	shutdown          time.Duration
 	options           server.Options
 }
@@ -40,10 +41,14 @@ With --keys each request needs a key, which says what indexes and adapters it ma
 Without, everybody on this machine may ask, and nobody else: --listen then takes a
 loopback address only.
 
+With --library clients may also upload files and make indexes of them, or add them to
+those of --index: they are then kept in a folder beside it, which 'flashback sync' knows.
+
 SIGTERM or Ctrl-C lets what is under way end, for --shutdown-timeout; a second one ends
 the process at once.`,
 		Example: `  flashback serve --index notes=notes.index
   flashback serve --index notes=notes.index --index law=law.index --adapter law=law.adapter
+  flashback serve --index notes=notes.index --library ~/flashback-library
   flashback serve --index notes=notes.index --keys keys.txt --listen :8080 --kv-budget 4GB
   curl localhost:8080/v1/chat/completions -H 'Content-Type: application/json' \
     -d '{"model": "smollm2-135m@notes", "messages": [{"role": "user", "content": "Where are the keys?"}]}'`,
@@ -53,7 +58,8 @@ the process at once.`,
 	f.model.add(cmd)
 	f.model.addTemplate(cmd)
 	fs, o := cmd.Flags(), &f.options
-	fs.StringArrayVar(&f.indexes, "index", nil, "an index that requests may name, as `NAME=DIR` (repeatable)")
+	fs.StringArrayVar(&f.indexes, "index", nil, "an index that requests may name, as `NAME=DIR` (repeatable); what 'flashback sync' changes of it is seen at once")
+	fs.StringVar(&f.library, "library", "", "the `DIR` for files that clients upload and indexes that they make, made if need be; empty: they make none")
 	fs.StringArrayVar(&f.adapters, "adapter", nil, "an adapter that requests may name, as `NAME=DIR`, or none for the model without the one for answers that comes with the program (repeatable)")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` to answer at")
 	fs.StringVar(&f.keys, "keys", "", "a `FILE` of keys: a line each of a name, a secret, indexes=A,B, adapters=C and manage")
@@ -63,6 +69,8 @@ the process at once.`,
 	fs.StringVar(&o.PublicURL, "public-url", "", "what the addresses of passages begin with, where clients reach the server by another `URL` than it sees")
 	fs.DurationVar(&f.shutdown, "shutdown-timeout", 30*time.Second, "how long what is under way may go on when the server is told to end")
 	fs.Int64Var(&o.MaxBody, "max-body", 4<<20, "bytes that a request may have")
+	fs.Int64Var(&o.MaxUpload, "max-upload", 512<<20, "bytes that an uploaded file may have")
+	fs.DurationVar(&o.UploadTime, "upload-timeout", 30*time.Second, "how long the next piece of an upload may take to come")
 	fs.IntVar(&o.MaxQueue, "max-queue", 256, "requests that wait for room in the KV budget; more are refused")
 	fs.DurationVar(&o.QueueTime, "queue-timeout", time.Minute, "how long a request waits for room")
 	fs.IntVar(&o.PerKey, "max-per-key", 16, "requests of one key at once, waiting ones too")
@@ -81,7 +89,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		name  string
 		value int64
 	}{
-		{"tokens", int64(o.MaxTokens)}, {"max-body", o.MaxBody}, {"max-queue", int64(o.MaxQueue)}, {"queue-timeout", int64(o.QueueTime)}, {"max-per-key", int64(o.PerKey)},
+		{"tokens", int64(o.MaxTokens)}, {"max-body", o.MaxBody}, {"max-upload", o.MaxUpload}, {"upload-timeout", int64(o.UploadTime)}, {"max-queue", int64(o.MaxQueue)}, {"queue-timeout", int64(o.QueueTime)}, {"max-per-key", int64(o.PerKey)},
 		{"header-timeout", int64(o.HeaderTime)}, {"stream-buffer", int64(o.StreamBuffer)}, {"stream-timeout", int64(o.StreamTime)},
 	} {
 		if c.value <= 0 {
@@ -96,13 +104,10 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer listener.Close()
-	library, err := f.library()
-	if err != nil {
+	if o.Stores, err = f.openLibrary(cmd.ErrOrStderr()); err != nil {
 		return err
 	}
-	if library != nil {
-		o.Library = library
-	}
+	defer func() { err = errors.Join(err, o.Stores.Close()) }()
 	engine, err := flashback.Open(f.model.options())
 	if err != nil {
 		return err

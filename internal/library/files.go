@@ -97,10 +97,10 @@ func writeJSON(path string, v any) error {
 // headSize is how much of a file is looked at to tell whether it can be read.
 const headSize = 8 << 10
 
-// Put keeps what r holds, at most limit bytes of it, as a file of that name. What it
-// returns of f has its id, its cleaned name, its size and the time set. Files that no
-// reader knows are ErrKind, longer ones ErrTooLarge.
-func (l *Library) Put(f File, r io.Reader, limit int64) (File, error) {
+// Put keeps what r holds, at most limit bytes of it, as a file of that name, which
+// CleanName cleans. When all has come, finish says whose the file is and what for, or
+// refuses it. Files that no reader knows are ErrKind, longer ones ErrTooLarge.
+func (l *Library) Put(name string, r io.Reader, limit int64, finish func(*File) error) (f File, err error) {
 	s := &l.files
 	if s.dir == "" {
 		return f, ErrNoDir
@@ -111,7 +111,7 @@ func (l *Library) Put(f File, r io.Reader, limit int64) (File, error) {
 	if full {
 		return f, fmt.Errorf("%w files (%d); delete some", ErrFull, maxFiles)
 	}
-	f.ID, f.Name, f.Created = newID(filePrefix), CleanName(f.Name), time.Now().UTC().Truncate(time.Second)
+	f = File{ID: newID(filePrefix), Name: CleanName(name)}
 	in := bufio.NewReaderSize(r, headSize)
 	head, err := in.Peek(headSize)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -126,11 +126,15 @@ func (l *Library) Put(f File, r io.Reader, limit int64) (File, error) {
 		if err == nil && f.Size > limit {
 			err = fmt.Errorf("%w: it has more than %d bytes", ErrTooLarge, limit)
 		}
+		if err == nil {
+			err = finish(&f)
+		}
 		return err
 	})
 	if err != nil {
 		return f, err
 	}
+	f.Created = time.Now().UTC().Truncate(time.Second)
 	if err := writeJSON(path+".json", f); err != nil {
 		os.Remove(path)
 		return f, err

@@ -28,7 +28,7 @@ func TestFullDisk(t *testing.T) {
 	t.Cleanup(func() { l.Close() }) // before it is unmounted
 	index := create(t, l)
 	add(t, l, index, "a.md", "a fox")
-	if _, err := l.Put(File{Name: "large.md"}, bytes.NewReader(bytes.Repeat([]byte("words "), 1<<20)), 1<<30); !atomicfile.NoSpace(err) {
+	if _, err := l.Put("large.md", bytes.NewReader(bytes.Repeat([]byte("words "), 1<<20)), 1<<30, anybodys); !atomicfile.NoSpace(err) {
 		t.Errorf("an upload: %v", err)
 	}
 	f := put(t, l, "b.md", strings.Repeat("many different foxes and hens ", 10_000))

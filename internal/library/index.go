@@ -190,6 +190,17 @@ func (x *index) given() bool {
 	return x.made == nil
 }
 
+// Owner returns who may see an index that the library made, as Create was told; else "".
+func (l *Library) Owner(name string) string {
+	x, err := l.find(name)
+	if err != nil || x.given() {
+		return ""
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.made.Owner
+}
+
 // Info is what is known of an index.
 type Info struct {
 	Name       string

@@ -49,7 +49,7 @@ func work(dir string) error {
 	index := l.Names()[0]
 	var files []File
 	for n := range uploads {
-		f, err := l.Put(File{Name: fmt.Sprintf("town%d.md", n)}, strings.NewReader(text(n)), 1<<20)
+		f, err := l.Put(fmt.Sprintf("town%d.md", n), strings.NewReader(text(n)), 1<<20, anybodys)
 		if err != nil {
 			return err
 		}

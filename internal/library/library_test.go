@@ -36,12 +36,15 @@ func opened(t testing.TB, dir string, given ...Given) *Library {
 // put uploads a file.
 func put(t testing.TB, l *Library, name, text string) File {
 	t.Helper()
-	f, err := l.Put(File{Name: name}, strings.NewReader(text), 1<<20)
+	f, err := l.Put(name, strings.NewReader(text), 1<<20, anybodys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
+
+// anybodys is what the files of the tests are.
+func anybodys(*File) error { return nil }
 
 func create(t testing.TB, l *Library) string {
 	t.Helper()
@@ -325,14 +328,14 @@ func TestUnreadable(t *testing.T) {
 		t.Errorf("left behind: %q", left)
 	}
 	for name, head := range map[string]string{"a.exe": "MZ\x00\x01\x02\xff\xfe\x00", "a.doc": "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00\x00", "a.md.gz": "no gzip", "x.png": "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x02\x00\x00\x00\x02\x00\x08\x06\x00\x00\x00\xf4x\xd4\xfa"} {
-		if _, err := l.Put(File{Name: name}, strings.NewReader(head), 1<<20); !errors.Is(err, ErrKind) {
+		if _, err := l.Put(name, strings.NewReader(head), 1<<20, anybodys); !errors.Is(err, ErrKind) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := l.Put(File{Name: "a.md"}, strings.NewReader("12345"), 4); !errors.Is(err, ErrTooLarge) {
+	if _, err := l.Put("a.md", strings.NewReader("12345"), 4, anybodys); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("too large: %v", err)
 	}
-	if _, err := l.Put(File{Name: "a.md"}, iotestErr{}, 4); !errors.Is(err, errTest) {
+	if _, err := l.Put("a.md", iotestErr{}, 4, anybodys); !errors.Is(err, errTest) {
 		t.Errorf("broken off: %v", err)
 	}
 	if n := len(under(t, filepath.Join(l.o.Dir, "files"))); n != 2*len(l.Files()) {
@@ -446,7 +449,7 @@ func TestOneLibrary(t *testing.T) {
 	if _, err := l.Create(t.Context(), "", ""); !errors.Is(err, ErrNoDir) {
 		t.Error(err)
 	}
-	if _, err := l.Put(File{Name: "a.md"}, strings.NewReader("x"), 9); !errors.Is(err, ErrNoDir) {
+	if _, err := l.Put("a.md", strings.NewReader("x"), 9, anybodys); !errors.Is(err, ErrNoDir) {
 		t.Error(err)
 	}
 	for _, names := range [][]string{{}, {"notes", "notes"}} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/flashback-lm/flashback/internal/collection"
 	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
 )
@@ -64,4 +65,34 @@ func (l *Library) Passage(name, id string) (retrieve.Passage, error) {
 		err = fmt.Errorf("index %q has no passage %q any more, or never had: %w", name, id, ErrNotFound)
 	}
 	return p, err
+}
+
+// Upload returns the document of an index that a source there was made of; ok is false
+// for one that was not uploaded.
+func (l *Library) Upload(name, source string) (d Document, ok bool) {
+	x, err := l.find(name)
+	if err != nil {
+		return d, false
+	}
+	r, err := l.Acquire(name)
+	if err != nil {
+		return d, false
+	}
+	defer r.Release()
+	folder, ok := collection.Name(x.dir, r.s.several.Parts()[0].Index.Roots(), x.uploads)
+	if !ok {
+		return d, false
+	}
+	file, ok := strings.CutPrefix(source, folder+"/")
+	if !ok {
+		return d, false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, d := range x.documents {
+		if d.Name == file && d.State != removing {
+			return x.shown(d), true
+		}
+	}
+	return d, false
 }

@@ -198,7 +198,7 @@ func (l *lookUp) address(base string) func(flashback.Passage) string {
 		if id == "" {
 			return ""
 		}
-		return base + "/v1/vector_stores/" + url.PathEscape(index) + "/passages/" + url.PathEscape(id)
+		return passageAddress(base, index, id)
 	}
 }
 
@@ -207,4 +207,9 @@ func (l *lookUp) close() {
 	if l != nil {
 		l.Release()
 	}
+}
+
+// passageAddress returns where the server shows a passage.
+func passageAddress(base, index, id string) string {
+	return base + "/v1/vector_stores/" + url.PathEscape(index) + "/passages/" + url.PathEscape(id)
 }

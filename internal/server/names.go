@@ -38,7 +38,7 @@ func (s *Server) parseName(k *Key, name string) (n named, err error) {
 
 // mayLookIn reports whether there is an index of that name and the key may use it.
 func (s *Server) mayLookIn(k *Key, name string) bool {
-	return k.Index(name) && slices.Contains(s.indexes(), name)
+	return s.mayUse(k, name) && slices.Contains(s.indexes(), name)
 }
 
 // indexes returns the names of all indexes.
@@ -76,7 +76,7 @@ func (s *Server) models(k *Key) []model {
 	}
 	for _, index := range s.indexes() {
 		for i := range bases {
-			if k.Index(index) {
+			if s.mayUse(k, index) {
 				add(bases[i]+"@"+index, &bases[i])
 			}
 		}

@@ -10,12 +10,14 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/flashback-lm/flashback"
+	"github.com/flashback-lm/flashback/internal/library"
 )
 
 // pageTokens is how many tokens a page of the KV budget holds.
@@ -27,8 +29,10 @@ type Options struct {
 	Name     string    // what the model is called; adapters and indexes are added to it
 	Adapters []Adapter // that requests may name
 	Answers  *Adapter  // chats with passages are answered with it where they name none; nil: none
-	Library  Library   // indexes that requests may name; nil: none
-	Keys     Keys      // nil: everybody may do everything, from this machine
+	Library  Library   // indexes that requests may name; nil: those of Stores
+	// Stores are indexes that clients manage too; nil: none.
+	Stores *library.Library
+	Keys   Keys // nil: everybody may do everything, from this machine
 
 	System       string // system message of chats that look passages up and have none
 	MaxTokens    int    // to write where a request does not say; 0: 128
@@ -36,6 +40,8 @@ type Options struct {
 	PublicURL    string // what addresses of passages begin with; "": the request's host
 
 	MaxBody      int64         // bytes of a body; 0: 4 MiB
+	MaxUpload    int64         // bytes of a file; 0: 512 MiB
+	UploadTime   time.Duration // for a piece of it to come; 0: 30 s
 	MaxQueue     int           // requests that wait; 0: 256
 	QueueTime    time.Duration // how long they do; 0: a minute
 	PerKey       int           // requests of one key at once; 0: 16
@@ -83,6 +89,8 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	o.MaxTokens = cmp.Or(o.MaxTokens, flashback.Defaults().MaxTokens)
 	o.MaxBody = cmp.Or(o.MaxBody, 4<<20)
+	o.MaxUpload = cmp.Or(o.MaxUpload, 512<<20)
+	o.UploadTime = cmp.Or(o.UploadTime, 30*time.Second)
 	o.MaxQueue = cmp.Or(o.MaxQueue, 256)
 	o.QueueTime = cmp.Or(o.QueueTime, time.Minute)
 	o.PerKey = cmp.Or(o.PerKey, 16)
@@ -91,6 +99,10 @@ func New(o Options) (*Server, error) {
 	o.StreamTime = cmp.Or(o.StreamTime, 30*time.Second)
 	o.Ping = cmp.Or(o.Ping, 15*time.Second)
 	s := &Server{o: &o, admission: newAdmission(&o, o.Model.KV().Limit*pageTokens), started: time.Now(), mux: http.NewServeMux()}
+	if o.Stores != nil {
+		o.Library = managed{o.Stores}
+		s.storeRoutes()
+	}
 	s.routes()
 	// Browsers say where a request comes from: no page of another origin may ask.
 	origins := http.NewCrossOriginProtection()
@@ -135,7 +147,11 @@ func (s *Server) handle(pattern string, h handler) {
 // handleOpen registers what anybody may ask.
 func (s *Server) handleOpen(pattern string, h handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		switch err := h(w, r, nil); {
+		err := h(w, r, nil)
+		known, told := errors.AsType[*Error](err)
+		switch {
+		case told: // the context of a body that stood still is done, its client may be there
+			known.write(w)
 		case err == nil, r.Context().Err() != nil: // nobody is there to be told
 		default:
 			asError(err).write(w)
