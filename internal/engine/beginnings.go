@@ -75,6 +75,27 @@ func (b *beginnings) keep(from origin, tokens []int32, span *kvcache.Span) {
 	}
 }
 
+// idle returns how many pages no sequence has.
+func (b *beginnings) idle() (pages int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, root := range b.roots {
+		pages += root.idle()
+	}
+	return pages
+}
+
+// idle returns how many of the pages behind p no sequence has.
+func (p *keptPage) idle() (pages int) {
+	for _, next := range p.next {
+		pages += next.idle()
+		if next.span.Alone() {
+			pages++
+		}
+	}
+	return pages
+}
+
 // evict gives up the least recently used page that no sequence reads and that none
 // follows; it reports whether there was one.
 func (b *beginnings) evict() bool {

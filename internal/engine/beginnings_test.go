@@ -217,3 +217,29 @@ func TestConcurrentBeginnings(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestKeptGivesWay: when the last sequence has ended, all pages in use are kept for texts
+// to come, and all of those can be given up.
+func TestKeptGivesWay(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 9))
+	e := newTiny(t, computePaths()[0])
+	begin := randomTokens(r, 70)
+	var asked sync.WaitGroup
+	for i := range 12 {
+		q := request{
+			prompt: slices.Concat(begin, randomTokens(r, 10*i)), placement: []placement.Placement{placement.None, placement.Virtual, placement.Append, placement.Prepend}[i%4],
+			evidence: []lm.Evidence{{Tokens: randomTokens(r, 40), Weight: 1}}, salt: []string{"", "another"}[i%2],
+		}
+		asked.Go(func() { q.answer(t, e) })
+	}
+	asked.Wait()
+	u := e.KV()
+	if u.Pages == 0 || u.Kept != u.Pages {
+		t.Errorf("%d pages are in use and %d of them kept for nobody", u.Pages, u.Kept)
+	}
+	for e.evict() {
+	}
+	if u := e.KV(); u.Pages != 0 || u.Kept != 0 {
+		t.Errorf("%d pages are left, %d of them kept", u.Pages, u.Kept)
+	}
+}

@@ -151,5 +151,9 @@ func (e *Engine) KVTokenBytes() int { return e.pool.Shape().TokenBytes() }
 // KVFormat returns how keys and values are stored.
 func (e *Engine) KVFormat() kvcache.Format { return e.pool.Shape().Format }
 
-// KV returns how full the KV cache is.
-func (e *Engine) KV() kvcache.Usage { return e.pool.Usage() }
+// KV returns how full the KV cache is, and how much of it is kept for texts to come.
+func (e *Engine) KV() kvcache.Usage {
+	u := e.pool.Usage()
+	u.Kept = e.kept.idle() + e.beginnings.idle()
+	return u
+}

@@ -83,6 +83,18 @@ func (k *keptSpans) done(s *keptSpan) {
 	s.uses--
 }
 
+// idle returns how many pages the spans have that nobody reads.
+func (k *keptSpans) idle() (pages int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, el := range k.spans {
+		if s := el.Value.(*keptSpan); s.uses == 0 {
+			pages += len(s.span.Pages())
+		}
+	}
+	return pages
+}
+
 // evict releases the least recently used span that nobody reads.
 func (k *keptSpans) evict() bool {
 	k.mu.Lock()

@@ -72,6 +72,9 @@ func (p *Pool) Shape() Shape { return p.storage.Shape() }
 type Usage struct {
 	Pages, Limit, Peak int // pages in use, the budget, the most ever in use
 	Copies             int // pages copied by forks
+	// Kept are those in use that nobody reads: they give way as soon as others need them.
+	// The pool does not know: who keeps them counts them.
+	Kept int
 }
 
 // Usage returns how full the pool is.
