@@ -102,6 +102,36 @@ func dequantizeQ6_KAVX2(dst *float32, src *byte, blocks int)
 //go:noescape
 func matVecQ6_KAVX2(out *float32, x *float32, w *byte, n int, k int)
 
+// dequantizeQ5_0AVX2 expands blocks of 32 weights.
+//
+//go:noescape
+func dequantizeQ5_0AVX2(dst *float32, src *byte, blocks int)
+
+// matVecQ5_0AVX2 is MatVec for rows of Q5_0, with the sums of matMul1AVX2.
+//
+//go:noescape
+func matVecQ5_0AVX2(out *float32, x *float32, w *byte, n int, k int)
+
+// dequantizeQ5_1AVX2 expands blocks of 32 weights.
+//
+//go:noescape
+func dequantizeQ5_1AVX2(dst *float32, src *byte, blocks int)
+
+// matVecQ5_1AVX2 is MatVec for rows of Q5_1, with the sums of matMul1AVX2.
+//
+//go:noescape
+func matVecQ5_1AVX2(out *float32, x *float32, w *byte, n int, k int)
+
+// dequantizeQ5_KAVX2 expands blocks of 256 weights.
+//
+//go:noescape
+func dequantizeQ5_KAVX2(dst *float32, src *byte, blocks int)
+
+// matVecQ5_KAVX2 is MatVec for rows of Q5_K, with the sums of matMul1AVX2.
+//
+//go:noescape
+func matVecQ5_KAVX2(out *float32, x *float32, w *byte, n int, k int)
+
 // rmsNormAVX2 is RMSNorm.
 //
 //go:noescape

@@ -112,6 +112,36 @@ func dequantizeQ6_KAVX512(dst *float32, src *byte, blocks int)
 //go:noescape
 func matVecQ6_KAVX512(out *float32, x *float32, w *byte, n int, k int)
 
+// dequantizeQ5_0AVX512 expands blocks of 32 weights.
+//
+//go:noescape
+func dequantizeQ5_0AVX512(dst *float32, src *byte, blocks int)
+
+// matVecQ5_0AVX512 is MatVec for rows of Q5_0, with the sums of matMul1AVX512.
+//
+//go:noescape
+func matVecQ5_0AVX512(out *float32, x *float32, w *byte, n int, k int)
+
+// dequantizeQ5_1AVX512 expands blocks of 32 weights.
+//
+//go:noescape
+func dequantizeQ5_1AVX512(dst *float32, src *byte, blocks int)
+
+// matVecQ5_1AVX512 is MatVec for rows of Q5_1, with the sums of matMul1AVX512.
+//
+//go:noescape
+func matVecQ5_1AVX512(out *float32, x *float32, w *byte, n int, k int)
+
+// dequantizeQ5_KAVX512 expands blocks of 256 weights.
+//
+//go:noescape
+func dequantizeQ5_KAVX512(dst *float32, src *byte, blocks int)
+
+// matVecQ5_KAVX512 is MatVec for rows of Q5_K, with the sums of matMul1AVX512.
+//
+//go:noescape
+func matVecQ5_KAVX512(out *float32, x *float32, w *byte, n int, k int)
+
 // rmsNormAVX512 is RMSNorm.
 //
 //go:noescape

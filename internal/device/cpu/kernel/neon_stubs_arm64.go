@@ -117,6 +117,36 @@ func dequantizeQ4_KNEON(dst *float32, src *byte, blocks int)
 //go:noescape
 func matVecQ4_KNEON(out *float32, x *float32, w *byte, n int, k int)
 
+// dequantizeQ5_0NEON expands blocks of 32 weights.
+//
+//go:noescape
+func dequantizeQ5_0NEON(dst *float32, src *byte, blocks int)
+
+// matVecQ5_0NEON is MatVec for rows of Q5_0, with the sums of matMul1NEON.
+//
+//go:noescape
+func matVecQ5_0NEON(out *float32, x *float32, w *byte, n int, k int)
+
+// dequantizeQ5_1NEON expands blocks of 32 weights.
+//
+//go:noescape
+func dequantizeQ5_1NEON(dst *float32, src *byte, blocks int)
+
+// matVecQ5_1NEON is MatVec for rows of Q5_1, with the sums of matMul1NEON.
+//
+//go:noescape
+func matVecQ5_1NEON(out *float32, x *float32, w *byte, n int, k int)
+
+// dequantizeQ5_KNEON expands blocks of 256 weights.
+//
+//go:noescape
+func dequantizeQ5_KNEON(dst *float32, src *byte, blocks int)
+
+// matVecQ5_KNEON is MatVec for rows of Q5_K, with the sums of matMul1NEON.
+//
+//go:noescape
+func matVecQ5_KNEON(out *float32, x *float32, w *byte, n int, k int)
+
 // dequantizeQ6_KNEON expands blocks of 256 weights.
 //
 //go:noescape

@@ -13,7 +13,7 @@ func main() {
 	flag.Parse()
 	switch *set {
 	case "avx2":
-		generate(avx2, formatsAVX2())
+		generate(avx2, append(formatsAVX2(), avx2.fives()...))
 		avx2.softmax()
 		avx2.softmaxRows()
 		avx2.swiGLU()
@@ -35,7 +35,7 @@ func main() {
 		weightsInt16AVX2()
 		int16AVX2.matMul(6)
 	case "avx512":
-		generate(avx512, formatsAVX512())
+		generate(avx512, append(formatsAVX512(), avx512.fives()...))
 		avx512.swiGLU()
 	case "vnni":
 		int8VNNI()

@@ -91,23 +91,7 @@ var formats = []format{
 	// The 8 steps d·scale of a block and then its 8 minima dmin·min stand on the
 	// stack. A part is a run of 32 weights; two of them share 32 bytes.
 	{name: "Q4_K", weights: 256, bytes: 144, scratch: 64, constants: []uint8{lowNibbles},
-		prepare: func(s source) {
-			scales, mins := unpackQ4_K(s.at)
-			for i, packed := range []gp{scales, mins} {
-				scope(func() {
-					d, v, v2 := s.half(2*i), newVec(), newVec()
-					ins("FMOVD", packed, v)
-					ins("VUXTL", v.as("B8"), v.h8())
-					ins("VUXTL2", v.h8(), v2.s4())
-					ins("VUXTL", v.as("H4"), v.s4())
-					for j, x := range []vec{v, v2} {
-						macro("SCVTF4S", x, x)
-						macro("FMUL4S", d, x, x)
-						ins("FMOVQ", x, mem(s.scratch, s.offset+32*i+16*j))
-					}
-				})
-			}
-		},
+		prepare: saveScaleMins,
 		expand: func(run int, s source, sink func(vec)) {
 			step, low, q := s.saved(run), s.saved(8+run), newVec()
 			for i := range 2 {
@@ -117,6 +101,56 @@ var formats = []format{
 				} else {
 					ins("VUSHR", imm(4), q.b16(), q.b16())
 				}
+				spread(q, func(v vec) {
+					macro("FMUL4S", step, v, v)
+					macro("FSUB4S", low, v, v)
+					sink(v)
+				})
+			}
+		}},
+	{name: "Q5_0", weights: 32, bytes: 22, constants: []uint8{lowNibbles, 16},
+		expand: func(_ int, s source, sink func(vec)) {
+			d := s.half(0)
+			s.fives(2, func(q vec) {
+				ins("VSUB", s.constants[1].b16(), q.b16(), q.b16())
+				spread(q, func(v vec) {
+					macro("FMUL4S", d, v, v)
+					sink(v)
+				})
+			})
+		}},
+	{name: "Q5_1", weights: 32, bytes: 24, constants: []uint8{lowNibbles, 16},
+		expand: func(_ int, s source, sink func(vec)) {
+			d, m := s.half(0), s.half(2)
+			s.fives(4, func(q vec) {
+				spread(q, func(v vec) {
+					macro("FMUL4S", d, v, v)
+					macro("FADD4S", m, v, v)
+					sink(v)
+				})
+			})
+		}},
+	// The scales are those of Q4_K; bit r of byte j of the 32 in front of the nibbles is the
+	// fifth of weight j of run r.
+	{name: "Q5_K", weights: 256, bytes: 176, scratch: 64, constants: []uint8{lowNibbles, 16},
+		prepare: saveScaleMins,
+		expand: func(run int, s source, sink func(vec)) {
+			step, low, q, fifth := s.saved(run), s.saved(8+run), newVec(), newVec()
+			for i := range 2 {
+				ins("FMOVQ", mem(s.at, 48+run/2*32+16*i), q)
+				if run%2 == 0 {
+					ins("VAND", s.constants[0].b16(), q.b16(), q.b16())
+				} else {
+					ins("VUSHR", imm(4), q.b16(), q.b16())
+				}
+				ins("FMOVQ", mem(s.at, 16+16*i), fifth)
+				if left := 4 - run; left > 0 {
+					ins("VSHL", imm(left), fifth.b16(), fifth.b16())
+				} else if left < 0 {
+					ins("VUSHR", imm(-left), fifth.b16(), fifth.b16())
+				}
+				ins("VAND", s.constants[1].b16(), fifth.b16(), fifth.b16())
+				ins("VORR", fifth.b16(), q.b16(), q.b16())
 				spread(q, func(v vec) {
 					macro("FMUL4S", step, v, v)
 					macro("FSUB4S", low, v, v)
@@ -167,6 +201,25 @@ var formats = []format{
 		}},
 }
 
+// saveScaleMins puts the steps and minima of Q4_K and Q5_K on the stack.
+func saveScaleMins(s source) {
+	scales, mins := unpackQ4_K(s.at)
+	for i, packed := range []gp{scales, mins} {
+		scope(func() {
+			d, v, v2 := s.half(2*i), newVec(), newVec()
+			ins("FMOVD", packed, v)
+			ins("VUXTL", v.as("B8"), v.h8())
+			ins("VUXTL2", v.h8(), v2.s4())
+			ins("VUXTL", v.as("H4"), v.s4())
+			for j, x := range []vec{v, v2} {
+				macro("SCVTF4S", x, x)
+				macro("FMUL4S", d, x, x)
+				ins("FMOVQ", x, mem(s.scratch, s.offset+32*i+16*j))
+			}
+		})
+	}
+}
+
 // parts is how many parts a block is expanded in.
 func (f format) parts() int { return (f.weights + 31) / 32 }
 
@@ -204,6 +257,32 @@ func (s source) nibbles(disp int, sink func(q vec)) {
 	ins("VUSHR", imm(4), high.b16(), high.b16())
 	sink(low)
 	sink(high)
+}
+
+// fives hands out twice 16 weights whose fifth bits stand in the 4 bytes at disp and whose
+// nibbles, the low ones first, in the 16 behind them.
+func (s source) fives(disp int, sink func(q vec)) {
+	first := 0
+	s.nibbles(disp+4, func(q vec) {
+		scope(func() {
+			fifths, bit := newVec(), newVec()
+			bits, each := newGP(), newGP()
+			// Each of two bytes eight times, and of the copies a bit each.
+			ins("MOVD", "$0x0101010101010101", each)
+			for half := range 2 {
+				ins("MOVBU", mem(s.at, disp+first+half), bits)
+				ins("MUL", each, bits, bits)
+				ins("VMOV", bits, fifths.as(fmt.Sprintf("D[%d]", half)))
+			}
+			ins("MOVD", "$0x8040201008040201", bits)
+			ins("VDUP", bits, bit.as("D2"))
+			ins("VCMTST", bit.b16(), fifths.b16(), fifths.b16())
+			ins("VAND", s.constants[1].b16(), fifths.b16(), fifths.b16())
+			ins("VORR", fifths.b16(), q.b16(), q.b16())
+		})
+		sink(q)
+		first += 2
+	})
 }
 
 // spread hands out 16 signed bytes as f32.
