@@ -23,6 +23,7 @@ type serveFlags struct {
 	listen, keys      string
 	library           string
 	shutdown          time.Duration
+	log               logFlags
 	options           server.Options
 }
 
@@ -77,6 +78,7 @@ the process at once.`,
 	fs.DurationVar(&o.HeaderTime, "header-timeout", 10*time.Second, "how long the head of a request may take to come")
 	fs.IntVar(&o.StreamBuffer, "stream-buffer", 64<<10, "bytes of a stream that wait for a slow reader; then its text is not written on")
 	fs.DurationVar(&o.StreamTime, "stream-timeout", 30*time.Second, "how long a slow reader may take none of them")
+	f.log.add(cmd)
 	return cmd
 }
 
@@ -96,6 +98,10 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 			return usagef("--%s: must be more than 0", c.name)
 		}
 	}
+	if o.Log, err = f.log.open(cmd.ErrOrStderr()); err != nil {
+		return err
+	}
+	f.model.warn = func(w string) { o.Log.Warn(w) }
 	if err := f.readKeys(); err != nil {
 		return err
 	}
@@ -104,7 +110,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer listener.Close()
-	if o.Stores, err = f.openLibrary(cmd.ErrOrStderr()); err != nil {
+	if o.Stores, err = f.openLibrary(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Stores.Close()) }()
@@ -121,7 +127,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "Serving %s at http://%s/v1\n", o.Name, listener.Addr())
+	o.Log.Info(fmt.Sprintf("Serving %s at http://%s/v1", o.Name, listener.Addr()))
 	return s.Run(cmd.Context(), listener, f.shutdown)
 }
 

@@ -1,19 +1,15 @@
 package main
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/library"
 	"github.com/flashback-lm/flashback/internal/model"
-	"github.com/flashback-lm/flashback/internal/terminal"
 )
 
 // openLibrary opens the indexes that requests may name, and the directory for those that
 // they make.
-func (f *serveFlags) openLibrary(log io.Writer) (*library.Library, error) {
-	o := library.Options{Dir: f.library, Warn: func(err error) { fmt.Fprintf(log, "flashback: %s\n", terminal.Line(err.Error())) }}
+func (f *serveFlags) openLibrary() (*library.Library, error) {
+	o := library.Options{Dir: f.library, Warn: func(err error) { f.options.Log.Warn(err.Error()) }}
 	for _, named := range f.indexes {
 		name, dir, err := nameAndDir("index", named)
 		if err != nil {

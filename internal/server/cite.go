@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/flashback-lm/flashback"
@@ -165,6 +166,7 @@ func sourceEvent(s shown, text string) map[string]any {
 type lookUp struct {
 	Reading
 	goesOn bool // without passages where they cannot be looked up
+	took   func(time.Duration)
 }
 
 // look opens the indexes of these names.
@@ -173,12 +175,15 @@ func (s *Server) look(names []string, goesOn bool) (*lookUp, error) {
 	if err != nil {
 		return nil, retrievalError{err}
 	}
-	return &lookUp{Reading: reading, goesOn: goesOn}, nil
+	s.metrics.acquired(names, reading)
+	return &lookUp{Reading: reading, goesOn: goesOn, took: func(t time.Duration) { s.metrics.retrieved(names, t) }}, nil
 }
 
 // Retrieve implements retrieve.Retriever.
 func (l *lookUp) Retrieve(ctx context.Context, q flashback.Query) ([]flashback.Passage, error) {
+	began := time.Now()
 	found, err := l.Reading.Retrieve(ctx, q)
+	l.took(time.Since(began))
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return found, err

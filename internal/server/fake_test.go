@@ -27,7 +27,7 @@ type fake struct {
 }
 
 func (f *fake) Info() flashback.Info { f.info.Context = 1000; f.info.Vocab = 1000; return f.info }
-func (*fake) KV() flashback.KVUsage  { return flashback.KVUsage{Limit: 100} }
+func (*fake) KV() flashback.KVUsage  { return flashback.KVUsage{Pages: 75, Kept: 25, Limit: 100} }
 func (*fake) Tokens(text string, special bool) []int32 {
 	var ids []int32
 	for _, r := range text {
@@ -104,7 +104,7 @@ func (f *fake) write(ctx context.Context, r flashback.Request, index int, yield 
 	if f.err != nil {
 		return yield(flashback.Choice{}, f.err)
 	}
-	return say(flashback.Finish{Reason: ralm.EOS, Tokens: len(tokens), Counts: flashback.Counts{Prompt: 6, PromptReused: 4}})
+	return say(flashback.Finish{Reason: ralm.EOS, Tokens: len(tokens), Counts: flashback.Counts{Prompt: 6, PromptReused: 4, Evidence: 30, EvidenceReused: 5}})
 }
 
 func (f *fake) Score(_ context.Context, r flashback.Request, row func(flashback.Likely, []flashback.Likely)) error {
@@ -134,8 +134,9 @@ func (c *fakeChat) Close() { c.closed++ }
 
 // shelf is a library of two indexes that always find the same.
 type shelf struct {
-	err  error
-	held int
+	err         error
+	held        int
+	generations []uint64
 }
 
 func (*shelf) Names() []string { return []string{"law", "notes"} }
@@ -162,6 +163,7 @@ func (*found) Neighbour(context.Context, flashback.Passage, int) (flashback.Pass
 }
 func (*found) Covered(string, flashback.Passage) (float64, error) { return 1, nil }
 func (f *found) Cite(p flashback.Passage) (index, id string)      { return f.names[0], "psg_" + p.ID[:1] }
+func (f *found) Generations() []uint64                            { return f.generations }
 func (f *found) Release()                                         { f.held-- }
 
 // serve returns a server of a fake model.

@@ -132,8 +132,11 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, j *job) error 
 var errGone = errors.New("the client has gone")
 
 // follow runs a job when it is its turn, and emits what it writes part by part.
-func (s *Server) follow(ctx context.Context, j *job, emit func(part) error) (*usage, error) {
+func (s *Server) follow(ctx context.Context, j *job, emit func(part) error) (used *usage, err error) {
+	watch := s.watch(ctx, j)
+	defer func() { watch.ended(err) }()
 	leave, err := s.admission.enter(ctx, j.key, j.plan.KVTokens(j.prompt, j.choices))
+	watch.queued(err)
 	if err != nil {
 		return nil, gone(ctx, err)
 	}
@@ -150,6 +153,7 @@ func (s *Server) follow(ctx context.Context, j *job, emit func(part) error) (*us
 	}
 	for c, err := range j.run(ctx) {
 		if err == nil {
+			watch.event(c)
 			err = f.add(c)
 		}
 		if err != nil {

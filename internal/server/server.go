@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -49,6 +50,8 @@ type Options struct {
 	StreamBuffer int           // bytes of a stream that its reader has not taken yet; 0: 64 KiB
 	StreamTime   time.Duration // for a reader to take a piece of them; 0: 30 s
 	Ping         time.Duration // between comments in a stream that is silent; 0: 15 s
+
+	Log *slog.Logger // has a line for each request; nil: nobody reads it
 }
 
 // Adapter is one that requests may name.
@@ -83,6 +86,7 @@ type Server struct {
 	started   time.Time
 	mux       *http.ServeMux
 	handler   http.Handler
+	metrics   *metrics
 }
 
 // New returns a server.
@@ -98,12 +102,16 @@ func New(o Options) (*Server, error) {
 	o.StreamBuffer = cmp.Or(o.StreamBuffer, 64<<10)
 	o.StreamTime = cmp.Or(o.StreamTime, 30*time.Second)
 	o.Ping = cmp.Or(o.Ping, 15*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &Server{o: &o, admission: newAdmission(&o, o.Model.KV().Limit*pageTokens), started: time.Now(), mux: http.NewServeMux()}
 	if o.Stores != nil {
 		o.Library = managed{o.Stores}
 		s.storeRoutes()
 	}
 	s.routes()
+	s.metrics = newMetrics(s)
 	// Browsers say where a request comes from: no page of another origin may ask.
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -125,6 +133,7 @@ func (s *Server) routes() {
 	s.handle("POST /apply-template", s.applyTemplate)
 	s.handle("GET /slots", s.slots)
 	s.handle("GET /props", s.props)
+	s.handle("GET /metrics", s.metricsPage)
 	s.handleOpen("GET /health", s.health)
 	s.handleOpen("GET /ready", s.ready)
 	s.handleOpen("GET /{$}", s.root)
@@ -140,6 +149,7 @@ func (s *Server) handle(pattern string, h handler) {
 		if err != nil {
 			return err
 		}
+		entryOf(r.Context()).key = k.id()
 		return h(w, r, k)
 	})
 }
@@ -148,19 +158,12 @@ func (s *Server) handle(pattern string, h handler) {
 func (s *Server) handleOpen(pattern string, h handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		err := h(w, r, nil)
-		known, told := errors.AsType[*Error](err)
-		switch {
-		case told: // the context of a body that stood still is done, its client may be there
-			known.write(w)
-		case err == nil, r.Context().Err() != nil: // nobody is there to be told
-		default:
-			asError(err).write(w)
+		_, told := errors.AsType[*Error](err) // of a body that stood still the context is done, and its client may be there
+		if err != nil && (told || r.Context().Err() == nil) {
+			entryOf(r.Context()).fail(asError(err)).write(w)
 		}
 	})
 }
-
-// ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // dispatch finds the endpoint.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
