@@ -5,14 +5,14 @@
 
 A model with learned positions has none below 0, so FlashBack starts the text of virtual
 evidence at position 130. What that costs, and how well passages are read there, depends on
-how positions were trained, which random weights do not show and for which published weights
-could not be had. This is GPT-2's architecture and training, small: each row is 1,024
-neighbouring tokens of documents joined by <|endoftext|>, from position 0 on.
+how positions were trained: random weights do not show it, and published ones could not be
+had. This is GPT-2's architecture and training, small: each row is 1,024 neighbouring tokens
+of documents joined by <|endoftext|>, from position 0 on.
 
-FILES are lines of JSON with a "text" (.jsonl, .jsonl.gz, or .jsonl.zst with zstandard). The tokenizer is a
-byte-level BPE trained on them. One document in a hundred is held back; the loss on those is
-measured ten times, and the best weights are kept. The directory opens with transformers
-and FlashBack; matrices are f16, in files of at most 15 MB.
+FILES are lines of JSON with a "text" (.jsonl, .jsonl.gz, or .jsonl.zst with zstandard). The
+tokenizer is a byte-level BPE trained on them. One document in a hundred is held back; the
+loss on those is measured ten times, and the best weights are kept. The directory opens with
+transformers and FlashBack; matrices are f16, in files of at most 15 MB.
 """
 
 import argparse
@@ -108,15 +108,14 @@ def main():
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.1}, {"params": [p for p in model.parameters() if p.dim() == 1], "weight_decay": 0.0}],
         lr=a.lr, betas=(0.9, 0.95), fused=device == "cuda")  # fmt: skip
-    forward = torch.compile(model) if device == "cuda" else model
     half = torch.autocast("cuda", torch.bfloat16) if device == "cuda" else contextlib.nullcontext()
 
     def loss_of(rows):
         with half:
-            logits = forward(rows, use_cache=False).logits
+            logits = model(rows, use_cache=False).logits
         return torch.nn.functional.cross_entropy(logits[:, :-1].float().flatten(0, 1), rows[:, 1:].flatten())
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def held_out():
         model.eval()
         g, n = torch.Generator().manual_seed(2), max(1, min(16, len(held) // a.positions // a.batch))
