@@ -22,7 +22,7 @@ type evalPaperFlags struct {
 }
 
 func newEvalPaperCmd() *cobra.Command {
-	var f evalPaperFlags
+	f := evalPaperFlags{scoringFlags: scoringFlags{own: true}}
 	cmd := &cobra.Command{
 		Use:   "paper --model MODEL --domain NAME --data FILE --index DIR",
 		Short: "Fill the FlashBack paper's tables for a model and a domain",

@@ -184,12 +184,19 @@ func TestEvalPaper(t *testing.T) {
 		t.Errorf("the rows have other scores than eval perplexity gives them:\n%s\n%s", a, b)
 	}
 
+	if _, errs, err := runCommand("index", "papers.jsonl", "-o", "other.index", "--model", modeltest.WriteGGUF(t, modeltest.Tiny(1))); err != nil {
+		t.Fatal(err, errs)
+	}
 	for want, args := range map[string][]string{
+		"was cut with the tokens of another model than opt":                   {"--index", "other.index", "--rows", "none"},
 		"is to be trained for placement append, and this one was for prepend": {"--adapter", "append-lora=arxiv.prepend-lora"},
 		"is to have two Marking Tokens, and this one has no":                  {"--adapter", "flashback=arxiv.append-lora"},
 		"is to have no Marking Tokens, and this one has two":                  {"--adapter", "append-lora=arxiv.flashback"},
 	} {
-		args = slices.Concat(paper[:10], short, args, []string{"--rows", strings.Split(args[1], "=")[0]})
+		if args[0] == "--adapter" {
+			args = append(args, "--rows", strings.Split(args[1], "=")[0])
+		}
+		args = slices.Concat(paper[:10], short, args)
 		if _, _, err := runCommand(args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", args, err, want)
 		}

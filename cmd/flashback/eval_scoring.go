@@ -28,6 +28,7 @@ type scoringFlags struct {
 	recipe              eval.Recipe
 	output              string
 	accepts             func(name string, info lora.Info) error // refuses adapters that are not their rows'; nil: takes all
+	own                 bool                                    // passages must have been cut by the model's own tokens
 }
 
 // add gives the command the flags, but for that of the corpus.
@@ -103,6 +104,13 @@ func (f *scoringFlags) score(cmd *cobra.Command, m *model.Model, rows []eval.Row
 			return err
 		}
 	}
+	index, err := f.openIndex(cmd, m)
+	if err != nil {
+		return err
+	}
+	if index != nil {
+		defer index.Close()
+	}
 	windows, err := eval.Windows(corpus.Texts(corpus.Read(cmd.Context(), f.data, corpus.Options{Stdin: cmd.InOrStdin()})), m.Tokenizer, f.recipe, f.windows)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.data, err)
@@ -136,16 +144,11 @@ func (f *scoringFlags) score(cmd *cobra.Command, m *model.Model, rows []eval.Row
 		Adapters:  adapters,
 		Tokenizer: m.Tokenizer, Lead: lead, Rows: rows, Recipe: f.recipe, Place: e.Place,
 	}
-	settings := eval.Settings{Model: filepath.Base(m.Path), Compute: string(e.Compute()), KV: f.model.kv, Data: filepath.Base(f.data), Recipe: f.recipe, BOS: len(lead) > 0}
+	settings := eval.Settings{Model: filepath.Base(m.Path), Compute: string(e.Compute()), KV: f.model.kv, Rounded: f.model.quantize, Data: filepath.Base(f.data), Recipe: f.recipe, BOS: len(lead) > 0}
 	if m.Config.Positions > 0 {
 		settings.Reserve = f.model.reserve
 	}
-	if f.index != "" || f.corpus != "" {
-		index, err := f.openIndex(cmd)
-		if err != nil {
-			return err
-		}
-		defer index.Close()
+	if index != nil {
 		s.evaluation.Retriever = index
 		info := index.Info()
 		s.evaluation.Passages = &eval.Passages{Len: info.Passages, Read: index.Passage}
@@ -167,10 +170,12 @@ func (f *scoringFlags) score(cmd *cobra.Command, m *model.Model, rows []eval.Row
 	return errors.Join(err, report(s))
 }
 
-// openIndex opens the index, or that of the corpus, which it makes if need be.
-func (f *scoringFlags) openIndex(cmd *cobra.Command) (*bm25.Index, error) {
+// openIndex opens the index, or that of the corpus, which it makes if need be; nil where
+// neither is named.
+func (f *scoringFlags) openIndex(cmd *cobra.Command, m *model.Model) (*bm25.Index, error) {
 	dir := f.index
-	if f.corpus != "" {
+	switch {
+	case f.corpus != "":
 		documents, err := indexcache.Of(f.corpus)
 		if err != nil {
 			return nil, err
@@ -180,6 +185,15 @@ func (f *scoringFlags) openIndex(cmd *cobra.Command) (*bm25.Index, error) {
 		if dir, err = keptIndex(cmd.Context(), documents, f.model.model, false, log, log); err != nil {
 			return nil, err
 		}
+	case dir == "":
+		return nil, nil
 	}
-	return bm25.Open(dir, bm25.Options{})
+	index, err := bm25.Open(dir, bm25.Options{})
+	if err != nil || !f.own {
+		return index, err
+	}
+	if err := cutBy(index, m.Tokenizer, dir, f.model.model); err != nil {
+		return nil, errors.Join(err, index.Close())
+	}
+	return index, nil
 }

@@ -114,8 +114,8 @@ func (f *prepareFlags) run(cmd *cobra.Command, docs []string) error {
 		return err
 	}
 	defer index.Close()
-	if cut := index.Info().Tokenizer; cut != "" && cut != tokenizer.Digest() {
-		return fmt.Errorf("%s was cut with the tokens of another model than %s: name that model with --model, or index again", f.index, f.model)
+	if err := cutBy(index, tokenizer, f.index, f.model); err != nil {
+		return err
 	}
 	start := time.Now()
 	reading := progress.New(cmd.ErrOrStderr(), "reading documents", -1, false)
@@ -211,6 +211,14 @@ func compressor(w io.Writer, name string) (io.WriteCloser, error) {
 type plainWriter struct{ io.Writer }
 
 func (plainWriter) Close() error { return nil }
+
+// cutBy refuses an index whose passages were cut by the tokens of another model.
+func cutBy(index *bm25.Index, t *tokenizer.Tokenizer, dir, model string) error {
+	if cut := index.Info().Tokenizer; cut != "" && cut != t.Digest() {
+		return fmt.Errorf("%s was cut with the tokens of another model than %s: name that model with --model, or index again", dir, model)
+	}
+	return nil
+}
 
 // openLookUp opens a model's tokenizer, and the index that passages are looked up in.
 func openLookUp(name, dir string) (*tokenizer.Tokenizer, *bm25.Index, error) {

@@ -14,8 +14,9 @@ type Settings struct {
 	Data    string `json:"data"`
 	Index   string `json:"index"`
 	Recipe  Recipe `json:"recipe"`
-	BOS     bool   `json:"bos,omitempty"`     // whether it stands in front of every window
-	Reserve int    `json:"reserve,omitempty"` // where virtual's texts start, where positions are learned
+	BOS     bool   `json:"bos,omitempty"`      // whether it stands in front of every window
+	Rounded string `json:"quantize,omitempty"` // what float weights were rounded to when the model was opened
+	Reserve int    `json:"reserve,omitempty"`  // where virtual's texts start, where positions are learned
 }
 
 // Log collects scores, in a file if it has one: a line with the settings, then a
