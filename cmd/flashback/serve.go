@@ -78,6 +78,7 @@ the process at once.`,
 	fs.DurationVar(&o.HeaderTime, "header-timeout", 10*time.Second, "how long the head of a request may take to come")
 	fs.IntVar(&o.StreamBuffer, "stream-buffer", 64<<10, "bytes of a stream that wait for a slow reader; then its text is not written on")
 	fs.DurationVar(&o.StreamTime, "stream-timeout", 30*time.Second, "how long a slow reader may take none of them")
+	fs.DurationVar(&o.RetrievalTime, "retrieval-timeout", 10*time.Second, "how long one look-up of passages may take")
 	f.log.add(cmd)
 	return cmd
 }
@@ -93,6 +94,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 	}{
 		{"tokens", int64(o.MaxTokens)}, {"max-body", o.MaxBody}, {"max-upload", o.MaxUpload}, {"upload-timeout", int64(o.UploadTime)}, {"max-queue", int64(o.MaxQueue)}, {"queue-timeout", int64(o.QueueTime)}, {"max-per-key", int64(o.PerKey)},
 		{"header-timeout", int64(o.HeaderTime)}, {"stream-buffer", int64(o.StreamBuffer)}, {"stream-timeout", int64(o.StreamTime)},
+		{"retrieval-timeout", int64(o.RetrievalTime)},
 	} {
 		if c.value <= 0 {
 			return usagef("--%s: must be more than 0", c.name)

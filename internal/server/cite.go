@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"time"
@@ -165,8 +166,9 @@ func sourceEvent(s shown, text string) map[string]any {
 // lookUp is what a request looks passages up in.
 type lookUp struct {
 	Reading
-	goesOn bool // without passages where they cannot be looked up
-	took   func(time.Duration)
+	patience time.Duration // for one look-up
+	goesOn   bool          // without passages where they cannot be looked up
+	took     func(time.Duration)
 }
 
 // look opens the indexes of these names.
@@ -176,14 +178,22 @@ func (s *Server) look(names []string, goesOn bool) (*lookUp, error) {
 		return nil, retrievalError{err}
 	}
 	s.metrics.acquired(names, reading)
-	return &lookUp{Reading: reading, goesOn: goesOn, took: func(t time.Duration) { s.metrics.retrieved(names, t) }}, nil
+	return &lookUp{Reading: reading, patience: s.o.RetrievalTime, goesOn: goesOn, took: func(t time.Duration) { s.metrics.retrieved(names, t) }}, nil
 }
 
 // Retrieve implements retrieve.Retriever.
 func (l *lookUp) Retrieve(ctx context.Context, q flashback.Query) ([]flashback.Passage, error) {
 	began := time.Now()
-	found, err := l.Reading.Retrieve(ctx, q)
+	inTime, cancel := context.WithTimeout(ctx, l.patience)
+	defer cancel()
+	found, err := l.Reading.Retrieve(inTime, q)
 	l.took(time.Since(began))
+	if inTime.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("it took longer than %v", l.patience)
+	}
+	if err == nil {
+		found, err = believable(found, q.K)
+	}
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return found, err
@@ -191,6 +201,18 @@ func (l *lookUp) Retrieve(ctx context.Context, q flashback.Query) ([]flashback.P
 		return nil, nil
 	}
 	return nil, retrievalError{err}
+}
+
+// believable returns at most the k passages that were asked for. The error says that a
+// score is no number, of which no share can be made and none can be told.
+func believable(found []flashback.Passage, k int) ([]flashback.Passage, error) {
+	found = found[:min(len(found), k)]
+	for _, p := range found {
+		if math.IsNaN(p.Score) || math.IsInf(p.Score, 0) {
+			return nil, fmt.Errorf("the score of passage %q is %v", clip(p.ID), p.Score)
+		}
+	}
+	return found, nil
 }
 
 // address returns the address of a passage, behind the server's own.

@@ -49,7 +49,9 @@ type Options struct {
 	HeaderTime   time.Duration // for a request's head to come; 0: 10 s
 	StreamBuffer int           // bytes of a stream that its reader has not taken yet; 0: 64 KiB
 	StreamTime   time.Duration // for a reader to take a piece of them; 0: 30 s
-	Ping         time.Duration // between comments in a stream that is silent; 0: 15 s
+	// RetrievalTime is how long one look-up of passages may take; 0: 10 s.
+	RetrievalTime time.Duration
+	Ping          time.Duration // between comments in a stream that is silent; 0: 15 s
 
 	Log *slog.Logger // has a line for each request; nil: nobody reads it
 }
@@ -101,6 +103,7 @@ func New(o Options) (*Server, error) {
 	o.HeaderTime = cmp.Or(o.HeaderTime, 10*time.Second)
 	o.StreamBuffer = cmp.Or(o.StreamBuffer, 64<<10)
 	o.StreamTime = cmp.Or(o.StreamTime, 30*time.Second)
+	o.RetrievalTime = cmp.Or(o.RetrievalTime, 10*time.Second)
 	o.Ping = cmp.Or(o.Ping, 15*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

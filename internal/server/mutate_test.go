@@ -1,0 +1,108 @@
+package server
+
+import (
+	"encoding/json"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// mutator makes bodies of requests that have something wrong in them, the same ones each
+// time.
+type mutator struct {
+	r     *rand.Rand
+	seeds []seed
+}
+
+type seed struct{ path, body string }
+
+func newMutator() *mutator {
+	return &mutator{rand.New(rand.NewPCG(1, 2)), []seed{
+		{"/v1/chat/completions", `{"model": "tiny@notes", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Where?"}]}],
+			"max_completion_tokens": 5, "temperature": 0.5, "top_p": 0.9, "top_k": 4, "min_p": 0.1, "repetition_penalty": 1.1, "frequency_penalty": 0.5, "presence_penalty": -0.5,
+			"logit_bias": {"65": 5}, "seed": 7, "stop": ["\n", "x"], "n": 2, "logprobs": true, "top_logprobs": 3, "stream": true, "stream_options": {"include_usage": true},
+			"flashback": {"k": 2, "stride": 4, "query_len": 8, "passage_len": 20, "context_budget": 40, "echo": "turn", "mix_factor": 2, "look_ahead": 3,
+				"exclude": {"ids": ["a"], "titles": ["b"], "sources": ["c"]}, "on_retrieval_error": "continue", "cite": "footer", "openwebui": true, "trace": true}}`},
+		{"/v1/chat/completions", `{"model": "tiny+terse", "messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "There."}, {"role": "user", "content": "Sure?"}],
+			"max_tokens": 3, "flashback": {"indexes": ["notes", "law"], "layout": "in-turn", "influence": true}, "tools": [], "response_format": {"type": "text"}}`},
+		{"/v1/completions", `{"model": "tiny@notes", "prompt": "a text", "max_tokens": 4, "echo": true, "logprobs": 2, "stop": "z", "n": 3, "flashback": {"placement": "append", "echo": 3}}`},
+		{"/v1/completions", `{"model": "tiny", "prompt": [65, 66, 67], "max_tokens": 0, "echo": true, "logprobs": 0, "stream": true}`},
+		{"/tokenize", `{"content": "a text", "parse_special": true}`},
+		{"/detokenize", `{"tokens": [65, 66], "special": true}`},
+		{"/apply-template", `{"messages": [{"role": "user", "content": "Hello"}]}`},
+	}}
+}
+
+// junk is what fields do not expect.
+var junk = []any{
+	nil, true, false, 0, -1, 1, 3, 0.5, 1e308, -1e308, json.Number("9223372036854775808"), json.Number("-2147483649"), json.Number("1e400"), "", "0", "\x00", "\xff\xfe", "turn",
+	"virtual", "prepend", "none", "<end>", "\x1b[2J", strings.Repeat("x", 5000), []any{}, []any{nil}, []any{[]any{1}}, []any{-1, 1 << 30}, []any{"a", 1}, map[string]any{}, map[string]any{"": nil},
+	json.RawMessage(strings.Repeat("[", 500) + strings.Repeat("]", 500)),
+}
+
+// next returns a body and where to send it.
+func (m *mutator) next() (path string, body []byte) {
+	s := m.seeds[m.r.IntN(len(m.seeds))]
+	var v any
+	json.Unmarshal([]byte(s.body), &v)
+	for range 1 + m.r.IntN(3) {
+		v = m.change(v)
+	}
+	body, err := json.Marshal(v)
+	if err != nil { // a number that JSON has and no field takes
+		body = []byte(s.body)
+	}
+	for m.r.IntN(4) == 0 && len(body) > 0 {
+		at := m.r.IntN(len(body))
+		switch m.r.IntN(4) {
+		case 0:
+			body[at] = byte(m.r.IntN(256))
+		case 1:
+			body = body[:at]
+		case 2:
+			body = slices.Delete(body, at, min(len(body), at+1+m.r.IntN(9)))
+		default:
+			body = slices.Insert(body, at, body[at:min(len(body), at+1+m.r.IntN(60))]...)
+		}
+	}
+	return s.path, body
+}
+
+// change changes something somewhere in a value.
+func (m *mutator) change(v any) any {
+	if m.r.IntN(4) == 0 {
+		return junk[m.r.IntN(len(junk))]
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		if len(v) == 0 {
+			break
+		}
+		key := slices.Sorted(maps.Keys(v))[m.r.IntN(len(v))]
+		switch m.r.IntN(8) {
+		case 0:
+			delete(v, key)
+		case 1:
+			v[key+"x"] = v[key]
+		default:
+			v[key] = m.change(v[key])
+		}
+		return v
+	case []any:
+		if len(v) == 0 {
+			break
+		}
+		at := m.r.IntN(len(v))
+		switch m.r.IntN(8) {
+		case 0:
+			return slices.Delete(v, at, at+1)
+		case 1:
+			return append(v, v[at])
+		default:
+			v[at] = m.change(v[at])
+		}
+		return v
+	}
+	return junk[m.r.IntN(len(junk))]
+}
