@@ -65,7 +65,7 @@ conversation it ends the answer only.`,
 		},
 	}
 	f.model.add(cmd)
-	f.model.addTemplate(cmd)
+	addTemplate(cmd.Flags(), &f.model.template)
 	f.request = newRequestFlags(cmd, flashback.AnswerDefaults(), true)
 	fs := cmd.Flags()
 	fs.Lookup("sink").Hidden = true // all chats begin with the same token

@@ -44,7 +44,7 @@ changed.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, strings.Join(args, "")) },
 	}
 	f.model.add(cmd)
-	f.model.addTemplate(cmd)
+	addTemplate(cmd.Flags(), &f.model.template)
 	fs := cmd.Flags()
 	fs.StringVar(&f.question, "question", "", "the question to ask (default: one about the documents)")
 	fs.IntVar(&f.tokens, "tokens", 48, "tokens of the answer, and of each placement in the comparison")

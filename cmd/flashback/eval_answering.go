@@ -34,7 +34,7 @@ type answeringFlags struct {
 // add gives the command the flags, with these rows.
 func (f *answeringFlags) add(cmd *cobra.Command, rows []string) {
 	f.model.add(cmd)
-	f.model.addTemplate(cmd)
+	addTemplate(cmd.Flags(), &f.model.template)
 	f.request = flashback.AnswerDefaults()
 	r, fs := &f.request, cmd.Flags()
 	fs.StringVar(&f.data, "data", "", "the `FILE` of questions")

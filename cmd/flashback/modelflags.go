@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/engine"
@@ -53,35 +54,34 @@ func (f *modelFlags) addMemory(cmd *cobra.Command) {
 	fs.StringVar(&f.kv, "kv", "", "store keys and values as f32, f16, i16 (integers, multiplied as such) or q8 (8 bits; half the memory of f16) (default: f32 in exact; i16 or f16 in fast, what the processor multiplies faster)")
 }
 
-// addTemplate gives a command that chats the flag for another chat template.
-func (f *modelFlags) addTemplate(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.template, "template", "", "a `FILE` with the chat template, in Jinja, instead of the model's")
+// addTemplate adds the flag for another chat template, of commands that chat.
+func addTemplate(flags *pflag.FlagSet, file *string) {
+	flags.StringVar(file, "template", "", "a `FILE` with the chat template, in Jinja, instead of the model's")
 }
 
 // maxTemplate bounds the file of a chat template.
 const maxTemplate = 1 << 20
 
-// readTemplate puts the text of the chat template in the place of its file's name.
-func (f *modelFlags) readTemplate() error {
-	if f.template == "" {
-		return nil
+// readTemplate returns the text of a file with a chat template; no name gives no text.
+func readTemplate(name string) (string, error) {
+	if name == "" {
+		return "", nil
 	}
-	file, err := os.Open(f.template)
+	file, err := os.Open(name)
 	if err != nil {
-		return fmt.Errorf("cannot read the chat template: %w", err)
+		return "", fmt.Errorf("cannot read the chat template: %w", err)
 	}
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxTemplate+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("cannot read the chat template: %w", err)
+		return "", fmt.Errorf("cannot read the chat template: %w", err)
 	case len(text) > maxTemplate:
-		return fmt.Errorf("the chat template %s is larger than %d MiB", f.template, maxTemplate>>20)
+		return "", fmt.Errorf("the chat template %s is larger than %d MiB", name, maxTemplate>>20)
 	case strings.TrimSpace(string(text)) == "":
-		return fmt.Errorf("the chat template %s is empty", f.template)
+		return "", fmt.Errorf("the chat template %s is empty", name)
 	}
-	f.template = string(text)
-	return nil
+	return string(text), nil
 }
 
 // check returns a usage error for values that no model can take, and reads the chat template.
@@ -100,7 +100,9 @@ func (f *modelFlags) check() error {
 			return usageError{err}
 		}
 	}
-	return f.readTemplate()
+	var err error
+	f.template, err = readTemplate(f.template)
+	return err
 }
 
 // options returns what flashback.Open takes, without an index.

@@ -23,10 +23,10 @@ import (
 
 // prepareQuestionsFlags are the flags of prepare questions.
 type prepareQuestionsFlags struct {
-	index, model, output string
-	systems              []string
-	k, passageLen        int
-	threads              int
+	index, model, template, output string
+	systems                        []string
+	k, passageLen                  int
+	threads                        int
 }
 
 func newPrepareQuestionsCmd() *cobra.Command {
@@ -49,6 +49,7 @@ last where it was not found.`,
 	fl := cmd.Flags()
 	fl.StringVar(&f.index, "index", "", "the index `DIR` that passages are looked up in")
 	fl.StringVar(&f.model, "model", flashback.DefaultModel, "the `MODEL` that is to be trained: its tokens are written")
+	addTemplate(fl, &f.template)
 	fl.StringVarP(&f.output, "output", "o", "", "the `FILE`.jsonl, .jsonl.gz or .jsonl.zst to write")
 	fl.StringArrayVar(&f.systems, "system", []string{askSystem, shortSystem, ""}, "a system `MESSAGE`, empty for the model's own; questions take them in turns (repeatable)")
 	fl.IntVarP(&f.k, "k", "k", 4, "passages a question, besides its own")
@@ -70,11 +71,20 @@ func (f *prepareQuestionsFlags) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	template, err := readTemplate(f.template)
+	if err != nil {
+		return err
+	}
 	tokenizer, index, err := openLookUp(f.model, f.index)
 	if err != nil {
 		return err
 	}
 	defer index.Close()
+	if template != "" {
+		if tokenizer, err = tokenizer.WithTemplate(template); err != nil {
+			return err
+		}
+	}
 	e := trainset.Exchanges{
 		Tokenizer: tokenizer, Retriever: index, Systems: f.systems, K: f.k, PassageLen: f.passageLen, Threads: cmp.Or(f.threads, runtime.GOMAXPROCS(0)),
 	}

@@ -57,7 +57,7 @@ the process at once.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.model.add(cmd)
-	f.model.addTemplate(cmd)
+	addTemplate(cmd.Flags(), &f.model.template)
 	fs, o := cmd.Flags(), &f.options
 	fs.StringArrayVar(&f.indexes, "index", nil, "an index that requests may name, as `NAME=DIR` (repeatable); what 'flashback sync' changes of it is seen at once")
 	fs.StringVar(&f.library, "library", "", "the `DIR` for files that clients upload and indexes that they make, made if need be; empty: they make none")

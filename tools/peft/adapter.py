@@ -115,13 +115,13 @@ class Adapter:
                 raise SystemExit(f"{folder}: {name} is {list(found[name].shape)}, not {list(tensor.shape)}")
             tensor.copy_(found[name])
 
-    def save(self, folder, flashback, dtype=torch.float32):
-        """Writes PEFT's files with factors of that type, and flashback.json about how the adapter was trained."""
+    def save(self, folder, flashback, dtype, base):
+        """Writes PEFT's files with factors of that type, for the base of that name, and flashback.json about how the adapter was trained."""
         os.makedirs(folder, exist_ok=True)
         config = {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct",
+            "base_model_name_or_path": base,
             "r": self.rank,
             "lora_alpha": self.alpha,
             "lora_dropout": self.dropout,

@@ -1,107 +1,35 @@
-"""The base model: weights of a llama GGUF file in f32, and its forward over packed branches.
+"""The base model: weights of a GGUF file in f32 or bf16, and its forward over packed branches, for the families llama and gemma3.
 
 Only numpy and torch are needed. Weights are named and ordered as Hugging Face's, so
 that adapter factors are PEFT's.
 """
 
 import hashlib
-import struct
+import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-STRING, ARRAY = 8, 9
-STORED = {0: ("F32", 1, 4), 1: ("F16", 1, 2), 3: ("Q4_1", 32, 20), 8: ("Q8_0", 32, 34)}  # name, weights and bytes a block
+from weights import read_gguf
+
+NORMS = ["attn_norm", "ffn_norm"]
+GEMMA_NORMS = ["post_attention_norm", "post_ffw_norm", "attn_q_norm", "attn_k_norm"]  # their scales are whole in GGUF files
+GLOBAL = 6  # of gemma3's layers each sixth sees all, the others a window
 
 
-def read_gguf(path):
-    """Returns the metadata, the tensors [rows, columns] as float32, and of each a line for the digest."""
-    data = np.memmap(path, np.uint8, "r")
-    at = 0
-
-    def take(code):
-        nonlocal at
-        (value,) = struct.unpack_from("<" + code, data, at)
-        at += struct.calcsize("<" + code)
-        return value
-
-    def string():
-        nonlocal at
-        size = take("Q")
-        at += size
-        return bytes(data[at - size : at]).decode("utf-8", "replace")
-
-    def value(kind):
-        if kind == STRING:
-            return string()
-        if kind == ARRAY:
-            item, count = take("I"), take("Q")
-            return [value(item) for _ in range(count)]
-        return take(SCALARS[kind])
-
-    if take("4s") != b"GGUF" or take("I") not in (2, 3):
-        raise SystemExit(f"{path}: not a GGUF file of version 2 or 3")
-    tensors, fields = take("Q"), take("Q")
-    meta = {}
-    for _ in range(fields):
-        key = string()
-        meta[key] = value(take("I"))
-    infos = []
-    for _ in range(tensors):
-        name = string()
-        shape = [take("Q") for _ in range(take("I"))]
-        infos.append((name, shape, take("I"), take("Q")))
-    align = meta.get("general.alignment", 32)
-    start = -(-at // align) * align
-    weights, lines = {}, {}
-    for name, shape, kind, offset in infos:
-        weights[name] = dequantise(data, start + offset, kind, shape, name)
-        word, per_block, size = STORED[kind]
-        stored = data[start + offset : start + offset + int(np.prod(shape)) // per_block * size]
-        rows = shape[1] if len(shape) > 1 else 1
-        lines[name] = f"{name} {word} [{rows}, {shape[0]}] {hashlib.sha256(stored).hexdigest()}\n"
-    return meta, weights, lines
-
-
-def digest(lines, layers):
+def digest(lines, layers, norms):
     """Returns what the engine calls the weights: a hash over all tensors, as model.Weights.Digest."""
     head = "output.weight" if "output.weight" in lines else "token_embd.weight"
     names = ["token_embd.weight", "output_norm.weight", head]
     for i in range(layers):
-        parts = "attn_norm attn_q attn_k attn_v attn_output ffn_norm ffn_gate ffn_up ffn_down".split()
+        parts = "attn_norm attn_q attn_k attn_v attn_output ffn_norm ffn_gate ffn_up ffn_down".split() + norms[2:]
         names += [f"blk.{i}.{part}.weight" for part in parts]
     return hashlib.sha256("".join(lines[n] for n in names).encode()).hexdigest()
 
 
-def dequantise(data, at, kind, shape, name):
-    """Expands F32, F16, Q4_1 and Q8_0 tensors as ggml does."""
-    count = int(np.prod(shape))
-    rows = tuple(reversed(shape))
-
-    def blocks(size):
-        return np.asarray(data[at : at + count // 32 * size]).reshape(-1, size)
-
-    def half(raw):
-        return raw.copy().view(np.float16).astype(np.float32)
-
-    if kind == 0:
-        return np.asarray(data[at : at + 4 * count]).view(np.float32).reshape(rows).copy()
-    if kind == 1:
-        return np.asarray(data[at : at + 2 * count]).view(np.float16).astype(np.float32).reshape(rows)
-    if kind == 3:  # Q4_1: scale, minimum, 16 bytes of which the low halves come first
-        b = blocks(20)
-        quants = np.concatenate([b[:, 4:] & 15, b[:, 4:] >> 4], axis=1).astype(np.float32)
-        return (quants * half(b[:, :2]) + half(b[:, 2:4])).reshape(rows)
-    if kind == 8:  # Q8_0: scale, 32 signed bytes
-        b = blocks(34)
-        return (b[:, 2:].copy().view(np.int8).astype(np.float32) * half(b[:, :2])).reshape(rows)
-    raise SystemExit(f"tensor {name}: storage type {kind} is not F32, F16, Q4_1 or Q8_0")
-
-
 def rotate_half_order(weight, heads):
-    """Undoes the row order that GGUF gives q and k: neighbouring rows pair there, rows half a head apart here."""
+    """Undoes the row order that GGUF gives llama's q and k: neighbouring rows pair there, rows half a head apart here."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
@@ -110,51 +38,34 @@ def rotate_half_order(weight, heads):
 PRODUCTS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
 
 
-def before_attention(x, block, change, cos, sin, adapted, form):
-    """Returns a layer's q, k, v [tokens, heads, head_dim] of the residual stream x, rotated, with keys and values as often as heads share them."""
-    heads, kv, d, eps = form
-    h = F.rms_norm(x, (x.shape[1],), block["attn_norm"], eps).to(block["qkv"].dtype)
-    qkv = F.linear(h, block["qkv"])
-    qkv = change.add(qkv, h, adapted) if change else qkv
-    q, k, v = qkv.view(-1, heads + 2 * kv, d).split([heads, kv, kv], 1)
-    qk = torch.cat([q, k], 1)
-    qk = qk * cos + torch.cat([-qk[..., d // 2 :], qk[..., : d // 2]], -1) * sin
-    q, k = qk.split([heads, kv], 1)
-    group = heads // kv
-    return q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-
-
-def behind_attention(x, a, block, changes, adapted, form):
-    """Returns the residual stream behind a layer, of it and the attention's output a."""
-    of_o, of_gate_up, of_down = changes
-    o = F.linear(a, block["o"])
-    x = x + (of_o.add(o, a, adapted) if of_o else o)
-    h = F.rms_norm(x, (x.shape[1],), block["ffn_norm"], form[3]).to(block["o"].dtype)
-    both = F.linear(h, block["gate_up"])
-    gate, up = (of_gate_up.add(both, h, adapted) if of_gate_up else both).chunk(2, -1)
-    h = F.silu(gate) * up
-    down = F.linear(h, block["down"])
-    return x + (of_down.add(down, h, adapted) if of_down else down)
-
-
 class Base:
     """Frozen weights on a device and the forward of one micro-batch."""
 
     def __init__(self, path, device, dtype):
         meta, tensors, lines = read_gguf(path)
         arch = meta["general.architecture"]
-        if arch != "llama":
-            raise SystemExit(f"{path}: architecture {arch!r}, not llama")
+        if arch not in ("llama", "gemma3"):
+            raise SystemExit(f"{path}: architecture {arch!r}, neither llama nor gemma3")
+        gemma = arch == "gemma3"
         self.device, self.dtype = device, dtype
-        self.layers = meta["llama.block_count"]
-        self.digest = digest(lines, self.layers)
-        self.heads, self.kv_heads = meta["llama.attention.head_count"], meta["llama.attention.head_count_kv"]
-        self.eps, self.theta = meta["llama.attention.layer_norm_rms_epsilon"], meta["llama.rope.freq_base"]
-        self.context = meta["llama.context_length"]
+
+        def field(name, default=None):
+            return meta.get(f"{arch}.{name}", default)
+
+        self.layers = field("block_count")
+        norms = NORMS + (GEMMA_NORMS if gemma else [])
+        self.digest = digest(lines, self.layers, norms)
+        self.heads, self.kv_heads = field("attention.head_count"), field("attention.head_count_kv")
+        self.eps = field("attention.layer_norm_rms_epsilon")
+        self.context = field("context_length")
         self.vocab, self.hidden = tensors["token_embd.weight"].shape
-        self.head_dim = self.hidden // self.heads
+        self.head_dim = field("attention.key_length", self.hidden // self.heads)
+        self.scale = math.sqrt(self.hidden) if gemma else 1.0  # of embeddings
+        self.activation = (lambda x: F.gelu(x, approximate="tanh")) if gemma else F.silu
+        self.window = field("attention.sliding_window") if gemma else None
+        self.local = [gemma and (i + 1) % GLOBAL > 0 for i in range(self.layers)]  # which layers have the window
         tokens = meta.get("tokenizer.ggml.tokens", [])
-        self.newline = next((tokens.index(t) for t in ("\u010a", "<0x0A>") if t in tokens), None)  # byte-level, byte fallback
+        self.newline = next((tokens.index(t) for t in ("\n", "\u010a", "<0x0A>") if t in tokens), None)  # as such, byte-level, byte fallback
 
         def put(array, kind=dtype):
             return torch.from_numpy(np.ascontiguousarray(array)).to(device, kind)
@@ -168,13 +79,14 @@ class Base:
             def part(name):
                 return tensors[f"blk.{i}.{name}.weight"]
 
-            q, k = rotate_half_order(part("attn_q"), self.heads), rotate_half_order(part("attn_k"), self.kv_heads)
+            q, k = part("attn_q"), part("attn_k")
+            if not gemma:
+                q, k = rotate_half_order(q, self.heads), rotate_half_order(k, self.kv_heads)
             self.blocks.append(
-                {
-                    "attn_norm": put(part("attn_norm"), torch.float32),
+                {name: put(part(name), torch.float32) for name in norms}
+                | {
                     "qkv": put(np.concatenate([q, k, part("attn_v")])),
                     "o": put(part("attn_output")),
-                    "ffn_norm": put(part("ffn_norm"), torch.float32),
                     "gate_up": put(np.concatenate([part("ffn_gate"), part("ffn_up")])),
                     "down": put(part("ffn_down")),
                 }
@@ -191,49 +103,110 @@ class Base:
             "up_proj": (self.hidden, ffn),
             "down_proj": (ffn, self.hidden),
         }
-        self.frequencies = torch.from_numpy(
-            (1.0 / self.theta ** (np.arange(0, self.head_dim, 2, dtype=np.float64) / self.head_dim)).astype(np.float32)
-        ).to(device)
+        self.frequencies = self.turning(field("rope.freq_base"))
+        self.local_frequencies = self.turning(field("rope.freq_base_swa", 10000.0))
 
-    def rotary(self, positions):
-        """Returns cos and sin [tokens, 1, head_dim] in f32."""
-        angle = positions.float()[:, None] * self.frequencies
+    def turning(self, theta):
+        """Returns the frequencies [head_dim / 2] of a rotary base."""
+        d = self.head_dim
+        return torch.from_numpy((1.0 / theta ** (np.arange(0, d, 2, dtype=np.float64) / d)).astype(np.float32)).to(self.device)
+
+    def rotary(self, positions, frequencies):
+        """Returns cos and sin [tokens, 1, head_dim], of angles in f32."""
+        angle = positions.float()[:, None] * frequencies
         angle = torch.cat([angle, angle], 1)[:, None]
-        return angle.cos(), angle.sin()
+        return [t.to(self.dtype) if self.dtype == torch.bfloat16 else t for t in (angle.cos(), angle.sin())]
 
     def forward(self, batch, adapter, training):
         """Returns the log-probabilities [targets] of the batch's target tokens, in its order."""
         w, c = batch.context_ids.shape  # windows and the tokens of their contexts; w may be 0
-        b, n = batch.ids.shape  # branches and the tokens of the longest; b may be 0
+        b = batch.ids.shape[0]  # branches; may be 0
         split = w * c
         ids = torch.cat([batch.context_ids.flatten(), batch.ids.flatten()])
         x = F.embedding(ids.clamp(max=self.vocab - 1), self.embedding)
         if adapter.marks is not None and b:
             for i, row in enumerate(adapter.marks):
                 x = torch.where((ids == self.vocab + i)[:, None], row, x)
-        positions = torch.cat([torch.arange(c, device=self.device).repeat(w), batch.positions.flatten()])
-        cos, sin = (t.to(self.dtype) if self.dtype == torch.bfloat16 else t for t in self.rotary(positions))
+        x = x * self.scale
+        ahead = torch.arange(c, device=self.device)
+        positions = torch.cat([ahead.repeat(w), batch.positions.flatten()])
+        turns, sights = [self.rotary(positions, self.frequencies)], [(None, batch.mask)]
+        if self.window:
+            turns.append(self.rotary(positions, self.local_frequencies))
+            sights.append((self.within(ahead[None], ahead[None])[:, None] if c > self.window else None, self.branches_within(batch, ahead)))
         # In activated mode the adapter changes no row of a context.
         adapted = split if adapter.activated else 0
-        form = self.heads, self.kv_heads, self.head_dim, self.eps
-        for i, block in enumerate(self.blocks):
+        for i, (block, local) in enumerate(zip(self.blocks, self.local)):
             changes = [adapter.change(i, names, training) for names in PRODUCTS]
-            q, k, v = before_attention(x, block, changes[0], cos, sin, adapted, form)
-            x = behind_attention(x, self.attend(q, k, v, batch, w, c, b, n), block, changes[1:], adapted, form)
+            q, k, v = self.before_attention(x, block, changes[0], turns[local], adapted)
+            x = self.behind_attention(x, self.attend(q, k, v, batch, sights[local]), block, changes[1:], adapted)
         x = F.rms_norm(x.index_select(0, batch.rows), (self.hidden,), self.norm, self.eps).to(self.dtype)
         return -F.cross_entropy(F.linear(x, self.head).float(), batch.targets, reduction="none")
 
-    def attend(self, q, k, v, batch, w, c, b, n):
+    def normed(self, x, scale):
+        """Returns x normalised in f32, in the type of the matrices."""
+        return F.rms_norm(x.float(), (x.shape[-1],), scale, self.eps).to(self.dtype)
+
+    def before_attention(self, x, block, change, turn, adapted):
+        """Returns a layer's q, k, v [tokens, heads, head_dim] of the residual stream x, rotated, with keys and values as often as heads share them."""
+        heads, kv, d = self.heads, self.kv_heads, self.head_dim
+        h = self.normed(x, block["attn_norm"])
+        qkv = F.linear(h, block["qkv"])
+        qkv = change.add(qkv, h, adapted) if change else qkv
+        q, k, v = qkv.view(-1, heads + 2 * kv, d).split([heads, kv, kv], 1)
+        if "attn_q_norm" in block:
+            q, k = self.normed(q, block["attn_q_norm"]), self.normed(k, block["attn_k_norm"])
+        cos, sin = turn
+        qk = torch.cat([q, k], 1)
+        qk = qk * cos + torch.cat([-qk[..., d // 2 :], qk[..., : d // 2]], -1) * sin
+        q, k = qk.split([heads, kv], 1)
+        group = heads // kv
+        return q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+
+    def behind_attention(self, x, a, block, changes, adapted):
+        """Returns the residual stream behind a layer, of it and the attention's output a."""
+        of_o, of_gate_up, of_down = changes
+        o = F.linear(a, block["o"])
+        o = of_o.add(o, a, adapted) if of_o else o
+        x = x + (self.normed(o, block["post_attention_norm"]) if "post_attention_norm" in block else o)
+        h = self.normed(x, block["ffn_norm"])
+        both = F.linear(h, block["gate_up"])
+        gate, up = (of_gate_up.add(both, h, adapted) if of_gate_up else both).chunk(2, -1)
+        h = self.activation(gate) * up
+        down = F.linear(h, block["down"])
+        down = of_down.add(down, h, adapted) if of_down else down
+        return x + (self.normed(down, block["post_ffw_norm"]) if "post_ffw_norm" in block else down)
+
+    def within(self, rows, keys):
+        """Returns which keys rows see by causality and the window [sequences, rows, keys], of their positions [sequences, tokens]."""
+        far = rows[:, :, None] - keys[:, None]
+        return (far >= 0) & (far < self.window)
+
+    def branches_within(self, batch, ahead):
+        """Returns the branches' mask of layers with a window: what stands too far in front by its position is not seen."""
+        b, n = batch.positions.shape
+        keys = torch.cat([ahead.expand(b, -1), batch.positions], 1) if batch.mask is not None else batch.positions
+        near = (batch.positions[:, :, None] - keys[:, None] < self.window)[:, None]
+        if batch.mask is None:
+            return near & near.new_ones(n, n).tril() if n > self.window else None
+        return batch.mask & near if batch.mask.dtype == torch.bool else batch.mask.masked_fill(~near, -torch.inf)
+
+    def attend(self, q, k, v, batch, sight):
         """Attention of contexts to themselves, and of branches to a context and themselves. q, k, v are [tokens, heads, d]."""
+        (w, c), (b, n) = batch.context_ids.shape, batch.ids.shape
+        of_contexts, of_branches = sight
         split = w * c
         outputs = []
 
         def shape(t, rows, size):
             return t.reshape(rows, size, self.heads, self.head_dim).transpose(1, 2)
 
+        def causal(q, k, v, mask):
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+
         if split:
             cq, ck, cv = (shape(t[:split], w, c) for t in (q, k, v))
-            outputs.append(F.scaled_dot_product_attention(cq, ck, cv, is_causal=True).transpose(1, 2).reshape(split, -1))
+            outputs.append(causal(cq, ck, cv, of_contexts).transpose(1, 2).reshape(split, -1))
         if b:
             bq, bk, bv = (shape(t[split:], b, n) for t in (q, k, v))
             if split:
@@ -242,13 +215,12 @@ class Base:
                     shared = context[:, None].expand(w, b // w, -1, -1, -1).reshape(b, self.heads, c, self.head_dim)
                     return torch.cat([shared, own], 2)
 
-                a = self.attend_branches(bq, behind(ck, bk), behind(cv, bv), batch)
+                a = self.attend_branches(bq, behind(ck, bk), behind(cv, bv), of_branches, batch.segments)
             else:
-                a = F.scaled_dot_product_attention(bq, bk, bv, is_causal=True)
+                a = causal(bq, bk, bv, of_branches)
             outputs.append(a.transpose(1, 2).reshape(b * n, -1))
         return torch.cat(outputs)
 
-    def attend_branches(self, q, k, v, batch):
+    def attend_branches(self, q, k, v, mask, segments):
         """Attention of branches q [branches, heads, tokens, d] to k, v [branches, heads, context + tokens, d], by the mask."""
-        mask = batch.mask if batch.mask.dtype == torch.bool else batch.mask.to(q.dtype)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask if mask.dtype == torch.bool else mask.to(q.dtype))

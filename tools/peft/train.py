@@ -32,7 +32,8 @@ PAPER = {"r": 16, "alpha": 32.0, "dropout": 0.05, "lr": 1e-4, "warmup": 0.1, "ba
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--model", required=True, help="the base model, a GGUF file of F32, F16, Q4_1 or Q8_0")
+    p.add_argument("--model", required=True, help="the base model, a GGUF file of the family llama or gemma3")
+    p.add_argument("--base", default="HuggingFaceTB/SmolLM2-135M-Instruct", help="the base model's name on the hub, for PEFT's file")
     p.add_argument("--data", help="examples: .jsonl, .jsonl.gz, .jsonl.xz or .jsonl.zst; of questions several with their shares: FILE=0.6,FILE=0.4")
     p.add_argument("-o", "--out", help="directory for the adapter and log.jsonl")
     p.add_argument("--validation", help="examples that are scored at the end, and every --every steps")
@@ -322,6 +323,7 @@ def main():
         }
         | ({"apart": a.apart} if a.apart else {}),
         torch.float16 if a.f16 else torch.float32,
+        a.base,
     )
     checkpoint.remove()
     print(f"{a.out}: {json.dumps(summary)}", file=sys.stderr)

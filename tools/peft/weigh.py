@@ -35,15 +35,14 @@ class Weighing(Base):
     temperature = power = 1.0
     nats = 0.0
 
-    def attend_branches(self, q, k, v, batch):
+    def attend_branches(self, q, k, v, mask, segments):
         if (self.temperature, self.power, self.nats) == (1.0, 1.0, 0.0):
-            return super().attend_branches(q, k, v, batch)
-        mask = batch.mask
+            return super().attend_branches(q, k, v, mask, segments)
         scores = (q.float() @ k.float().transpose(2, 3)) / math.sqrt(q.shape[-1])
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-        ahead = scores.shape[-1] - batch.segments.shape[1]
-        passage = torch.nn.functional.pad(batch.segments != TAIL, (ahead, 0))  # [branches, context + tokens]
-        reading = (batch.segments == TAIL)[:, None, :, None] & passage[:, None, None, :]
+        ahead = scores.shape[-1] - segments.shape[1]
+        passage = torch.nn.functional.pad(segments != TAIL, (ahead, 0))  # [branches, context + tokens]
+        reading = (segments == TAIL)[:, None, :, None] & passage[:, None, None, :]
         tempered = scores / self.temperature
         total = tempered.masked_fill(~passage[:, None, None, :], -torch.inf).logsumexp(3, keepdim=True)
         total = torch.where(total.isfinite(), total, 0.0)
