@@ -22,7 +22,7 @@ type serveFlags struct {
 	indexes, adapters []string
 	listen, keys      string
 	library           string
-	shutdown          time.Duration
+	times             server.Times
 	log               logFlags
 	options           server.Options
 }
@@ -68,14 +68,14 @@ the process at once.`,
 	fs.IntVar(&o.MaxTokens, "tokens", flashback.AnswerDefaults().MaxTokens, "tokens to write at most where a request does not say")
 	fs.BoolVar(&o.SharePrompts, "share-prompts", false, "reuse the KV of one key's texts and passages for other keys, which can tell by the time that an answer takes")
 	fs.StringVar(&o.PublicURL, "public-url", "", "what the addresses of passages begin with, where clients reach the server by another `URL` than it sees")
-	fs.DurationVar(&f.shutdown, "shutdown-timeout", 30*time.Second, "how long what is under way may go on when the server is told to end")
+	fs.DurationVar(&f.times.Shutdown, "shutdown-timeout", 30*time.Second, "how long what is under way may go on when the server is told to end")
 	fs.Int64Var(&o.MaxBody, "max-body", 4<<20, "bytes that a request may have")
 	fs.Int64Var(&o.MaxUpload, "max-upload", 512<<20, "bytes that an uploaded file may have")
 	fs.DurationVar(&o.UploadTime, "upload-timeout", 30*time.Second, "how long the next piece of an upload may take to come")
 	fs.IntVar(&o.MaxQueue, "max-queue", 256, "requests that wait for room in the KV budget; more are refused")
 	fs.DurationVar(&o.QueueTime, "queue-timeout", time.Minute, "how long a request waits for room")
 	fs.IntVar(&o.PerKey, "max-per-key", 16, "requests of one key at once, waiting ones too")
-	fs.DurationVar(&o.HeaderTime, "header-timeout", 10*time.Second, "how long the head of a request may take to come")
+	fs.DurationVar(&f.times.Header, "header-timeout", 10*time.Second, "how long the head of a request may take to come")
 	fs.IntVar(&o.StreamBuffer, "stream-buffer", 64<<10, "bytes of a stream that wait for a slow reader; then its text is not written on")
 	fs.DurationVar(&o.StreamTime, "stream-timeout", 30*time.Second, "how long a slow reader may take none of them")
 	fs.DurationVar(&o.RetrievalTime, "retrieval-timeout", 10*time.Second, "how long one look-up of passages may take")
@@ -93,7 +93,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		value int64
 	}{
 		{"tokens", int64(o.MaxTokens)}, {"max-body", o.MaxBody}, {"max-upload", o.MaxUpload}, {"upload-timeout", int64(o.UploadTime)}, {"max-queue", int64(o.MaxQueue)}, {"queue-timeout", int64(o.QueueTime)}, {"max-per-key", int64(o.PerKey)},
-		{"header-timeout", int64(o.HeaderTime)}, {"stream-buffer", int64(o.StreamBuffer)}, {"stream-timeout", int64(o.StreamTime)},
+		{"header-timeout", int64(f.times.Header)}, {"stream-buffer", int64(o.StreamBuffer)}, {"stream-timeout", int64(o.StreamTime)},
 		{"retrieval-timeout", int64(o.RetrievalTime)},
 	} {
 		if c.value <= 0 {
@@ -116,21 +116,26 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Stores.Close()) }()
-	engine, err := flashback.Open(f.model.options())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	o.Model, o.Name = server.Serve(engine), baseName(f.model.model)
-	if err := f.loadAdapters(engine); err != nil {
-		return err
-	}
-	s, err := server.New(*o)
-	if err != nil {
-		return err
-	}
-	o.Log.Info(fmt.Sprintf("Serving %s at http://%s/v1", o.Name, listener.Addr()))
-	return s.Run(cmd.Context(), listener, f.shutdown)
+	var engine *flashback.Engine
+	defer func() {
+		if engine != nil {
+			err = errors.Join(err, engine.Close())
+		}
+	}()
+	return server.Run(cmd.Context(), listener, f.times, func() (_ *server.Server, err error) {
+		if engine, err = flashback.Open(f.model.options()); err != nil {
+			return nil, err
+		}
+		o.Model, o.Name = server.Serve(engine), baseName(f.model.model)
+		if err := f.loadAdapters(engine); err != nil {
+			return nil, err
+		}
+		s, err := server.New(*o)
+		if err == nil {
+			o.Log.Info(fmt.Sprintf("Serving %s at http://%s/v1", o.Name, listener.Addr()))
+		}
+		return s, err
+	})
 }
 
 // readKeys reads the file of keys, if there is one.

@@ -17,12 +17,12 @@ type admission struct {
 	patience time.Duration
 	perKey   int // requests of one key at once, waiting ones too
 
-	mu       sync.Mutex
-	limit    int // tokens of the KV budget
-	free     int
-	queue    *list.List // of *ticket that wait
-	tickets  []*ticket  // all, the oldest first
-	draining bool
+	mu      sync.Mutex
+	limit   int // tokens of the KV budget
+	free    int
+	queue   *list.List    // of *ticket that wait
+	tickets []*ticket     // all, the oldest first
+	drained chan struct{} // closed when nothing is under way any more; nil: more is taken in
 }
 
 // ticket is a request that runs or waits to.
@@ -89,8 +89,8 @@ func (a *admission) enter(ctx context.Context, key *Key, need int) (leave func()
 
 // refuse says why nothing more is taken in; a.mu is held.
 func (a *admission) refuse(key *Key) error {
-	if a.draining {
-		return Unavailable(5*time.Second, "draining", "the server is shutting down")
+	if a.drained != nil {
+		return draining()
 	}
 	if key != nil {
 		n := 0
@@ -126,13 +126,20 @@ func (a *admission) admit() {
 // gone forgets a ticket; a.mu is held.
 func (a *admission) gone(t *ticket) {
 	a.tickets = slices.DeleteFunc(a.tickets, func(other *ticket) bool { return other == t })
+	if a.drained != nil && len(a.tickets) == 0 {
+		close(a.drained)
+	}
 }
 
-// drain takes nothing more in.
-func (a *admission) drain() {
+// drain, which is called once, takes nothing more in. It returns what is closed when
+// nothing is under way any more.
+func (a *admission) drain() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.draining = true
+	if a.drained = make(chan struct{}); len(a.tickets) == 0 {
+		close(a.drained)
+	}
+	return a.drained
 }
 
 // load returns how many requests run and how many wait.
@@ -146,7 +153,7 @@ func (a *admission) load() (running, waiting int) {
 func (a *admission) drains() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.draining
+	return a.drained != nil
 }
 
 // slots returns the requests of a key; of all where there are no keys.

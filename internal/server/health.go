@@ -1,20 +1,20 @@
 package server
 
-import (
-	"net/http"
-	"time"
-)
+import "net/http"
+
+// alive is what /health says.
+var alive = map[string]string{"status": "ok"}
 
 // health is GET /health: the process is alive.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request, _ *Key) error {
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	writeJSON(w, http.StatusOK, alive)
 	return nil
 }
 
 // ready is GET /ready: requests are taken in.
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request, _ *Key) error {
 	if s.admission.drains() {
-		return Unavailable(5*time.Second, "draining", "the server is shutting down")
+		return draining()
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 	return nil

@@ -7,7 +7,6 @@ package server
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -46,7 +45,6 @@ type Options struct {
 	MaxQueue     int           // requests that wait; 0: 256
 	QueueTime    time.Duration // how long they do; 0: a minute
 	PerKey       int           // requests of one key at once; 0: 16
-	HeaderTime   time.Duration // for a request's head to come; 0: 10 s
 	StreamBuffer int           // bytes of a stream that its reader has not taken yet; 0: 64 KiB
 	StreamTime   time.Duration // for a reader to take a piece of them; 0: 30 s
 	// RetrievalTime is how long one look-up of passages may take; 0: 10 s.
@@ -100,7 +98,6 @@ func New(o Options) (*Server, error) {
 	o.MaxQueue = cmp.Or(o.MaxQueue, 256)
 	o.QueueTime = cmp.Or(o.QueueTime, time.Minute)
 	o.PerKey = cmp.Or(o.PerKey, 16)
-	o.HeaderTime = cmp.Or(o.HeaderTime, 10*time.Second)
 	o.StreamBuffer = cmp.Or(o.StreamBuffer, 64<<10)
 	o.StreamTime = cmp.Or(o.StreamTime, 30*time.Second)
 	o.RetrievalTime = cmp.Or(o.RetrievalTime, 10*time.Second)
@@ -176,6 +173,10 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 			Message: "without keys this server answers to names of this machine only, such as localhost"}).write(w)
 		return
 	}
+	if r.Method != http.MethodGet && s.admission.drains() {
+		entryOf(r.Context()).fail(draining()).write(w)
+		return
+	}
 	h, pattern := s.mux.Handler(r)
 	if pattern != "" {
 		s.mux.ServeHTTP(w, r)
@@ -230,32 +231,4 @@ func nextID() uint64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return binary.BigEndian.Uint64(b[:])
-}
-
-// Run answers on a listener until the context ends; then what is under way may go on for
-// so long, and what is not done by then is cut off.
-func (s *Server) Run(ctx context.Context, l net.Listener, shutdown time.Duration) error {
-	base, cut := context.WithCancelCause(context.Background())
-	defer cut(nil)
-	h := &http.Server{Handler: s, ReadHeaderTimeout: s.o.HeaderTime, MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return base }}
-	ended := make(chan error, 1)
-	go func() { ended <- h.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	s.admission.drain()
-	wait, cancel := context.WithTimeout(context.Background(), shutdown)
-	defer cancel()
-	if h.Shutdown(wait) == nil {
-		return nil
-	}
-	cut(Unavailable(5*time.Second, "draining", "the server is shutting down"))
-	wait, cancel = context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if h.Shutdown(wait) == nil {
-		return nil
-	}
-	return h.Close()
 }
