@@ -74,10 +74,10 @@ var avx2 = &Set{
 	OutputsInt8: tiledOutputsInt8(outputsInt81AVX2, outputsInt82AVX2, outputsInt83AVX2),
 
 	Code16:       code16Vectors,
-	WeightsInt16: weightsInt16Vectors,
-	ScoresInt16: tiledScoresInt16(scoresInt161AVX2, scoresInt162AVX2, scoresInt163AVX2,
+	WeightsInt16: weightsInt16Of(weightsInt16AVX2),
+	ScoresInt16: tiledScoresInt16(nil, scoresInt161AVX2, scoresInt162AVX2, scoresInt163AVX2,
 		scoresInt164AVX2, scoresInt165AVX2, scoresInt166AVX2),
-	OutputsInt16: tiledOutputsInt16(outputsInt161AVX2, outputsInt162AVX2, outputsInt163AVX2,
+	OutputsInt16: tiledOutputsInt16(nil, outputsInt161AVX2, outputsInt162AVX2, outputsInt163AVX2,
 		outputsInt164AVX2, outputsInt165AVX2, outputsInt166AVX2),
 	FastInt16: true,
 

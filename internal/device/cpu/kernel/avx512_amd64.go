@@ -48,7 +48,7 @@ var avx512 = &Set{
 	OutputsInt8: avx2.OutputsInt8,
 
 	Code16:       avx2.Code16,
-	WeightsInt16: avx2.WeightsInt16,
+	WeightsInt16: weightsInt16Of(weightsInt16AVX512),
 	ScoresInt16:  avx2.ScoresInt16,
 	OutputsInt16: avx2.OutputsInt16,
 	FastInt16:    true,

@@ -156,3 +156,8 @@ func peakAVX512(steps int)
 //
 //go:noescape
 func swiGLUAVX512(gate *float32, up *float32, n int)
+
+// weightsInt16AVX512 is WeightsInt16; strides are in bytes.
+//
+//go:noescape
+func weightsInt16AVX512(p *int16, ldp int, scales *float32, ldScales int, s *float32, lds int, m int, blocks int, factor float32, by *float32, max *float32, sum *float32, acc *float32, dim int)

@@ -148,9 +148,12 @@ func BenchmarkAccumulate(b *testing.B) {
 func BenchmarkInt16(b *testing.B) {
 	const dim, keys = 64, blockColumns
 	codes, scales := make([]int16, dim*keys), make([]float32, 4*128)
+	for i := range scales {
+		scales[i] = 1
+	}
 	for _, m := range []int{108, 3} {
 		p, acc, x := make([]int16, m*128), make([]float32, m*dim), random(m*128)
-		tops, sums := make([]float32, m), make([]float32, m)
+		tops, sums, rowScales := make([]float32, m), make([]float32, m), make([]float32, 4*m)
 		for _, f := range []struct {
 			name string
 			work int
@@ -163,7 +166,7 @@ func BenchmarkInt16(b *testing.B) {
 				set.OutputsInt16(acc, dim, p, keys, scales, codes, m, keys/2, dim, nil)
 			}},
 			{"weights", m * 128 / 2, func(set *Set) {
-				set.WeightsInt16(p, 128, scales, m, x, 128, m, 4, 0.1, scales, tops, sums, acc, dim)
+				set.WeightsInt16(p, 128, rowScales, m, x, 128, m, 4, 0.1, scales, tops, sums, acc, dim)
 			}},
 		} {
 			b.Run(fmt.Sprintf("%s/%d", f.name, m), func(b *testing.B) {

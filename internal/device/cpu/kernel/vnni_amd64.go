@@ -7,9 +7,9 @@ var avx512vnni = avx512.withInt8("avx512vnni", tilesVNNI).withInt16VNNI()
 
 // withInt16VNNI returns the set with the dot products of 16 bits of AVX512-VNNI.
 func (s *Set) withInt16VNNI() *Set {
-	s.ScoresInt16 = tiledScoresInt16(scoresInt161VNNI, scoresInt162VNNI, scoresInt163VNNI,
+	s.ScoresInt16 = tiledScoresInt16(scoresInt1612VNNI, scoresInt161VNNI, scoresInt162VNNI, scoresInt163VNNI,
 		scoresInt164VNNI, scoresInt165VNNI, scoresInt166VNNI)
-	s.OutputsInt16 = tiledOutputsInt16(outputsInt161VNNI, outputsInt162VNNI, outputsInt163VNNI,
+	s.OutputsInt16 = tiledOutputsInt16(outputsInt1612VNNI, outputsInt161VNNI, outputsInt162VNNI, outputsInt163VNNI,
 		outputsInt164VNNI, outputsInt165VNNI, outputsInt166VNNI)
 	s.Rounding = roundingInt16(code16Vectors, 12, tileInt16Assembly(matMulInt16VNNI))
 	return s

@@ -382,6 +382,16 @@ func scoresInt166VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32,
 //go:noescape
 func outputsInt166VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
 
+// scoresInt1612VNNI is ScoresInt16 for m = 12.
+//
+//go:noescape
+func scoresInt1612VNNI(out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)
+
+// outputsInt1612VNNI is OutputsInt16 for m = 12.
+//
+//go:noescape
+func outputsInt1612VNNI(acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)
+
 // matMulInt16VNNI is MatMul of the rounding to i16, whose strides and half are in bytes.
 //
 //go:noescape

@@ -8,21 +8,37 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tallInt16 is how many rows the tallest tile of products in 16 bits has.
-const tallInt16 = 6
+// int16Rows addresses rows of codes, three from a base.
+type int16Rows struct {
+	bases  []reg.GPVirtual
+	stride reg.GPVirtual
+}
 
-// int16Rows addresses up to six rows of codes from two bases.
-type int16Rows struct{ base, second, stride reg.GPVirtual }
+// rowsFrom returns m rows that are stride bytes apart.
+func rowsFrom(first reg.GPVirtual, m int, stride reg.GPVirtual) int16Rows {
+	w := int16Rows{[]reg.GPVirtual{copyOf(first)}, stride}
+	for len(w.bases) < (m+2)/3 {
+		next := GP64()
+		LEAQ(Mem{Base: w.bases[len(w.bases)-1], Index: stride, Scale: 2}, next)
+		ADDQ(stride, next)
+		w.bases = append(w.bases, next)
+	}
+	return w
+}
 
 func (w int16Rows) at(r, disp int) Mem {
-	m := Mem{Base: w.base, Disp: disp}
-	if r >= 3 {
-		m.Base, r = w.second, r-3
-	}
-	if r > 0 {
-		m.Index, m.Scale = w.stride, uint8(r)
+	m := Mem{Base: w.bases[r/3], Disp: disp}
+	if r%3 > 0 {
+		m.Index, m.Scale = w.stride, uint8(r%3)
 	}
 	return m
+}
+
+// right moves by n bytes within the rows.
+func (w int16Rows) right(n int) {
+	for _, base := range w.bases {
+		ADDQ(imm(n), base)
+	}
 }
 
 // int16Products are sums of products of neighbouring pairs of 16 bits. Columns of a block
@@ -32,8 +48,9 @@ type int16Products struct {
 	name string // ends the names of the functions
 	// dot adds the products of pairs in a and b to sum.
 	dot func(a, b, sum reg.VecVirtual)
-	// sums is how many sums of an output take turns, so that none waits for its last.
-	sums int
+	// groups is how many groups of columns are multiplied at once, and chains how many
+	// sums must be under way for none to wait for its last.
+	groups, chains int
 }
 
 const groupColumns = 16
@@ -42,48 +59,74 @@ var int16AVX2 = int16Products{avx2, "AVX2", func(a, b, sum reg.VecVirtual) {
 	t := YMM()
 	VPMADDWD(a, b, t)
 	VPADDD(t, sum, sum)
-}, 1}
+}, 1, 1}
 
 var (
-	int16VNNI = int16Products{avx512, "VNNI", vpdpwssd, 2}
-	// int16NarrowVNNI handles half a group.
-	int16NarrowVNNI = int16Products{avx2, "VNNI", vpdpwssd, 2}
+	int16VNNI = int16Products{avx512, "VNNI", vpdpwssd, 2, 12}
+	// int16OneVNNI handles a group, and int16NarrowVNNI half of one.
+	int16OneVNNI    = int16Products{avx512, "VNNI", vpdpwssd, 1, 12}
+	int16NarrowVNNI = int16Products{avx2, "VNNI", vpdpwssd, 1, 12}
 )
 
-// tile returns the sums of m rows of codes and width vectors of columns, a group or
-// half of one, and moves b and next behind it.
-func (s int16Products) tile(m, width int, a, lda, b, next reg.GPVirtual, pairs string) []reg.VecVirtual {
-	sums := s.zero(s.sums * m * width)
-	as, steps := int16Rows{base: copyOf(a), stride: lda}, param(pairs)
-	if m > 3 {
-		as.second = threefold(lda)
-		ADDQ(a, as.second)
+// heights are the numbers of rows that there are tiles for.
+func (s int16Products) heights() []int {
+	if s.groups == 1 {
+		return []int{1, 2, 3, 4, 5, 6}
 	}
+	return []int{1, 2, 3, 4, 5, 6, 12}
+}
+
+// tile returns the sums of m rows of codes and width vectors of columns, and moves b and
+// next behind them: vectors of one group, or half of one, follow each other, those of
+// several groups are apart bytes from each other.
+func (s int16Products) tile(m, width int, a, lda, b, next, apart reg.GPVirtual, pairs string) []reg.VecVirtual {
+	turns := 1 // sums of an output
+	if s.chains >= 2*m*width {
+		turns = 2
+	}
+	sums := s.zero(turns * m * width)
+	as, steps := rowsFrom(a, m, lda), param(pairs)
 	columns, row := s.vectors(width), s.vec()
+	step := width * s.bytes()
+	if s.groups > 1 {
+		step = s.bytes()
+	}
+	// at is where a vector of a pair stands behind b or next.
+	at := func(base reg.GPVirtual, pair, v int) Mem {
+		if s.groups == 1 {
+			return Mem{Base: base, Disp: pair*step + v*s.bytes()}
+		}
+		m := Mem{Base: base, Disp: pair * step}
+		if v > 0 {
+			m.Index, m.Scale = apart, 1
+		}
+		return m
+	}
 	several := func(pairs int) {
 		for pair := range pairs {
-			for c, v := range columns {
-				VMOVUPS(Mem{Base: b, Disp: (pair*width + c) * s.bytes()}, v)
-			}
-			if pair*width*s.bytes()%64 == 0 {
-				PREFETCHT0(Mem{Base: next, Disp: pair * width * s.bytes()})
+			for v, column := range columns {
+				VMOVUPS(at(b, pair, v), column)
+				if at := at(next, pair, v); at.Disp%64 == 0 {
+					PREFETCHT0(at)
+				}
 			}
 			for i := range m {
 				VPBROADCASTD(as.at(i, 4*pair), row)
-				for c, v := range columns {
-					s.dot(v, row, sums[pair%s.sums*m*width+i*width+c])
+				for v, column := range columns {
+					s.dot(column, row, sums[(pair%turns*m+i)*width+v])
 				}
 			}
 		}
-		ADDQ(imm(4*pairs), as.base)
-		if m > 3 {
-			ADDQ(imm(4*pairs), as.second)
-		}
-		ADDQ(imm(pairs*width*s.bytes()), b)
-		ADDQ(imm(pairs*width*s.bytes()), next)
+		as.right(4 * pairs)
+		ADDQ(imm(pairs*step), b)
+		ADDQ(imm(pairs*step), next)
 	}
 	while(steps, 4, func() { several(4) })
 	loop(steps, func() { several(1) })
+	if s.groups > 1 {
+		ADDQ(apart, b)
+		ADDQ(apart, next)
+	}
 	for i, other := range sums[m*width:] {
 		VPADDD(other, sums[i], sums[i])
 	}
@@ -119,24 +162,30 @@ func (s int16Products) scores(m int) {
 	function(fmt.Sprintf("scoresInt16%d%s", m, s.name),
 		"out *float32, ldo int, q *int16, ldq int, scales *float32, keys *int16, keyScales *float32, pairs int, next *int16)",
 		fmt.Sprintf("is ScoresInt16 for m = %d.", m))
-	width := groupColumns / s.lanes
+	columns := s.groups * groupColumns
 	out, ldo, q, ldq := param("out"), bytes(param("ldo")), param("q"), codes16("ldq")
 	keys, keyScales, next := param("keys"), param("keyScales"), param("next")
-	for range blockKeys / groupColumns {
-		sums := s.tile(m, width, q, ldq, keys, next, "pairs")
+	var apart reg.GPVirtual
+	if s.groups > 1 {
+		apart = param("pairs")
+		SHLQ(U8(6), apart)
+	}
+	for range blockKeys / columns {
+		width := columns / s.lanes
+		sums := s.tile(m, width, q, ldq, keys, next, apart, "pairs")
 		s.finishTile(sums, m, width, out, ldo, func(sum, scale reg.VecVirtual, _ Mem, column int) {
 			VMULPS(Mem{Base: keyScales, Disp: column}, sum, sum)
 			VMULPS(scale, sum, sum)
 		})
-		ADDQ(imm(4*groupColumns), out)
-		ADDQ(imm(4*groupColumns), keyScales)
+		ADDQ(imm(4*columns), out)
+		ADDQ(imm(4*columns), keyScales)
 	}
 	fetchScales(next)
 	finish()
 }
 
-// outputs takes half a group from narrow.
-func (s int16Products) outputs(m int, narrow int16Products) {
+// outputs takes what is left behind whole groups from rest.
+func (s int16Products) outputs(m int, rest ...int16Products) {
 	function(fmt.Sprintf("outputsInt16%d%s", m, s.name),
 		"acc *float32, lda int, p *int16, ldp int, scales *float32, values *int16, pairs int, dim int, next *int16)",
 		fmt.Sprintf("is OutputsInt16 for m = %d.", m))
@@ -144,7 +193,12 @@ func (s int16Products) outputs(m int, narrow int16Products) {
 	values, dim, next := param("values"), param("dim"), param("next")
 	group := func(s int16Products, columns int) {
 		width, from := columns/s.lanes, copyOf(values)
-		sums := s.tile(m, width, p, ldp, from, next, "pairs")
+		var apart reg.GPVirtual
+		if s.groups > 1 {
+			apart = GP64()
+			MOVQ(imm(2*blockKeys*groupColumns), apart)
+		}
+		sums := s.tile(m, width, p, ldp, from, next, apart, "pairs")
 		s.finishTile(sums, m, width, acc, lda, func(sum, scale reg.VecVirtual, to Mem, _ int) {
 			VMULPS(scale, sum, sum)
 			VADDPS(to, sum, sum)
@@ -152,8 +206,11 @@ func (s int16Products) outputs(m int, narrow int16Products) {
 		ADDQ(imm(4*columns), acc)
 		ADDQ(imm(2*blockKeys*columns), values) // a block has room for all pairs
 	}
-	while(dim, groupColumns, func() { group(s, groupColumns) })
-	while(dim, groupColumns/2, func() { group(narrow, groupColumns/2) })
+	whole := s.groups * groupColumns
+	while(dim, whole, func() { group(s, whole) })
+	for _, s := range rest {
+		while(dim, s.lanes, func() { group(s, s.lanes) })
+	}
 	fetchScales(next)
 	finish()
 }

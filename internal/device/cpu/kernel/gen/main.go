@@ -27,7 +27,7 @@ func main() {
 			avx2.outputsInt8(m)
 		}
 		int8AVX2()
-		for m := 1; m <= tallInt16; m++ {
+		for _, m := range int16AVX2.heights() {
 			int16AVX2.scores(m)
 			int16AVX2.outputs(m, int16AVX2)
 		}
@@ -37,11 +37,12 @@ func main() {
 	case "avx512":
 		generate(avx512, append(formatsAVX512(), avx512.fives()...))
 		avx512.swiGLU()
+		weightsInt16AVX512()
 	case "vnni":
 		int8VNNI()
-		for m := 1; m <= tallInt16; m++ {
+		for _, m := range int16VNNI.heights() {
 			int16VNNI.scores(m)
-			int16VNNI.outputs(m, int16NarrowVNNI)
+			int16VNNI.outputs(m, int16OneVNNI, int16NarrowVNNI)
 		}
 		int16VNNI.matMul(12)
 	case "amx":

@@ -23,22 +23,7 @@ func (s int16Products) matMul(rows int) {
 	left, right := param("b"), GP64()
 	// half computes the columns of two vectors: from left and right, or all from left.
 	half := func(disp int, at func(vector, disp int) Mem, step int) {
-		bases := make([]reg.GPVirtual, rows/3)
-		for i := range bases {
-			bases[i] = GP64()
-		}
-		MOVQ(a, bases[0])
-		for i := range bases[1:] {
-			LEAQ(Mem{Base: bases[i], Index: lda, Scale: 2}, bases[i+1])
-			ADDQ(lda, bases[i+1])
-		}
-		row := func(r, disp int) Mem {
-			m := Mem{Base: bases[r/3], Disp: disp}
-			if r%3 > 0 {
-				m.Index, m.Scale = lda, uint8(r%3)
-			}
-			return m
-		}
+		as := rowsFrom(a, rows, lda)
 		scaleAt := copyOf(scales)
 		loop(param("blocks"), func() {
 			sums, columns, pair := s.zero(rows*vectors), s.vectors(vectors), s.vec()
@@ -51,15 +36,13 @@ func (s int16Products) matMul(rows int) {
 						VMOVUPS(at(v, p*step), column)
 					}
 					for r := range rows {
-						VPBROADCASTD(row(r, 4*p), pair)
+						VPBROADCASTD(as.at(r, 4*p), pair)
 						for v, column := range columns {
 							s.dot(column, pair, sums[r*vectors+v])
 						}
 					}
 				}
-				for _, base := range bases {
-					ADDQ(imm(4*unrolled), base)
-				}
+				as.right(4 * unrolled)
 				ADDQ(imm(unrolled*step), left)
 				if s.lanes == groupColumns {
 					ADDQ(imm(unrolled*step), right)
