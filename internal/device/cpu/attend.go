@@ -54,7 +54,7 @@ type attendScratch struct {
 	split  state
 	total  state
 
-	weights  []float32 // [tile rows], of a split in combine
+	weights  []float32 // [2, tile rows], of two splits in combine
 	expanded []float32 // keys or values of a block that are stored in f16
 	int16    int16Scratch
 }
@@ -435,17 +435,9 @@ func (t *attendTask) weigh(acc, weights []float32, values operand, m, n int, nex
 	}
 }
 
-// combine merges the split b into a: a step of the softmax over one score a row,
-// the split's maximum, whose weight stands for the split's sum instead of for 1.
+// combine merges the split b into a.
 func (t *attendTask) combine(s *attendScratch, a, b *state) {
-	k, hd := t.d.kernels, t.shape.HeadDim
-	weights := grow(&s.weights, len(b.max))
-	copy(weights, b.max)
-	k.SoftmaxRows(weights, 1, len(weights), 1, t.unit(), a.max, a.sum, a.acc, hd)
-	for i, w := range weights {
-		a.sum[i] += w * (b.sum[i] - 1)
-		k.Accumulate(a.acc[i*hd:], hd, weights[i:], 1, b.acc[i*hd:], hd, 1, 1, hd)
-	}
+	t.d.kernels.Merge(a.max, a.sum, a.acc, b.max, b.sum, b.acc, t.shape.HeadDim, t.unit(), grow(&s.weights, 2*len(b.max)))
 }
 
 // unit returns what a unit of the maxima of splits is in natural logarithms.

@@ -185,6 +185,19 @@ func (f softmaxTile) function() func(s []float32, lds, m, n int, scale float32, 
 	}
 }
 
+type mergeTile func(max *float32, sum *float32, acc *float32, max2 *float32, sum2 *float32, acc2 *float32, m int, dim int, unit float32, weights *float32)
+
+func (f mergeTile) function() func(max, sum, acc, max2, sum2, acc2 []float32, dim int, unit float32, weights []float32) {
+	return func(max, sum, acc, max2, sum2, acc2 []float32, dim int, unit float32, weights []float32) {
+		m := len(max)
+		if m == 0 {
+			return
+		}
+		sum, acc, max2, sum2, acc2, weights = sum[:m], acc[:m*dim], max2[:m], sum2[:m], acc2[:m*dim], weights[:2*m]
+		f(&max[0], &sum[0], unsafe.SliceData(acc), &max2[0], &sum2[0], unsafe.SliceData(acc2), m, dim, unit, &weights[0])
+	}
+}
+
 type rmsNormRow func(dst, x, w *float32, n int, eps float32)
 
 func (f rmsNormRow) function() func(dst, x, w []float32, eps float32) {

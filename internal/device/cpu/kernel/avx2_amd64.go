@@ -67,6 +67,7 @@ var avx2 = &Set{
 	Softmax:    softmaxRow(softmaxAVX2).function(),
 
 	SoftmaxRows: softmaxTile(softmaxRowsAVX2).function(),
+	Merge:       mergeTile(mergeAVX2).function(),
 
 	AccumulateHalf: tiledAccumulateHalf(accumulateHalf1AVX2, accumulateHalf2AVX2, accumulateHalf3AVX2),
 

@@ -9451,6 +9451,256 @@ end220:
 	VZEROUPPER
 	RET
 
+// func mergeAVX2(max *float32, sum *float32, acc *float32, max2 *float32, sum2 *float32, acc2 *float32, m int, dim int, unit float32, weights *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·mergeAVX2(SB), NOSPLIT, $0-80
+	MOVQ  max+0(FP), AX
+	MOVQ  sum+8(FP), CX
+	MOVQ  max2+24(FP), DX
+	MOVQ  sum2+32(FP), BX
+	MOVQ  m+48(FP), SI
+	MOVQ  weights+72(FP), DI
+	LEAQ  (DI)(SI*4), R8
+	XORQ  R9, R9
+	MOVQ  SI, R10
+	SHRQ  $0x03, R10
+	TESTQ R10, R10
+	JZ    end239
+
+loop238:
+	VMOVUPS      (AX)(R9*1), Y0
+	VMOVUPS      (DX)(R9*1), Y1
+	VMAXPS       Y1, Y0, Y2
+	VMOVUPS      Y2, (AX)(R9*1)
+	VMAXPS       cff7fffff<>+0(SB), Y2, Y2
+	VBROADCASTSS unit+64(FP), Y3
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y3, Y0, Y0
+	VSUBPS       Y2, Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      c42b20000<>+0(SB), Y6
+	VMINPS       Y0, Y6, Y0
+	VMINPS       Y1, Y6, Y1
+	VMOVUPS      cc2c80000<>+0(SB), Y6
+	VMAXPS       Y0, Y6, Y2
+	VMAXPS       Y1, Y6, Y3
+	VMOVUPS      c4b400000<>+0(SB), Y6
+	VMOVAPS      Y6, Y4
+	VMOVAPS      Y6, Y5
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y6
+	VFMADD231PS  Y6, Y2, Y4
+	VFMADD231PS  Y6, Y3, Y5
+	VMOVUPS      c4b400000<>+0(SB), Y6
+	VSUBPS       Y6, Y4, Y0
+	VSUBPS       Y6, Y5, Y1
+	VMOVUPS      c3f318000<>+0(SB), Y6
+	VFNMADD231PS Y6, Y0, Y2
+	VFNMADD231PS Y6, Y1, Y3
+	VMOVUPS      cb95e8083<>+0(SB), Y6
+	VFNMADD231PS Y6, Y0, Y2
+	VFNMADD231PS Y6, Y1, Y3
+	VMOVUPS      c39506967<>+0(SB), Y6
+	VMOVAPS      Y6, Y0
+	VMOVAPS      Y6, Y1
+	VMOVUPS      c3ab743ce<>+0(SB), Y6
+	VFMADD213PS  Y6, Y2, Y0
+	VFMADD213PS  Y6, Y3, Y1
+	VMOVUPS      c3c088908<>+0(SB), Y6
+	VFMADD213PS  Y6, Y2, Y0
+	VFMADD213PS  Y6, Y3, Y1
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y6
+	VFMADD213PS  Y6, Y2, Y0
+	VFMADD213PS  Y6, Y3, Y1
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y6
+	VFMADD213PS  Y6, Y2, Y0
+	VFMADD213PS  Y6, Y3, Y1
+	VMOVUPS      c3f000000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y2, Y0
+	VFMADD213PS  Y6, Y3, Y1
+	VMOVUPS      c3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y2, Y0
+	VFMADD213PS  Y6, Y3, Y1
+	VMOVUPS      c3f800000<>+0(SB), Y6
+	VFMADD213PS  Y6, Y2, Y0
+	VFMADD213PS  Y6, Y3, Y1
+	VMOVUPS      cb4c0007e<>+0(SB), Y6
+	VPADDD       Y6, Y4, Y4
+	VPADDD       Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VADDPS       Y0, Y0, Y0
+	VPMAXSD      Y6, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y0, Y0
+	VADDPS       Y1, Y1, Y1
+	VPMAXSD      Y6, Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      Y0, (DI)(R9*1)
+	VMOVUPS      Y1, (R8)(R9*1)
+	VMOVUPS      (CX)(R9*1), Y2
+	VMOVUPS      (BX)(R9*1), Y3
+	VMULPS       Y0, Y2, Y2
+	VMULPS       Y1, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (CX)(R9*1)
+	ADDQ         $0x00000020, R9
+	DECQ         R10
+	JNZ          loop238
+
+end239:
+	TESTQ        $0x00000007, SI
+	JZ           end240
+	MOVQ         SI, R10
+	ANDQ         $0x00000007, R10
+	NEGQ         R10
+	LEAQ         tail<>+32(SB), R11
+	VMOVDQU      (R11)(R10*4), Y0
+	VMASKMOVPS   (AX)(R9*1), Y0, Y1
+	VMASKMOVPS   (DX)(R9*1), Y0, Y2
+	VMAXPS       Y2, Y1, Y3
+	VMASKMOVPS   Y3, Y0, (AX)(R9*1)
+	VMAXPS       cff7fffff<>+0(SB), Y3, Y3
+	VBROADCASTSS unit+64(FP), Y4
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      c42b20000<>+0(SB), Y7
+	VMINPS       Y1, Y7, Y1
+	VMINPS       Y2, Y7, Y2
+	VMOVUPS      cc2c80000<>+0(SB), Y7
+	VMAXPS       Y1, Y7, Y3
+	VMAXPS       Y2, Y7, Y4
+	VMOVUPS      c4b400000<>+0(SB), Y7
+	VMOVAPS      Y7, Y5
+	VMOVAPS      Y7, Y6
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y7
+	VFMADD231PS  Y7, Y3, Y5
+	VFMADD231PS  Y7, Y4, Y6
+	VMOVUPS      c4b400000<>+0(SB), Y7
+	VSUBPS       Y7, Y5, Y1
+	VSUBPS       Y7, Y6, Y2
+	VMOVUPS      c3f318000<>+0(SB), Y7
+	VFNMADD231PS Y7, Y1, Y3
+	VFNMADD231PS Y7, Y2, Y4
+	VMOVUPS      cb95e8083<>+0(SB), Y7
+	VFNMADD231PS Y7, Y1, Y3
+	VFNMADD231PS Y7, Y2, Y4
+	VMOVUPS      c39506967<>+0(SB), Y7
+	VMOVAPS      Y7, Y1
+	VMOVAPS      Y7, Y2
+	VMOVUPS      c3ab743ce<>+0(SB), Y7
+	VFMADD213PS  Y7, Y3, Y1
+	VFMADD213PS  Y7, Y4, Y2
+	VMOVUPS      c3c088908<>+0(SB), Y7
+	VFMADD213PS  Y7, Y3, Y1
+	VFMADD213PS  Y7, Y4, Y2
+	VMOVUPS      c3d2aa9c1<>+0(SB), Y7
+	VFMADD213PS  Y7, Y3, Y1
+	VFMADD213PS  Y7, Y4, Y2
+	VMOVUPS      c3e2aaaaa<>+0(SB), Y7
+	VFMADD213PS  Y7, Y3, Y1
+	VFMADD213PS  Y7, Y4, Y2
+	VMOVUPS      c3f000000<>+0(SB), Y7
+	VFMADD213PS  Y7, Y3, Y1
+	VFMADD213PS  Y7, Y4, Y2
+	VMOVUPS      c3f800000<>+0(SB), Y7
+	VFMADD213PS  Y7, Y3, Y1
+	VFMADD213PS  Y7, Y4, Y2
+	VMOVUPS      c3f800000<>+0(SB), Y7
+	VFMADD213PS  Y7, Y3, Y1
+	VFMADD213PS  Y7, Y4, Y2
+	VMOVUPS      cb4c0007e<>+0(SB), Y7
+	VPADDD       Y7, Y5, Y5
+	VPADDD       Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VADDPS       Y1, Y1, Y1
+	VPMAXSD      Y7, Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y1, Y1
+	VADDPS       Y2, Y2, Y2
+	VPMAXSD      Y7, Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y2, Y2
+	VMASKMOVPS   Y1, Y0, (DI)(R9*1)
+	VMASKMOVPS   Y2, Y0, (R8)(R9*1)
+	VMASKMOVPS   (CX)(R9*1), Y0, Y3
+	VMASKMOVPS   (BX)(R9*1), Y0, Y4
+	VMULPS       Y1, Y3, Y3
+	VMULPS       Y2, Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VMASKMOVPS   Y3, Y0, (CX)(R9*1)
+
+end240:
+	MOVQ  acc+16(FP), AX
+	MOVQ  acc2+40(FP), CX
+	MOVQ  dim+56(FP), DX
+	TESTQ SI, SI
+	JZ    end242
+
+loop241:
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS (R8), Y1
+	XORQ         BX, BX
+	MOVQ         DX, R9
+	SHRQ         $0x03, R9
+	TESTQ        R9, R9
+	JZ           end244
+
+loop243:
+	VMOVUPS     (AX)(BX*1), Y2
+	VMOVUPS     (CX)(BX*1), Y3
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y3, Y1, Y2
+	VMOVUPS     Y2, (AX)(BX*1)
+	ADDQ        $0x00000020, BX
+	DECQ        R9
+	JNZ         loop243
+
+end244:
+	TESTQ       $0x00000007, DX
+	JZ          end245
+	MOVQ        DX, R9
+	ANDQ        $0x00000007, R9
+	NEGQ        R9
+	LEAQ        tail<>+32(SB), R10
+	VMOVDQU     (R10)(R9*4), Y3
+	VMASKMOVPS  (AX)(BX*1), Y3, Y2
+	VMASKMOVPS  (CX)(BX*1), Y3, Y4
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y4, Y1, Y2
+	VMASKMOVPS  Y2, Y3, (AX)(BX*1)
+
+end245:
+	ADDQ $0x00000004, DI
+	ADDQ $0x00000004, R8
+	LEAQ (AX)(DX*4), AX
+	LEAQ (CX)(DX*4), CX
+	DECQ SI
+	JNZ  loop241
+
+end242:
+	VZEROUPPER
+	RET
+
+DATA cff7fffff<>+0(SB)/4, $0xff7fffff
+DATA cff7fffff<>+4(SB)/4, $0xff7fffff
+DATA cff7fffff<>+8(SB)/4, $0xff7fffff
+DATA cff7fffff<>+12(SB)/4, $0xff7fffff
+DATA cff7fffff<>+16(SB)/4, $0xff7fffff
+DATA cff7fffff<>+20(SB)/4, $0xff7fffff
+DATA cff7fffff<>+24(SB)/4, $0xff7fffff
+DATA cff7fffff<>+28(SB)/4, $0xff7fffff
+DATA cff7fffff<>+32(SB)/4, $0xff7fffff
+DATA cff7fffff<>+36(SB)/4, $0xff7fffff
+DATA cff7fffff<>+40(SB)/4, $0xff7fffff
+DATA cff7fffff<>+44(SB)/4, $0xff7fffff
+DATA cff7fffff<>+48(SB)/4, $0xff7fffff
+DATA cff7fffff<>+52(SB)/4, $0xff7fffff
+DATA cff7fffff<>+56(SB)/4, $0xff7fffff
+DATA cff7fffff<>+60(SB)/4, $0xff7fffff
+GLOBL cff7fffff<>(SB), RODATA|NOPTR, $64
+
 // func swiGLUAVX2(gate *float32, up *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
@@ -9463,9 +9713,9 @@ TEXT ·swiGLUAVX2(SB), NOSPLIT, $0-24
 	MOVQ    DX, SI
 	SHRQ    $0x03, SI
 
-while238:
+while246:
 	CMPQ         SI, $0x00000004
-	JL           end239
+	JL           end247
 	VMOVUPS      (AX)(BX*1), Y2
 	VXORPS       Y1, Y2, Y2
 	VMOVUPS      32(AX)(BX*1), Y3
@@ -9597,13 +9847,13 @@ while238:
 	VMOVUPS      Y6, 96(AX)(BX*1)
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x00000004, SI
-	JMP          while238
+	JMP          while246
 
-end239:
+end247:
 	TESTQ SI, SI
-	JZ    end241
+	JZ    end249
 
-loop240:
+loop248:
 	VMOVUPS      (AX)(BX*1), Y2
 	VXORPS       Y1, Y2, Y2
 	VMOVUPS      c42b20000<>+0(SB), Y5
@@ -9651,11 +9901,11 @@ loop240:
 	VMOVUPS      Y3, (AX)(BX*1)
 	ADDQ         $0x00000020, BX
 	DECQ         SI
-	JNZ          loop240
+	JNZ          loop248
 
-end241:
+end249:
 	TESTQ        $0x00000007, DX
-	JZ           end242
+	JZ           end250
 	ANDQ         $0x00000007, DX
 	NEGQ         DX
 	LEAQ         tail<>+32(SB), SI
@@ -9706,7 +9956,7 @@ end241:
 	VMULPS       Y1, Y0, Y0
 	VMASKMOVPS   Y0, Y2, (AX)(BX*1)
 
-end242:
+end250:
 	VZEROUPPER
 	RET
 
@@ -9735,16 +9985,16 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-24
 	MOVQ         vectors+16(FP), CX
 	VBROADCASTSS a+8(FP), Y0
 	TESTQ        CX, CX
-	JZ           end244
+	JZ           end252
 
-loop243:
+loop251:
 	VMULPS  (AX), Y0, Y1
 	VMOVUPS Y1, (AX)
 	ADDQ    $0x00000020, AX
 	DECQ    CX
-	JNZ     loop243
+	JNZ     loop251
 
-end244:
+end252:
 	VZEROUPPER
 	RET
 
@@ -9755,18 +10005,18 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-24
 	MOVQ  y+8(FP), CX
 	MOVQ  vectors+16(FP), DX
 	TESTQ DX, DX
-	JZ    end246
+	JZ    end254
 
-loop245:
+loop253:
 	VMOVUPS (AX), Y0
 	VADDPS  (CX), Y0, Y0
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000020, CX
 	DECQ    DX
-	JNZ     loop245
+	JNZ     loop253
 
-end246:
+end254:
 	VZEROUPPER
 	RET
 
@@ -9778,9 +10028,9 @@ TEXT ·rotateAVX2(SB), NOSPLIT, $0-32
 	MOVQ  sin+16(FP), DX
 	MOVQ  vectors+24(FP), BX
 	TESTQ BX, BX
-	JZ    end248
+	JZ    end256
 
-loop247:
+loop255:
 	VPMOVZXDQ (CX), Y1
 	VMOVSLDUP Y1, Y1
 	VPMOVZXDQ (DX), Y2
@@ -9795,9 +10045,9 @@ loop247:
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000010, DX
 	DECQ      BX
-	JNZ       loop247
+	JNZ       loop255
 
-end248:
+end256:
 	VZEROUPPER
 	RET
 
@@ -9808,18 +10058,18 @@ TEXT ·toHalfAVX2(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  vectors+16(FP), DX
 	TESTQ DX, DX
-	JZ    end250
+	JZ    end258
 
-loop249:
+loop257:
 	VMOVUPS   (CX), Y0
 	VCVTPS2PH $0x00, Y0, X0
 	VMOVDQU   X0, (AX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000010, AX
 	DECQ      DX
-	JNZ       loop249
+	JNZ       loop257
 
-end250:
+end258:
 	VZEROUPPER
 	RET
 
@@ -9830,17 +10080,17 @@ TEXT ·fromHalfAVX2(SB), NOSPLIT, $0-24
 	MOVQ  src+8(FP), CX
 	MOVQ  vectors+16(FP), DX
 	TESTQ DX, DX
-	JZ    end252
+	JZ    end260
 
-loop251:
+loop259:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $0x00000010, CX
 	ADDQ      $0x00000020, AX
 	DECQ      DX
-	JNZ       loop251
+	JNZ       loop259
 
-end252:
+end260:
 	VZEROUPPER
 	RET
 
@@ -9860,9 +10110,9 @@ TEXT ·accumulateHalf1AVX2(SB), NOSPLIT, $0-64
 	MOVQ SI, R8
 	ADDQ R8, R8
 
-while253:
+while261:
 	CMPQ    SI, $0x00000020
-	JL      end254
+	JL      end262
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -9871,9 +10121,9 @@ while253:
 	MOVQ    DX, R10
 	MOVQ    BX, R11
 	TESTQ   R11, R11
-	JZ      end256
+	JZ      end264
 
-loop255:
+loop263:
 	PREFETCHT0   (DI)
 	VBROADCASTSS (R9), Y4
 	VCVTPH2PS    (R10), Y5
@@ -9888,9 +10138,9 @@ loop255:
 	ADDQ         $0x00000004, R9
 	ADDQ         R8, R10
 	DECQ         R11
-	JNZ          loop255
+	JNZ          loop263
 
-end256:
+end264:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -9898,20 +10148,20 @@ end256:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000020, SI
-	JMP     while253
+	JMP     while261
 
-end254:
-while257:
+end262:
+while265:
 	CMPQ    SI, $0x00000008
-	JL      end258
+	JL      end266
 	VMOVUPS (AX), Y0
 	MOVQ    CX, R9
 	MOVQ    DX, R10
 	MOVQ    BX, R11
 	TESTQ   R11, R11
-	JZ      end260
+	JZ      end268
 
-loop259:
+loop267:
 	PREFETCHT0   (DI)
 	VBROADCASTSS (R9), Y1
 	VCVTPH2PS    (R10), Y2
@@ -9920,16 +10170,16 @@ loop259:
 	ADDQ         $0x00000004, R9
 	ADDQ         R8, R10
 	DECQ         R11
-	JNZ          loop259
+	JNZ          loop267
 
-end260:
+end268:
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000010, DX
 	SUBQ    $0x00000008, SI
-	JMP     while257
+	JMP     while265
 
-end258:
+end266:
 	VZEROUPPER
 	RET
 
@@ -9948,9 +10198,9 @@ TEXT ·scoresInt81AVX2(SB), NOSPLIT, $0-64
 	MOVQ next+56(FP), DI
 	MOVQ $0x00000020, R9
 
-while261:
+while269:
 	TESTQ   SI, SI
-	JZ      end262
+	JZ      end270
 	MOVQ    SI, R8
 	CMPQ    R8, R9
 	CMOVQGT R9, R8
@@ -9960,9 +10210,9 @@ while261:
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	TESTQ   R8, R8
-	JZ      end264
+	JZ      end272
 
-loop263:
+loop271:
 	PREFETCHT0   (DI)
 	VBROADCASTSS (CX), Y4
 	VPMOVSXBD    (DX), Y5
@@ -9981,9 +10231,9 @@ loop263:
 	ADDQ         $0x00000020, DX
 	ADDQ         $0x00000020, DI
 	DECQ         R8
-	JNZ          loop263
+	JNZ          loop271
 
-end264:
+end272:
 	VMOVUPS     (BX), Y5
 	VFMADD213PS (AX), Y5, Y0
 	VMOVUPS     Y0, (AX)
@@ -9997,9 +10247,9 @@ end264:
 	VFMADD213PS 96(AX), Y5, Y3
 	VMOVUPS     Y3, 96(AX)
 	ADDQ        $0x00000080, BX
-	JMP         while261
+	JMP         while269
 
-end262:
+end270:
 	VZEROUPPER
 	RET
 
@@ -10019,9 +10269,9 @@ TEXT ·outputsInt81AVX2(SB), NOSPLIT, $0-72
 	MOVQ next+64(FP), R8
 	MOVQ DI, R9
 
-while265:
+while273:
 	CMPQ    DI, $0x00000020
-	JL      end266
+	JL      end274
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -10031,9 +10281,9 @@ while265:
 	MOVQ    BX, R12
 	MOVQ    SI, R13
 	TESTQ   R13, R13
-	JZ      end268
+	JZ      end276
 
-loop267:
+loop275:
 	PREFETCHT0   (R8)
 	VBROADCASTSS (R12), Y5
 	VBROADCASTSS (R10), Y4
@@ -10055,9 +10305,9 @@ loop267:
 	ADDQ         R9, R11
 	ADDQ         $0x00000020, R8
 	DECQ         R13
-	JNZ          loop267
+	JNZ          loop275
 
-end268:
+end276:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -10066,21 +10316,21 @@ end268:
 	ADDQ    $0x00000020, DX
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, DI
-	JMP     while265
+	JMP     while273
 
-end266:
-while269:
+end274:
+while277:
 	CMPQ    DI, $0x00000008
-	JL      end270
+	JL      end278
 	VMOVUPS (AX), Y0
 	MOVQ    CX, R10
 	MOVQ    DX, R11
 	MOVQ    BX, R12
 	MOVQ    SI, R13
 	TESTQ   R13, R13
-	JZ      end272
+	JZ      end280
 
-loop271:
+loop279:
 	PREFETCHT0   (R8)
 	VBROADCASTSS (R12), Y2
 	VBROADCASTSS (R10), Y1
@@ -10093,16 +10343,16 @@ loop271:
 	ADDQ         R9, R11
 	ADDQ         $0x00000008, R8
 	DECQ         R13
-	JNZ          loop271
+	JNZ          loop279
 
-end272:
+end280:
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000008, DX
 	SUBQ    $0x00000008, DI
-	JMP     while269
+	JMP     while277
 
-end270:
+end278:
 	VZEROUPPER
 	RET
 
@@ -10122,9 +10372,9 @@ TEXT ·accumulateHalf2AVX2(SB), NOSPLIT, $0-64
 	MOVQ R8, R10
 	ADDQ R10, R10
 
-while273:
+while281:
 	CMPQ    R8, $0x00000020
-	JL      end274
+	JL      end282
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -10137,9 +10387,9 @@ while273:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end276
+	JZ      end284
 
-loop275:
+loop283:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y8
 	VBROADCASTSS (R11)(BX*1), Y9
@@ -10159,9 +10409,9 @@ loop275:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop275
+	JNZ          loop283
 
-end276:
+end284:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -10173,21 +10423,21 @@ end276:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000020, R8
-	JMP     while273
+	JMP     while281
 
-end274:
-while277:
+end282:
+while285:
 	CMPQ    R8, $0x00000008
-	JL      end278
+	JL      end286
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	MOVQ    DX, R11
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end280
+	JZ      end288
 
-loop279:
+loop287:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y2
 	VBROADCASTSS (R11)(BX*1), Y3
@@ -10198,17 +10448,17 @@ loop279:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop279
+	JNZ          loop287
 
-end280:
+end288:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000008, R8
-	JMP     while277
+	JMP     while285
 
-end278:
+end286:
 	VZEROUPPER
 	RET
 
@@ -10227,9 +10477,9 @@ TEXT ·scoresInt82AVX2(SB), NOSPLIT, $0-64
 	MOVQ next+56(FP), R9
 	MOVQ $0x00000020, R11
 
-while281:
+while289:
 	TESTQ   R8, R8
-	JZ      end282
+	JZ      end290
 	MOVQ    R8, R10
 	CMPQ    R10, R11
 	CMOVQGT R11, R10
@@ -10243,9 +10493,9 @@ while281:
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
 	TESTQ   R10, R10
-	JZ      end284
+	JZ      end292
 
-loop283:
+loop291:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (DX), Y8
 	VBROADCASTSS (DX)(BX*1), Y9
@@ -10269,9 +10519,9 @@ loop283:
 	ADDQ         $0x00000020, SI
 	ADDQ         $0x00000020, R9
 	DECQ         R10
-	JNZ          loop283
+	JNZ          loop291
 
-end284:
+end292:
 	VMOVUPS     (DI), Y10
 	VFMADD213PS (AX), Y10, Y0
 	VMOVUPS     Y0, (AX)
@@ -10293,9 +10543,9 @@ end284:
 	VFMADD213PS 96(AX)(CX*1), Y10, Y7
 	VMOVUPS     Y7, 96(AX)(CX*1)
 	ADDQ        $0x00000080, DI
-	JMP         while281
+	JMP         while289
 
-end282:
+end290:
 	VZEROUPPER
 	RET
 
@@ -10315,9 +10565,9 @@ TEXT ·outputsInt82AVX2(SB), NOSPLIT, $0-72
 	MOVQ next+64(FP), R10
 	MOVQ R9, R11
 
-while285:
+while293:
 	CMPQ    R9, $0x00000020
-	JL      end286
+	JL      end294
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -10331,9 +10581,9 @@ while285:
 	MOVQ    DI, R14
 	MOVQ    R8, R15
 	TESTQ   R15, R15
-	JZ      end288
+	JZ      end296
 
-loop287:
+loop295:
 	PREFETCHT0   (R10)
 	VBROADCASTSS (R14), Y10
 	VBROADCASTSS (R12), Y8
@@ -10361,9 +10611,9 @@ loop287:
 	ADDQ         R11, R13
 	ADDQ         $0x00000020, R10
 	DECQ         R15
-	JNZ          loop287
+	JNZ          loop295
 
-end288:
+end296:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -10376,12 +10626,12 @@ end288:
 	ADDQ    $0x00000020, SI
 	ADDQ    $0x00000080, DI
 	SUBQ    $0x00000020, R9
-	JMP     while285
+	JMP     while293
 
-end286:
-while289:
+end294:
+while297:
 	CMPQ    R9, $0x00000008
-	JL      end290
+	JL      end298
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	MOVQ    DX, R12
@@ -10389,9 +10639,9 @@ while289:
 	MOVQ    DI, R14
 	MOVQ    R8, R15
 	TESTQ   R15, R15
-	JZ      end292
+	JZ      end300
 
-loop291:
+loop299:
 	PREFETCHT0   (R10)
 	VBROADCASTSS (R14), Y4
 	VBROADCASTSS (R12), Y2
@@ -10407,17 +10657,17 @@ loop291:
 	ADDQ         R11, R13
 	ADDQ         $0x00000008, R10
 	DECQ         R15
-	JNZ          loop291
+	JNZ          loop299
 
-end292:
+end300:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, R9
-	JMP     while289
+	JMP     while297
 
-end290:
+end298:
 	VZEROUPPER
 	RET
 
@@ -10437,9 +10687,9 @@ TEXT ·accumulateHalf3AVX2(SB), NOSPLIT, $0-64
 	MOVQ R8, R10
 	ADDQ R10, R10
 
-while293:
+while301:
 	CMPQ    R8, $0x00000020
-	JL      end294
+	JL      end302
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -10456,9 +10706,9 @@ while293:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end296
+	JZ      end304
 
-loop295:
+loop303:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y12
 	VBROADCASTSS (R11)(BX*1), Y13
@@ -10483,9 +10733,9 @@ loop295:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop295
+	JNZ          loop303
 
-end296:
+end304:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -10501,12 +10751,12 @@ end296:
 	ADDQ    $0x00000080, AX
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000020, R8
-	JMP     while293
+	JMP     while301
 
-end294:
-while297:
+end302:
+while305:
 	CMPQ    R8, $0x00000008
-	JL      end298
+	JL      end306
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	VMOVUPS (AX)(CX*2), Y2
@@ -10514,9 +10764,9 @@ while297:
 	MOVQ    SI, R12
 	MOVQ    DI, R13
 	TESTQ   R13, R13
-	JZ      end300
+	JZ      end308
 
-loop299:
+loop307:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (R11), Y3
 	VBROADCASTSS (R11)(BX*1), Y4
@@ -10529,18 +10779,18 @@ loop299:
 	ADDQ         $0x00000004, R11
 	ADDQ         R10, R12
 	DECQ         R13
-	JNZ          loop299
+	JNZ          loop307
 
-end300:
+end308:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	VMOVUPS Y2, (AX)(CX*2)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000010, SI
 	SUBQ    $0x00000008, R8
-	JMP     while297
+	JMP     while305
 
-end298:
+end306:
 	VZEROUPPER
 	RET
 
@@ -10559,9 +10809,9 @@ TEXT ·scoresInt83AVX2(SB), NOSPLIT, $0-64
 	MOVQ next+56(FP), R9
 	MOVQ $0x00000020, R11
 
-while301:
+while309:
 	TESTQ   R8, R8
-	JZ      end302
+	JZ      end310
 	MOVQ    R8, R10
 	CMPQ    R10, R11
 	CMOVQGT R11, R10
@@ -10579,9 +10829,9 @@ while301:
 	VXORPS  Y10, Y10, Y10
 	VXORPS  Y11, Y11, Y11
 	TESTQ   R10, R10
-	JZ      end304
+	JZ      end312
 
-loop303:
+loop311:
 	PREFETCHT0   (R9)
 	VBROADCASTSS (DX), Y12
 	VBROADCASTSS (DX)(BX*1), Y13
@@ -10610,9 +10860,9 @@ loop303:
 	ADDQ         $0x00000020, SI
 	ADDQ         $0x00000020, R9
 	DECQ         R10
-	JNZ          loop303
+	JNZ          loop311
 
-end304:
+end312:
 	VMOVUPS     (DI), Y15
 	VFMADD213PS (AX), Y15, Y0
 	VMOVUPS     Y0, (AX)
@@ -10642,9 +10892,9 @@ end304:
 	VFMADD213PS 96(AX)(CX*2), Y15, Y11
 	VMOVUPS     Y11, 96(AX)(CX*2)
 	ADDQ        $0x00000080, DI
-	JMP         while301
+	JMP         while309
 
-end302:
+end310:
 	VZEROUPPER
 	RET
 
@@ -10664,9 +10914,9 @@ TEXT ·outputsInt83AVX2(SB), NOSPLIT, $0-72
 	MOVQ next+64(FP), R10
 	MOVQ R9, R11
 
-while305:
+while313:
 	CMPQ    R9, $0x00000020
-	JL      end306
+	JL      end314
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -10684,9 +10934,9 @@ while305:
 	MOVQ    DI, R14
 	MOVQ    R8, R15
 	TESTQ   R15, R15
-	JZ      end308
+	JZ      end316
 
-loop307:
+loop315:
 	PREFETCHT0   (R10)
 	VBROADCASTSS (R14), Y15
 	VBROADCASTSS (R12), Y12
@@ -10720,9 +10970,9 @@ loop307:
 	ADDQ         R11, R13
 	ADDQ         $0x00000020, R10
 	DECQ         R15
-	JNZ          loop307
+	JNZ          loop315
 
-end308:
+end316:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -10739,12 +10989,12 @@ end308:
 	ADDQ    $0x00000020, SI
 	ADDQ    $0x00000080, DI
 	SUBQ    $0x00000020, R9
-	JMP     while305
+	JMP     while313
 
-end306:
-while309:
+end314:
+while317:
 	CMPQ    R9, $0x00000008
-	JL      end310
+	JL      end318
 	VMOVUPS (AX), Y0
 	VMOVUPS (AX)(CX*1), Y1
 	VMOVUPS (AX)(CX*2), Y2
@@ -10753,9 +11003,9 @@ while309:
 	MOVQ    DI, R14
 	MOVQ    R8, R15
 	TESTQ   R15, R15
-	JZ      end312
+	JZ      end320
 
-loop311:
+loop319:
 	PREFETCHT0   (R10)
 	VBROADCASTSS (R14), Y6
 	VBROADCASTSS (R12), Y3
@@ -10774,18 +11024,18 @@ loop311:
 	ADDQ         R11, R13
 	ADDQ         $0x00000008, R10
 	DECQ         R15
-	JNZ          loop311
+	JNZ          loop319
 
-end312:
+end320:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, (AX)(CX*1)
 	VMOVUPS Y2, (AX)(CX*2)
 	ADDQ    $0x00000020, AX
 	ADDQ    $0x00000008, SI
 	SUBQ    $0x00000008, R9
-	JMP     while309
+	JMP     while317
 
-end310:
+end318:
 	VZEROUPPER
 	RET
 
@@ -10801,18 +11051,18 @@ TEXT ·matMulInt8Nibbles1AVX2(SB), NOSPLIT, $0-72
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end314
+	JZ      end322
 
-loop313:
+loop321:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end316
+	JZ     end324
 
-loop315:
+loop323:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -10920,9 +11170,9 @@ loop315:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000120, CX
 	DECQ         R8
-	JNZ          loop315
+	JNZ          loop323
 
-end316:
+end324:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -10930,9 +11180,9 @@ end316:
 	VMOVUPS Y2, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop313
+	JNZ     loop321
 
-end314:
+end322:
 	VZEROUPPER
 	RET
 
@@ -10989,18 +11239,18 @@ TEXT ·matMulInt8Nibbles2AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R10
 	ADDQ    CX, R9
 	TESTQ   DX, DX
-	JZ      end318
+	JZ      end326
 
-loop317:
+loop325:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end320
+	JZ     end328
 
-loop319:
+loop327:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -11090,9 +11340,9 @@ loop319:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R13
-	JNZ          loop319
+	JNZ          loop327
 
-end320:
+end328:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -11101,24 +11351,24 @@ end320:
 	VMOVUPS Y2, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second321
+	JNZ     second329
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000120, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done322
+	JMP     done330
 
-second321:
+second329:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done322:
+done330:
 	DECQ DX
-	JNZ  loop317
+	JNZ  loop325
 
-end318:
+end326:
 	VZEROUPPER
 	RET
 
@@ -11139,9 +11389,9 @@ TEXT ·matMulInt8Nibbles3AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R10
 	ADDQ    CX, R9
 	TESTQ   DX, DX
-	JZ      end324
+	JZ      end332
 
-loop323:
+loop331:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y1, Y1, Y1
@@ -11149,9 +11399,9 @@ loop323:
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end326
+	JZ     end334
 
-loop325:
+loop333:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -11273,9 +11523,9 @@ loop325:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R13
-	JNZ          loop325
+	JNZ          loop333
 
-end326:
+end334:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -11286,24 +11536,24 @@ end326:
 	VMOVUPS Y3, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second327
+	JNZ     second335
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000120, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done328
+	JMP     done336
 
-second327:
+second335:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done328:
+done336:
 	DECQ DX
-	JNZ  loop323
+	JNZ  loop331
 
-end324:
+end332:
 	VZEROUPPER
 	RET
 
@@ -11326,9 +11576,9 @@ TEXT ·matMulInt8Nibbles4AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R12
 	ADDQ    CX, R11
 	TESTQ   DX, DX
-	JZ      end330
+	JZ      end338
 
-loop329:
+loop337:
 	MOVQ   q+16(FP), R13
 	MOVQ   blocks+24(FP), R14
 	VXORPS Y1, Y1, Y1
@@ -11337,9 +11587,9 @@ loop329:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R15
 	TESTQ  R15, R15
-	JZ     end332
+	JZ     end340
 
-loop331:
+loop339:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -11493,9 +11743,9 @@ loop331:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R10
 	DECQ         R15
-	JNZ          loop331
+	JNZ          loop339
 
-end332:
+end340:
 	MOVQ    ldo+8(FP), R13
 	SHLQ    $0x02, R13
 	MOVQ    AX, R14
@@ -11508,24 +11758,24 @@ end332:
 	VMOVUPS Y4, (R14)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second333
+	JNZ     second341
 	MOVQ    DI, R13
 	IMUL3Q  $0x00000120, R13, R13
 	SUBQ    R13, CX
 	SUBQ    R13, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done334
+	JMP     done342
 
-second333:
+second341:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done334:
+done342:
 	DECQ DX
-	JNZ  loop329
+	JNZ  loop337
 
-end330:
+end338:
 	VZEROUPPER
 	RET
 
@@ -11541,18 +11791,18 @@ TEXT ·matMulInt8OffsetNibbles1AVX2(SB), NOSPLIT, $0-72
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end336
+	JZ      end344
 
-loop335:
+loop343:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end338
+	JZ     end346
 
-loop337:
+loop345:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -11662,9 +11912,9 @@ loop337:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000140, CX
 	DECQ         R8
-	JNZ          loop337
+	JNZ          loop345
 
-end338:
+end346:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -11672,9 +11922,9 @@ end338:
 	VMOVUPS Y2, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop335
+	JNZ     loop343
 
-end336:
+end344:
 	VZEROUPPER
 	RET
 
@@ -11695,18 +11945,18 @@ TEXT ·matMulInt8OffsetNibbles2AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R10
 	ADDQ    CX, R9
 	TESTQ   DX, DX
-	JZ      end340
+	JZ      end348
 
-loop339:
+loop347:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end342
+	JZ     end350
 
-loop341:
+loop349:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -11797,9 +12047,9 @@ loop341:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R8
 	DECQ         R13
-	JNZ          loop341
+	JNZ          loop349
 
-end342:
+end350:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -11808,24 +12058,24 @@ end342:
 	VMOVUPS Y2, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second343
+	JNZ     second351
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000140, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done344
+	JMP     done352
 
-second343:
+second351:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done344:
+done352:
 	DECQ DX
-	JNZ  loop339
+	JNZ  loop347
 
-end340:
+end348:
 	VZEROUPPER
 	RET
 
@@ -11846,9 +12096,9 @@ TEXT ·matMulInt8OffsetNibbles3AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R10
 	ADDQ    CX, R9
 	TESTQ   DX, DX
-	JZ      end346
+	JZ      end354
 
-loop345:
+loop353:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y1, Y1, Y1
@@ -11856,9 +12106,9 @@ loop345:
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end348
+	JZ     end356
 
-loop347:
+loop355:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -11981,9 +12231,9 @@ loop347:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R8
 	DECQ         R13
-	JNZ          loop347
+	JNZ          loop355
 
-end348:
+end356:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -11994,24 +12244,24 @@ end348:
 	VMOVUPS Y3, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second349
+	JNZ     second357
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000140, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done350
+	JMP     done358
 
-second349:
+second357:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done350:
+done358:
 	DECQ DX
-	JNZ  loop345
+	JNZ  loop353
 
-end346:
+end354:
 	VZEROUPPER
 	RET
 
@@ -12034,9 +12284,9 @@ TEXT ·matMulInt8OffsetNibbles4AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R12
 	ADDQ    CX, R11
 	TESTQ   DX, DX
-	JZ      end352
+	JZ      end360
 
-loop351:
+loop359:
 	MOVQ   q+16(FP), R13
 	MOVQ   blocks+24(FP), R14
 	VXORPS Y1, Y1, Y1
@@ -12045,9 +12295,9 @@ loop351:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R15
 	TESTQ  R15, R15
-	JZ     end354
+	JZ     end362
 
-loop353:
+loop361:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -12202,9 +12452,9 @@ loop353:
 	ADDQ         $0x00000140, CX
 	ADDQ         $0x00000140, R10
 	DECQ         R15
-	JNZ          loop353
+	JNZ          loop361
 
-end354:
+end362:
 	MOVQ    ldo+8(FP), R13
 	SHLQ    $0x02, R13
 	MOVQ    AX, R14
@@ -12217,24 +12467,24 @@ end354:
 	VMOVUPS Y4, (R14)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second355
+	JNZ     second363
 	MOVQ    DI, R13
 	IMUL3Q  $0x00000140, R13, R13
 	SUBQ    R13, CX
 	SUBQ    R13, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done356
+	JMP     done364
 
-second355:
+second363:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done356:
+done364:
 	DECQ DX
-	JNZ  loop351
+	JNZ  loop359
 
-end352:
+end360:
 	VZEROUPPER
 	RET
 
@@ -12250,27 +12500,27 @@ TEXT ·matMulInt8SuperNibbles1AVX2(SB), NOSPLIT, $0-72
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end358
+	JZ      end366
 
-loop357:
+loop365:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end360
+	JZ     end368
 
-loop359:
+loop367:
 	TESTQ     $0x00000007, R8
-	JNZ       inside361
+	JNZ       inside369
 	VCVTPH2PS (CX), Y1
 	VCVTPH2PS 16(CX), Y2
 	VCVTPH2PS 32(CX), Y3
 	VCVTPH2PS 48(CX), Y4
 	ADDQ      $0x00000040, CX
 
-inside361:
+inside369:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -12392,9 +12642,9 @@ inside361:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000120, CX
 	DECQ         R8
-	JNZ          loop359
+	JNZ          loop367
 
-end360:
+end368:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -12402,9 +12652,9 @@ end360:
 	VMOVUPS Y6, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop357
+	JNZ     loop365
 
-end358:
+end366:
 	VZEROUPPER
 	RET
 
@@ -12425,26 +12675,26 @@ TEXT ·matMulInt8SuperNibbles2AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R10
 	ADDQ    CX, R9
 	TESTQ   DX, DX
-	JZ      end363
+	JZ      end371
 
-loop362:
+loop370:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end365
+	JZ     end373
 
-loop364:
+loop372:
 	TESTQ     $0x00000007, R13
-	JNZ       inside366
+	JNZ       inside374
 	VCVTPH2PS -256(R8), Y1
 	VCVTPH2PS -224(R8), Y2
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000040, R8
 
-inside366:
+inside374:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -12541,9 +12791,9 @@ inside366:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R13
-	JNZ          loop364
+	JNZ          loop372
 
-end365:
+end373:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -12552,7 +12802,7 @@ end365:
 	VMOVUPS Y4, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second367
+	JNZ     second375
 	MOVQ    DI, R11
 	SHRQ    $0x03, R11
 	IMUL3Q  $0x00000940, R11, R11
@@ -12560,17 +12810,17 @@ end365:
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done368
+	JMP     done376
 
-second367:
+second375:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done368:
+done376:
 	DECQ DX
-	JNZ  loop362
+	JNZ  loop370
 
-end363:
+end371:
 	VZEROUPPER
 	RET
 
@@ -12591,9 +12841,9 @@ TEXT ·matMulInt8SuperNibbles3AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R10
 	ADDQ    CX, R9
 	TESTQ   DX, DX
-	JZ      end370
+	JZ      end378
 
-loop369:
+loop377:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y3, Y3, Y3
@@ -12601,17 +12851,17 @@ loop369:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end372
+	JZ     end380
 
-loop371:
+loop379:
 	TESTQ     $0x00000007, R13
-	JNZ       inside373
+	JNZ       inside381
 	VCVTPH2PS -256(R8), Y1
 	VCVTPH2PS -224(R8), Y2
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000040, R8
 
-inside373:
+inside381:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -12740,9 +12990,9 @@ inside373:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R8
 	DECQ         R13
-	JNZ          loop371
+	JNZ          loop379
 
-end372:
+end380:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -12753,7 +13003,7 @@ end372:
 	VMOVUPS Y5, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second374
+	JNZ     second382
 	MOVQ    DI, R11
 	SHRQ    $0x03, R11
 	IMUL3Q  $0x00000940, R11, R11
@@ -12761,17 +13011,17 @@ end372:
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done375
+	JMP     done383
 
-second374:
+second382:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done375:
+done383:
 	DECQ DX
-	JNZ  loop369
+	JNZ  loop377
 
-end370:
+end378:
 	VZEROUPPER
 	RET
 
@@ -12794,9 +13044,9 @@ TEXT ·matMulInt8SuperNibbles4AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R12
 	ADDQ    CX, R11
 	TESTQ   DX, DX
-	JZ      end377
+	JZ      end385
 
-loop376:
+loop384:
 	MOVQ   q+16(FP), R13
 	MOVQ   blocks+24(FP), R14
 	VXORPS Y3, Y3, Y3
@@ -12805,17 +13055,17 @@ loop376:
 	VXORPS Y6, Y6, Y6
 	MOVQ   DI, R15
 	TESTQ  R15, R15
-	JZ     end379
+	JZ     end387
 
-loop378:
+loop386:
 	TESTQ     $0x00000007, R15
-	JNZ       inside380
+	JNZ       inside388
 	VCVTPH2PS -256(R10), Y1
 	VCVTPH2PS -224(R10), Y2
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000040, R10
 
-inside380:
+inside388:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -12976,9 +13226,9 @@ inside380:
 	ADDQ         $0x00000120, CX
 	ADDQ         $0x00000120, R10
 	DECQ         R15
-	JNZ          loop378
+	JNZ          loop386
 
-end379:
+end387:
 	MOVQ    ldo+8(FP), R13
 	SHLQ    $0x02, R13
 	MOVQ    AX, R14
@@ -12991,7 +13241,7 @@ end379:
 	VMOVUPS Y6, (R14)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second381
+	JNZ     second389
 	MOVQ    DI, R13
 	SHRQ    $0x03, R13
 	IMUL3Q  $0x00000940, R13, R13
@@ -12999,17 +13249,17 @@ end379:
 	SUBQ    R13, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done382
+	JMP     done390
 
-second381:
+second389:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done382:
+done390:
 	DECQ DX
-	JNZ  loop376
+	JNZ  loop384
 
-end377:
+end385:
 	VZEROUPPER
 	RET
 
@@ -13024,18 +13274,18 @@ TEXT ·matMulInt8Fives1AVX2(SB), NOSPLIT, $0-72
 	SHRQ   $0x05, SI
 	IMUL3Q $0x0000000c, SI, BX
 	TESTQ  DX, DX
-	JZ     end384
+	JZ     end392
 
-loop383:
+loop391:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end386
+	JZ     end394
 
-loop385:
+loop393:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -13198,9 +13448,9 @@ loop385:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000160, CX
 	DECQ         R8
-	JNZ          loop385
+	JNZ          loop393
 
-end386:
+end394:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -13208,9 +13458,9 @@ end386:
 	VMOVUPS Y1, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop383
+	JNZ     loop391
 
-end384:
+end392:
 	VZEROUPPER
 	RET
 
@@ -13266,18 +13516,18 @@ TEXT ·matMulInt8Fives2AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R10
 	ADDQ   CX, R9
 	TESTQ  DX, DX
-	JZ     end388
+	JZ     end396
 
-loop387:
+loop395:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end390
+	JZ     end398
 
-loop389:
+loop397:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -13397,9 +13647,9 @@ loop389:
 	ADDQ         $0x00000160, CX
 	ADDQ         $0x00000160, R8
 	DECQ         R13
-	JNZ          loop389
+	JNZ          loop397
 
-end390:
+end398:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -13408,24 +13658,24 @@ end390:
 	VMOVUPS Y1, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second391
+	JNZ     second399
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000160, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done392
+	JMP     done400
 
-second391:
+second399:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done392:
+done400:
 	DECQ DX
-	JNZ  loop387
+	JNZ  loop395
 
-end388:
+end396:
 	VZEROUPPER
 	RET
 
@@ -13445,9 +13695,9 @@ TEXT ·matMulInt8Fives3AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R10
 	ADDQ   CX, R9
 	TESTQ  DX, DX
-	JZ     end394
+	JZ     end402
 
-loop393:
+loop401:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y0, Y0, Y0
@@ -13455,9 +13705,9 @@ loop393:
 	VXORPS Y2, Y2, Y2
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end396
+	JZ     end404
 
-loop395:
+loop403:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -13612,9 +13862,9 @@ loop395:
 	ADDQ         $0x00000160, CX
 	ADDQ         $0x00000160, R8
 	DECQ         R13
-	JNZ          loop395
+	JNZ          loop403
 
-end396:
+end404:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -13625,24 +13875,24 @@ end396:
 	VMOVUPS Y2, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second397
+	JNZ     second405
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000160, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done398
+	JMP     done406
 
-second397:
+second405:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done398:
+done406:
 	DECQ DX
-	JNZ  loop393
+	JNZ  loop401
 
-end394:
+end402:
 	VZEROUPPER
 	RET
 
@@ -13664,9 +13914,9 @@ TEXT ·matMulInt8Fives4AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R12
 	ADDQ   CX, R11
 	TESTQ  DX, DX
-	JZ     end400
+	JZ     end408
 
-loop399:
+loop407:
 	MOVQ   q+16(FP), R13
 	MOVQ   blocks+24(FP), R14
 	VXORPS Y0, Y0, Y0
@@ -13675,9 +13925,9 @@ loop399:
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R15
 	TESTQ  R15, R15
-	JZ     end402
+	JZ     end410
 
-loop401:
+loop409:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -13867,9 +14117,9 @@ loop401:
 	ADDQ         $0x00000160, CX
 	ADDQ         $0x00000160, R10
 	DECQ         R15
-	JNZ          loop401
+	JNZ          loop409
 
-end402:
+end410:
 	MOVQ    ldo+8(FP), R13
 	SHLQ    $0x02, R13
 	MOVQ    AX, R14
@@ -13882,24 +14132,24 @@ end402:
 	VMOVUPS Y3, (R14)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second403
+	JNZ     second411
 	MOVQ    DI, R13
 	IMUL3Q  $0x00000160, R13, R13
 	SUBQ    R13, CX
 	SUBQ    R13, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done404
+	JMP     done412
 
-second403:
+second411:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done404:
+done412:
 	DECQ DX
-	JNZ  loop399
+	JNZ  loop407
 
-end400:
+end408:
 	VZEROUPPER
 	RET
 
@@ -13914,18 +14164,18 @@ TEXT ·matMulInt8OffsetFives1AVX2(SB), NOSPLIT, $0-72
 	SHRQ   $0x05, SI
 	IMUL3Q $0x0000000c, SI, BX
 	TESTQ  DX, DX
-	JZ     end406
+	JZ     end414
 
-loop405:
+loop413:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end408
+	JZ     end416
 
-loop407:
+loop415:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -14090,9 +14340,9 @@ loop407:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000180, CX
 	DECQ         R8
-	JNZ          loop407
+	JNZ          loop415
 
-end408:
+end416:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -14100,9 +14350,9 @@ end408:
 	VMOVUPS Y1, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop405
+	JNZ     loop413
 
-end406:
+end414:
 	VZEROUPPER
 	RET
 
@@ -14122,18 +14372,18 @@ TEXT ·matMulInt8OffsetFives2AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R10
 	ADDQ   CX, R9
 	TESTQ  DX, DX
-	JZ     end410
+	JZ     end418
 
-loop409:
+loop417:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end412
+	JZ     end420
 
-loop411:
+loop419:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -14254,9 +14504,9 @@ loop411:
 	ADDQ         $0x00000180, CX
 	ADDQ         $0x00000180, R8
 	DECQ         R13
-	JNZ          loop411
+	JNZ          loop419
 
-end412:
+end420:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -14265,24 +14515,24 @@ end412:
 	VMOVUPS Y1, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second413
+	JNZ     second421
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000180, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done414
+	JMP     done422
 
-second413:
+second421:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done414:
+done422:
 	DECQ DX
-	JNZ  loop409
+	JNZ  loop417
 
-end410:
+end418:
 	VZEROUPPER
 	RET
 
@@ -14302,9 +14552,9 @@ TEXT ·matMulInt8OffsetFives3AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R10
 	ADDQ   CX, R9
 	TESTQ  DX, DX
-	JZ     end416
+	JZ     end424
 
-loop415:
+loop423:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y0, Y0, Y0
@@ -14312,9 +14562,9 @@ loop415:
 	VXORPS Y2, Y2, Y2
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end418
+	JZ     end426
 
-loop417:
+loop425:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -14470,9 +14720,9 @@ loop417:
 	ADDQ         $0x00000180, CX
 	ADDQ         $0x00000180, R8
 	DECQ         R13
-	JNZ          loop417
+	JNZ          loop425
 
-end418:
+end426:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -14483,24 +14733,24 @@ end418:
 	VMOVUPS Y2, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second419
+	JNZ     second427
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000180, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done420
+	JMP     done428
 
-second419:
+second427:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done420:
+done428:
 	DECQ DX
-	JNZ  loop415
+	JNZ  loop423
 
-end416:
+end424:
 	VZEROUPPER
 	RET
 
@@ -14522,9 +14772,9 @@ TEXT ·matMulInt8OffsetFives4AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R12
 	ADDQ   CX, R11
 	TESTQ  DX, DX
-	JZ     end422
+	JZ     end430
 
-loop421:
+loop429:
 	MOVQ   q+16(FP), R13
 	MOVQ   blocks+24(FP), R14
 	VXORPS Y0, Y0, Y0
@@ -14533,9 +14783,9 @@ loop421:
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R15
 	TESTQ  R15, R15
-	JZ     end424
+	JZ     end432
 
-loop423:
+loop431:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -14726,9 +14976,9 @@ loop423:
 	ADDQ         $0x00000180, CX
 	ADDQ         $0x00000180, R10
 	DECQ         R15
-	JNZ          loop423
+	JNZ          loop431
 
-end424:
+end432:
 	MOVQ    ldo+8(FP), R13
 	SHLQ    $0x02, R13
 	MOVQ    AX, R14
@@ -14741,24 +14991,24 @@ end424:
 	VMOVUPS Y3, (R14)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second425
+	JNZ     second433
 	MOVQ    DI, R13
 	IMUL3Q  $0x00000180, R13, R13
 	SUBQ    R13, CX
 	SUBQ    R13, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done426
+	JMP     done434
 
-second425:
+second433:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done426:
+done434:
 	DECQ DX
-	JNZ  loop421
+	JNZ  loop429
 
-end422:
+end430:
 	VZEROUPPER
 	RET
 
@@ -14773,27 +15023,27 @@ TEXT ·matMulInt8SuperFives1AVX2(SB), NOSPLIT, $0-72
 	SHRQ   $0x05, SI
 	IMUL3Q $0x0000000c, SI, BX
 	TESTQ  DX, DX
-	JZ     end428
+	JZ     end436
 
-loop427:
+loop435:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end430
+	JZ     end438
 
-loop429:
+loop437:
 	TESTQ     $0x00000007, R8
-	JNZ       inside431
+	JNZ       inside439
 	VCVTPH2PS (CX), Y0
 	VCVTPH2PS 16(CX), Y1
 	VCVTPH2PS 32(CX), Y2
 	VCVTPH2PS 48(CX), Y3
 	ADDQ      $0x00000040, CX
 
-inside431:
+inside439:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -14970,9 +15220,9 @@ inside431:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000160, CX
 	DECQ         R8
-	JNZ          loop429
+	JNZ          loop437
 
-end430:
+end438:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -14980,9 +15230,9 @@ end430:
 	VMOVUPS Y5, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop427
+	JNZ     loop435
 
-end428:
+end436:
 	VZEROUPPER
 	RET
 
@@ -15002,26 +15252,26 @@ TEXT ·matMulInt8SuperFives2AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R10
 	ADDQ   CX, R9
 	TESTQ  DX, DX
-	JZ     end433
+	JZ     end441
 
-loop432:
+loop440:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end435
+	JZ     end443
 
-loop434:
+loop442:
 	TESTQ     $0x00000007, R13
-	JNZ       inside436
+	JNZ       inside444
 	VCVTPH2PS -320(R8), Y0
 	VCVTPH2PS -288(R8), Y1
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000040, R8
 
-inside436:
+inside444:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -15148,9 +15398,9 @@ inside436:
 	ADDQ         $0x00000160, CX
 	ADDQ         $0x00000160, R8
 	DECQ         R13
-	JNZ          loop434
+	JNZ          loop442
 
-end435:
+end443:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -15159,7 +15409,7 @@ end435:
 	VMOVUPS Y3, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second437
+	JNZ     second445
 	MOVQ    DI, R11
 	SHRQ    $0x03, R11
 	IMUL3Q  $0x00000b40, R11, R11
@@ -15167,17 +15417,17 @@ end435:
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done438
+	JMP     done446
 
-second437:
+second445:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done438:
+done446:
 	DECQ DX
-	JNZ  loop432
+	JNZ  loop440
 
-end433:
+end441:
 	VZEROUPPER
 	RET
 
@@ -15197,9 +15447,9 @@ TEXT ·matMulInt8SuperFives3AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R10
 	ADDQ   CX, R9
 	TESTQ  DX, DX
-	JZ     end440
+	JZ     end448
 
-loop439:
+loop447:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y2, Y2, Y2
@@ -15207,17 +15457,17 @@ loop439:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end442
+	JZ     end450
 
-loop441:
+loop449:
 	TESTQ     $0x00000007, R13
-	JNZ       inside443
+	JNZ       inside451
 	VCVTPH2PS -320(R8), Y0
 	VCVTPH2PS -288(R8), Y1
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000040, R8
 
-inside443:
+inside451:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -15379,9 +15629,9 @@ inside443:
 	ADDQ         $0x00000160, CX
 	ADDQ         $0x00000160, R8
 	DECQ         R13
-	JNZ          loop441
+	JNZ          loop449
 
-end442:
+end450:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -15392,7 +15642,7 @@ end442:
 	VMOVUPS Y4, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second444
+	JNZ     second452
 	MOVQ    DI, R11
 	SHRQ    $0x03, R11
 	IMUL3Q  $0x00000b40, R11, R11
@@ -15400,17 +15650,17 @@ end442:
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done445
+	JMP     done453
 
-second444:
+second452:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done445:
+done453:
 	DECQ DX
-	JNZ  loop439
+	JNZ  loop447
 
-end440:
+end448:
 	VZEROUPPER
 	RET
 
@@ -15432,9 +15682,9 @@ TEXT ·matMulInt8SuperFives4AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R12
 	ADDQ   CX, R11
 	TESTQ  DX, DX
-	JZ     end447
+	JZ     end455
 
-loop446:
+loop454:
 	MOVQ   q+16(FP), R13
 	MOVQ   blocks+24(FP), R14
 	VXORPS Y2, Y2, Y2
@@ -15443,17 +15693,17 @@ loop446:
 	VXORPS Y5, Y5, Y5
 	MOVQ   DI, R15
 	TESTQ  R15, R15
-	JZ     end449
+	JZ     end457
 
-loop448:
+loop456:
 	TESTQ     $0x00000007, R15
-	JNZ       inside450
+	JNZ       inside458
 	VCVTPH2PS -320(R10), Y0
 	VCVTPH2PS -288(R10), Y1
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000040, R10
 
-inside450:
+inside458:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -15650,9 +15900,9 @@ inside450:
 	ADDQ         $0x00000160, CX
 	ADDQ         $0x00000160, R10
 	DECQ         R15
-	JNZ          loop448
+	JNZ          loop456
 
-end449:
+end457:
 	MOVQ    ldo+8(FP), R13
 	SHLQ    $0x02, R13
 	MOVQ    AX, R14
@@ -15665,7 +15915,7 @@ end449:
 	VMOVUPS Y5, (R14)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second451
+	JNZ     second459
 	MOVQ    DI, R13
 	SHRQ    $0x03, R13
 	IMUL3Q  $0x00000b40, R13, R13
@@ -15673,17 +15923,17 @@ end449:
 	SUBQ    R13, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done452
+	JMP     done460
 
-second451:
+second459:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done452:
+done460:
 	DECQ DX
-	JNZ  loop446
+	JNZ  loop454
 
-end447:
+end455:
 	VZEROUPPER
 	RET
 
@@ -15698,25 +15948,25 @@ TEXT ·matMulInt8SuperSixes1AVX2(SB), NOSPLIT, $0-72
 	SHRQ   $0x05, SI
 	IMUL3Q $0x0000000c, SI, BX
 	TESTQ  DX, DX
-	JZ     end454
+	JZ     end462
 
-loop453:
+loop461:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end456
+	JZ     end464
 
-loop455:
+loop463:
 	TESTQ     $0x00000007, R8
-	JNZ       inside457
+	JNZ       inside465
 	VCVTPH2PS (CX), Y0
 	VCVTPH2PS 16(CX), Y1
 	ADDQ      $0x00000020, CX
 
-inside457:
+inside465:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -15910,9 +16160,9 @@ inside457:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x000001a0, CX
 	DECQ         R8
-	JNZ          loop455
+	JNZ          loop463
 
-end456:
+end464:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -15920,9 +16170,9 @@ end456:
 	VMOVUPS Y3, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop453
+	JNZ     loop461
 
-end454:
+end462:
 	VZEROUPPER
 	RET
 
@@ -15978,25 +16228,25 @@ TEXT ·matMulInt8SuperSixes2AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R10
 	ADDQ   CX, R9
 	TESTQ  DX, DX
-	JZ     end459
+	JZ     end467
 
-loop458:
+loop466:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end461
+	JZ     end469
 
-loop460:
+loop468:
 	TESTQ     $0x00000007, R13
-	JNZ       inside462
+	JNZ       inside470
 	VCVTPH2PS -384(R8), Y0
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000020, R8
 
-inside462:
+inside470:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -16138,9 +16388,9 @@ inside462:
 	ADDQ         $0x000001a0, CX
 	ADDQ         $0x000001a0, R8
 	DECQ         R13
-	JNZ          loop460
+	JNZ          loop468
 
-end461:
+end469:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -16149,7 +16399,7 @@ end461:
 	VMOVUPS Y2, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second463
+	JNZ     second471
 	MOVQ    DI, R11
 	SHRQ    $0x03, R11
 	IMUL3Q  $0x00000d20, R11, R11
@@ -16157,17 +16407,17 @@ end461:
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done464
+	JMP     done472
 
-second463:
+second471:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done464:
+done472:
 	DECQ DX
-	JNZ  loop458
+	JNZ  loop466
 
-end459:
+end467:
 	VZEROUPPER
 	RET
 
@@ -16187,9 +16437,9 @@ TEXT ·matMulInt8SuperSixes3AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R10
 	ADDQ   CX, R9
 	TESTQ  DX, DX
-	JZ     end466
+	JZ     end474
 
-loop465:
+loop473:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y1, Y1, Y1
@@ -16197,16 +16447,16 @@ loop465:
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end468
+	JZ     end476
 
-loop467:
+loop475:
 	TESTQ     $0x00000007, R13
-	JNZ       inside469
+	JNZ       inside477
 	VCVTPH2PS -384(R8), Y0
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000020, R8
 
-inside469:
+inside477:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -16390,9 +16640,9 @@ inside469:
 	ADDQ         $0x000001a0, CX
 	ADDQ         $0x000001a0, R8
 	DECQ         R13
-	JNZ          loop467
+	JNZ          loop475
 
-end468:
+end476:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -16403,7 +16653,7 @@ end468:
 	VMOVUPS Y3, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second470
+	JNZ     second478
 	MOVQ    DI, R11
 	SHRQ    $0x03, R11
 	IMUL3Q  $0x00000d20, R11, R11
@@ -16411,17 +16661,17 @@ end468:
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done471
+	JMP     done479
 
-second470:
+second478:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done471:
+done479:
 	DECQ DX
-	JNZ  loop465
+	JNZ  loop473
 
-end466:
+end474:
 	VZEROUPPER
 	RET
 
@@ -16443,9 +16693,9 @@ TEXT ·matMulInt8SuperSixes4AVX2(SB), NOSPLIT, $0-72
 	MOVQ   step+64(FP), R12
 	ADDQ   CX, R11
 	TESTQ  DX, DX
-	JZ     end473
+	JZ     end481
 
-loop472:
+loop480:
 	MOVQ   q+16(FP), R13
 	MOVQ   blocks+24(FP), R14
 	VXORPS Y1, Y1, Y1
@@ -16454,16 +16704,16 @@ loop472:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R15
 	TESTQ  R15, R15
-	JZ     end475
+	JZ     end483
 
-loop474:
+loop482:
 	TESTQ     $0x00000007, R15
-	JNZ       inside476
+	JNZ       inside484
 	VCVTPH2PS -384(R10), Y0
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x00000020, R10
 
-inside476:
+inside484:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -16689,9 +16939,9 @@ inside476:
 	ADDQ         $0x000001a0, CX
 	ADDQ         $0x000001a0, R10
 	DECQ         R15
-	JNZ          loop474
+	JNZ          loop482
 
-end475:
+end483:
 	MOVQ    ldo+8(FP), R13
 	SHLQ    $0x02, R13
 	MOVQ    AX, R14
@@ -16704,7 +16954,7 @@ end475:
 	VMOVUPS Y4, (R14)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second477
+	JNZ     second485
 	MOVQ    DI, R13
 	SHRQ    $0x03, R13
 	IMUL3Q  $0x00000d20, R13, R13
@@ -16712,17 +16962,17 @@ end475:
 	SUBQ    R13, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done478
+	JMP     done486
 
-second477:
+second485:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done478:
+done486:
 	DECQ DX
-	JNZ  loop472
+	JNZ  loop480
 
-end473:
+end481:
 	VZEROUPPER
 	RET
 
@@ -16738,18 +16988,18 @@ TEXT ·matMulInt8Wide1AVX2(SB), NOSPLIT, $0-72
 	SHRQ    $0x05, SI
 	IMUL3Q  $0x0000000c, SI, BX
 	TESTQ   DX, DX
-	JZ      end480
+	JZ      end488
 
-loop479:
+loop487:
 	MOVQ   q+16(FP), BX
 	MOVQ   blocks+24(FP), DI
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   SI, R8
 	TESTQ  R8, R8
-	JZ     end482
+	JZ     end490
 
-loop481:
+loop489:
 	PREFETCHT0   2048(CX)
 	PREFETCHT0   2112(CX)
 	PREFETCHT0   2176(CX)
@@ -16885,9 +17135,9 @@ loop481:
 	ADDQ         $0x0000000c, DI
 	ADDQ         $0x00000220, CX
 	DECQ         R8
-	JNZ          loop481
+	JNZ          loop489
 
-end482:
+end490:
 	MOVQ    ldo+8(FP), BX
 	SHLQ    $0x02, BX
 	MOVQ    AX, BX
@@ -16895,9 +17145,9 @@ end482:
 	VMOVUPS Y2, 32(BX)
 	ADDQ    $0x00000040, AX
 	DECQ    DX
-	JNZ     loop479
+	JNZ     loop487
 
-end480:
+end488:
 	VZEROUPPER
 	RET
 
@@ -16936,18 +17186,18 @@ TEXT ·matMulInt8Wide2AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R10
 	ADDQ    CX, R9
 	TESTQ   DX, DX
-	JZ      end484
+	JZ      end492
 
-loop483:
+loop491:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end486
+	JZ     end494
 
-loop485:
+loop493:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -17061,9 +17311,9 @@ loop485:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R8
 	DECQ         R13
-	JNZ          loop485
+	JNZ          loop493
 
-end486:
+end494:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -17072,24 +17322,24 @@ end486:
 	VMOVUPS Y2, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second487
+	JNZ     second495
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000220, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done488
+	JMP     done496
 
-second487:
+second495:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done488:
+done496:
 	DECQ DX
-	JNZ  loop483
+	JNZ  loop491
 
-end484:
+end492:
 	VZEROUPPER
 	RET
 
@@ -17110,9 +17360,9 @@ TEXT ·matMulInt8Wide3AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R10
 	ADDQ    CX, R9
 	TESTQ   DX, DX
-	JZ      end490
+	JZ      end498
 
-loop489:
+loop497:
 	MOVQ   q+16(FP), R11
 	MOVQ   blocks+24(FP), R12
 	VXORPS Y1, Y1, Y1
@@ -17120,9 +17370,9 @@ loop489:
 	VXORPS Y3, Y3, Y3
 	MOVQ   DI, R13
 	TESTQ  R13, R13
-	JZ     end492
+	JZ     end500
 
-loop491:
+loop499:
 	PREFETCHT0   (R9)
 	PREFETCHT0   64(R9)
 	ADDQ         R10, R9
@@ -17280,9 +17530,9 @@ loop491:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R8
 	DECQ         R13
-	JNZ          loop491
+	JNZ          loop499
 
-end492:
+end500:
 	MOVQ    ldo+8(FP), R11
 	SHLQ    $0x02, R11
 	MOVQ    AX, R12
@@ -17293,24 +17543,24 @@ end492:
 	VMOVUPS Y3, (R12)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second493
+	JNZ     second501
 	MOVQ    DI, R11
 	IMUL3Q  $0x00000220, R11, R11
 	SUBQ    R11, CX
 	SUBQ    R11, R8
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R8
-	JMP     done494
+	JMP     done502
 
-second493:
+second501:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R8
 
-done494:
+done502:
 	DECQ DX
-	JNZ  loop489
+	JNZ  loop497
 
-end490:
+end498:
 	VZEROUPPER
 	RET
 
@@ -17333,9 +17583,9 @@ TEXT ·matMulInt8Wide4AVX2(SB), NOSPLIT, $0-72
 	MOVQ    step+64(FP), R12
 	ADDQ    CX, R11
 	TESTQ   DX, DX
-	JZ      end496
+	JZ      end504
 
-loop495:
+loop503:
 	MOVQ   q+16(FP), R13
 	MOVQ   blocks+24(FP), R14
 	VXORPS Y1, Y1, Y1
@@ -17344,9 +17594,9 @@ loop495:
 	VXORPS Y4, Y4, Y4
 	MOVQ   DI, R15
 	TESTQ  R15, R15
-	JZ     end498
+	JZ     end506
 
-loop497:
+loop505:
 	PREFETCHT0   (R11)
 	PREFETCHT0   64(R11)
 	ADDQ         R12, R11
@@ -17548,9 +17798,9 @@ loop497:
 	ADDQ         $0x00000220, CX
 	ADDQ         $0x00000220, R10
 	DECQ         R15
-	JNZ          loop497
+	JNZ          loop505
 
-end498:
+end506:
 	MOVQ    ldo+8(FP), R13
 	SHLQ    $0x02, R13
 	MOVQ    AX, R14
@@ -17563,24 +17813,24 @@ end498:
 	VMOVUPS Y4, (R14)
 	ADDQ    $0x00000020, AX
 	TESTQ   $0x00000001, DX
-	JNZ     second499
+	JNZ     second507
 	MOVQ    DI, R13
 	IMUL3Q  $0x00000220, R13, R13
 	SUBQ    R13, CX
 	SUBQ    R13, R10
 	ADDQ    $0x00000020, CX
 	ADDQ    $0x00000010, R10
-	JMP     done500
+	JMP     done508
 
-second499:
+second507:
 	SUBQ $0x00000020, CX
 	SUBQ $0x00000010, R10
 
-done500:
+done508:
 	DECQ DX
-	JNZ  loop495
+	JNZ  loop503
 
-end496:
+end504:
 	VZEROUPPER
 	RET
 
@@ -17596,9 +17846,9 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-32
 	VMOVSS  c42fe0000<>+0(SB), X2
 	VMOVSS  c3f800000<>+0(SB), X3
 	TESTQ   BX, BX
-	JZ      end502
+	JZ      end510
 
-loop501:
+loop509:
 	VMOVUPS      (DX), Y4
 	VPAND        Y0, Y4, Y8
 	VMOVUPS      32(DX), Y5
@@ -17620,9 +17870,9 @@ loop501:
 	VDIVSS       X2, X9, X10
 	VMOVD        X10, DI
 	CMPL         SI, $0x7f800000
-	JAE          unusual503
+	JAE          unusual511
 	CMPL         DI, $0x00800000
-	JB           unusual503
+	JB           unusual511
 	VDIVSS       X10, X3, X8
 	VBROADCASTSS X8, Y8
 	VMULPS       Y8, Y4, Y4
@@ -17652,29 +17902,29 @@ loop501:
 	VMOVSS       X10, (CX)
 	VMOVSS       X5, 4(CX)
 	MOVL         SI, 8(CX)
-	JMP          done504
+	JMP          done512
 
-unusual503:
+unusual511:
 	VPXOR   Y4, Y4, Y4
 	VMOVDQU Y4, (AX)
 	XORL    DI, DI
 	MOVL    DI, 8(CX)
 	CMPL    SI, $0x7f800000
-	JB      finite505
+	JB      finite513
 	MOVL    $0x7fc00000, DI
 
-finite505:
+finite513:
 	MOVL DI, (CX)
 	MOVL DI, 4(CX)
 
-done504:
+done512:
 	ADDQ $0x00000020, AX
 	ADDQ $0x0000000c, CX
 	ADDQ $0x00000080, DX
 	DECQ BX
-	JNZ  loop501
+	JNZ  loop509
 
-end502:
+end510:
 	VZEROUPPER
 	RET
 
@@ -17749,9 +17999,9 @@ TEXT ·scoresInt161AVX2(SB), NOSPLIT, $0-72
 	MOVQ   CX, DI
 	MOVQ   pairs+56(FP), R8
 
-while506:
+while514:
 	CMPQ         R8, $0x00000004
-	JL           end507
+	JL           end515
 	VMOVUPS      (DX), Y2
 	PREFETCHT0   (SI)
 	VMOVUPS      32(DX), Y3
@@ -17788,13 +18038,13 @@ while506:
 	ADDQ         $0x00000100, DX
 	ADDQ         $0x00000100, SI
 	SUBQ         $0x00000004, R8
-	JMP          while506
+	JMP          while514
 
-end507:
+end515:
 	TESTQ R8, R8
-	JZ    end509
+	JZ    end517
 
-loop508:
+loop516:
 	VMOVUPS      (DX), Y2
 	PREFETCHT0   (SI)
 	VMOVUPS      32(DX), Y3
@@ -17807,9 +18057,9 @@ loop508:
 	ADDQ         $0x00000040, DX
 	ADDQ         $0x00000040, SI
 	DECQ         R8
-	JNZ          loop508
+	JNZ          loop516
 
-end509:
+end517:
 	MOVQ         AX, DI
 	MOVQ         scales+32(FP), R8
 	VBROADCASTSS (R8), Y2
@@ -17827,9 +18077,9 @@ end509:
 	VXORPS       Y1, Y1, Y1
 	MOVQ         pairs+56(FP), DI
 
-while510:
+while518:
 	CMPQ         DI, $0x00000004
-	JL           end511
+	JL           end519
 	VMOVUPS      (DX), Y2
 	PREFETCHT0   (SI)
 	VMOVUPS      32(DX), Y3
@@ -17866,13 +18116,13 @@ while510:
 	ADDQ         $0x00000100, DX
 	ADDQ         $0x00000100, SI
 	SUBQ         $0x00000004, DI
-	JMP          while510
+	JMP          while518
 
-end511:
+end519:
 	TESTQ DI, DI
-	JZ    end513
+	JZ    end521
 
-loop512:
+loop520:
 	VMOVUPS      (DX), Y2
 	PREFETCHT0   (SI)
 	VMOVUPS      32(DX), Y3
@@ -17885,9 +18135,9 @@ loop512:
 	ADDQ         $0x00000040, DX
 	ADDQ         $0x00000040, SI
 	DECQ         DI
-	JNZ          loop512
+	JNZ          loop520
 
-end513:
+end521:
 	MOVQ         AX, CX
 	MOVQ         scales+32(FP), DX
 	VBROADCASTSS (DX), Y2
@@ -17921,18 +18171,18 @@ TEXT ·outputsInt161AVX2(SB), NOSPLIT, $0-72
 	MOVQ dim+56(FP), BX
 	MOVQ next+64(FP), SI
 
-while514:
+while522:
 	CMPQ   BX, $0x00000010
-	JL     end515
+	JL     end523
 	MOVQ   DX, DI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   CX, R8
 	MOVQ   pairs+48(FP), R9
 
-while516:
+while524:
 	CMPQ         R9, $0x00000004
-	JL           end517
+	JL           end525
 	VMOVUPS      (DI), Y2
 	PREFETCHT0   (SI)
 	VMOVUPS      32(DI), Y3
@@ -17969,13 +18219,13 @@ while516:
 	ADDQ         $0x00000100, DI
 	ADDQ         $0x00000100, SI
 	SUBQ         $0x00000004, R9
-	JMP          while516
+	JMP          while524
 
-end517:
+end525:
 	TESTQ R9, R9
-	JZ    end519
+	JZ    end527
 
-loop518:
+loop526:
 	VMOVUPS      (DI), Y2
 	PREFETCHT0   (SI)
 	VMOVUPS      32(DI), Y3
@@ -17988,9 +18238,9 @@ loop518:
 	ADDQ         $0x00000040, DI
 	ADDQ         $0x00000040, SI
 	DECQ         R9
-	JNZ          loop518
+	JNZ          loop526
 
-end519:
+end527:
 	MOVQ         AX, DI
 	MOVQ         scales+32(FP), R8
 	VBROADCASTSS (R8), Y2
@@ -18005,20 +18255,20 @@ end519:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000400, DX
 	SUBQ         $0x00000010, BX
-	JMP          while514
+	JMP          while522
 
-end515:
-while520:
+end523:
+while528:
 	CMPQ   BX, $0x00000008
-	JL     end521
+	JL     end529
 	MOVQ   DX, DI
 	VXORPS Y0, Y0, Y0
 	MOVQ   CX, R8
 	MOVQ   pairs+48(FP), R9
 
-while522:
+while530:
 	CMPQ         R9, $0x00000004
-	JL           end523
+	JL           end531
 	VMOVUPS      (DI), Y1
 	PREFETCHT0   (SI)
 	VPBROADCASTD (R8), Y2
@@ -18041,13 +18291,13 @@ while522:
 	ADDQ         $0x00000080, DI
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000004, R9
-	JMP          while522
+	JMP          while530
 
-end523:
+end531:
 	TESTQ R9, R9
-	JZ    end525
+	JZ    end533
 
-loop524:
+loop532:
 	VMOVUPS      (DI), Y1
 	PREFETCHT0   (SI)
 	VPBROADCASTD (R8), Y2
@@ -18057,9 +18307,9 @@ loop524:
 	ADDQ         $0x00000020, DI
 	ADDQ         $0x00000020, SI
 	DECQ         R9
-	JNZ          loop524
+	JNZ          loop532
 
-end525:
+end533:
 	MOVQ         AX, DI
 	MOVQ         scales+32(FP), R8
 	VBROADCASTSS (R8), Y1
@@ -18070,9 +18320,9 @@ end525:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x00000008, BX
-	JMP          while520
+	JMP          while528
 
-end521:
+end529:
 	PREFETCHT0 (SI)
 	PREFETCHT0 64(SI)
 	PREFETCHT0 128(SI)
@@ -18099,9 +18349,9 @@ TEXT ·scoresInt162AVX2(SB), NOSPLIT, $0-72
 	MOVQ   DX, R9
 	MOVQ   pairs+56(FP), R10
 
-while526:
+while534:
 	CMPQ         R10, $0x00000004
-	JL           end527
+	JL           end535
 	VMOVUPS      (SI), Y4
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y5
@@ -18158,13 +18408,13 @@ while526:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R10
-	JMP          while526
+	JMP          while534
 
-end527:
+end535:
 	TESTQ R10, R10
-	JZ    end529
+	JZ    end537
 
-loop528:
+loop536:
 	VMOVUPS      (SI), Y4
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y5
@@ -18182,9 +18432,9 @@ loop528:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R10
-	JNZ          loop528
+	JNZ          loop536
 
-end529:
+end537:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y4
@@ -18214,9 +18464,9 @@ end529:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         pairs+56(FP), R9
 
-while530:
+while538:
 	CMPQ         R9, $0x00000004
-	JL           end531
+	JL           end539
 	VMOVUPS      (SI), Y4
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y5
@@ -18273,13 +18523,13 @@ while530:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R9
-	JMP          while530
+	JMP          while538
 
-end531:
+end539:
 	TESTQ R9, R9
-	JZ    end533
+	JZ    end541
 
-loop532:
+loop540:
 	VMOVUPS      (SI), Y4
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y5
@@ -18297,9 +18547,9 @@ loop532:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R9
-	JNZ          loop532
+	JNZ          loop540
 
-end533:
+end541:
 	MOVQ         AX, DX
 	MOVQ         scales+32(FP), BX
 	VBROADCASTSS (BX), Y4
@@ -18343,9 +18593,9 @@ TEXT ·outputsInt162AVX2(SB), NOSPLIT, $0-72
 	MOVQ dim+56(FP), DI
 	MOVQ next+64(FP), R8
 
-while534:
+while542:
 	CMPQ   DI, $0x00000010
-	JL     end535
+	JL     end543
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -18354,9 +18604,9 @@ while534:
 	MOVQ   DX, R10
 	MOVQ   pairs+48(FP), R11
 
-while536:
+while544:
 	CMPQ         R11, $0x00000004
-	JL           end537
+	JL           end545
 	VMOVUPS      (R9), Y4
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y5
@@ -18413,13 +18663,13 @@ while536:
 	ADDQ         $0x00000100, R9
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R11
-	JMP          while536
+	JMP          while544
 
-end537:
+end545:
 	TESTQ R11, R11
-	JZ    end539
+	JZ    end547
 
-loop538:
+loop546:
 	VMOVUPS      (R9), Y4
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y5
@@ -18437,9 +18687,9 @@ loop538:
 	ADDQ         $0x00000040, R9
 	ADDQ         $0x00000040, R8
 	DECQ         R11
-	JNZ          loop538
+	JNZ          loop546
 
-end539:
+end547:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y4
@@ -18464,21 +18714,21 @@ end539:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000400, SI
 	SUBQ         $0x00000010, DI
-	JMP          while534
+	JMP          while542
 
-end535:
-while540:
+end543:
+while548:
 	CMPQ   DI, $0x00000008
-	JL     end541
+	JL     end549
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   DX, R10
 	MOVQ   pairs+48(FP), R11
 
-while542:
+while550:
 	CMPQ         R11, $0x00000004
-	JL           end543
+	JL           end551
 	VMOVUPS      (R9), Y2
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y3
@@ -18513,13 +18763,13 @@ while542:
 	ADDQ         $0x00000080, R9
 	ADDQ         $0x00000080, R8
 	SUBQ         $0x00000004, R11
-	JMP          while542
+	JMP          while550
 
-end543:
+end551:
 	TESTQ R11, R11
-	JZ    end545
+	JZ    end553
 
-loop544:
+loop552:
 	VMOVUPS      (R9), Y2
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y3
@@ -18532,9 +18782,9 @@ loop544:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x00000020, R8
 	DECQ         R11
-	JNZ          loop544
+	JNZ          loop552
 
-end545:
+end553:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y2
@@ -18551,9 +18801,9 @@ end545:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000008, DI
-	JMP          while540
+	JMP          while548
 
-end541:
+end549:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	PREFETCHT0 128(R8)
@@ -18582,9 +18832,9 @@ TEXT ·scoresInt163AVX2(SB), NOSPLIT, $0-72
 	MOVQ   DX, R9
 	MOVQ   pairs+56(FP), R10
 
-while546:
+while554:
 	CMPQ         R10, $0x00000004
-	JL           end547
+	JL           end555
 	VMOVUPS      (SI), Y6
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y7
@@ -18661,13 +18911,13 @@ while546:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R10
-	JMP          while546
+	JMP          while554
 
-end547:
+end555:
 	TESTQ R10, R10
-	JZ    end549
+	JZ    end557
 
-loop548:
+loop556:
 	VMOVUPS      (SI), Y6
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y7
@@ -18690,9 +18940,9 @@ loop548:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R10
-	JNZ          loop548
+	JNZ          loop556
 
-end549:
+end557:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y6
@@ -18734,9 +18984,9 @@ end549:
 	VXORPS       Y5, Y5, Y5
 	MOVQ         pairs+56(FP), R9
 
-while550:
+while558:
 	CMPQ         R9, $0x00000004
-	JL           end551
+	JL           end559
 	VMOVUPS      (SI), Y6
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y7
@@ -18813,13 +19063,13 @@ while550:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R9
-	JMP          while550
+	JMP          while558
 
-end551:
+end559:
 	TESTQ R9, R9
-	JZ    end553
+	JZ    end561
 
-loop552:
+loop560:
 	VMOVUPS      (SI), Y6
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y7
@@ -18842,9 +19092,9 @@ loop552:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R9
-	JNZ          loop552
+	JNZ          loop560
 
-end553:
+end561:
 	MOVQ         AX, DX
 	MOVQ         scales+32(FP), BX
 	VBROADCASTSS (BX), Y6
@@ -18898,9 +19148,9 @@ TEXT ·outputsInt163AVX2(SB), NOSPLIT, $0-72
 	MOVQ dim+56(FP), DI
 	MOVQ next+64(FP), R8
 
-while554:
+while562:
 	CMPQ   DI, $0x00000010
-	JL     end555
+	JL     end563
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -18911,9 +19161,9 @@ while554:
 	MOVQ   DX, R10
 	MOVQ   pairs+48(FP), R11
 
-while556:
+while564:
 	CMPQ         R11, $0x00000004
-	JL           end557
+	JL           end565
 	VMOVUPS      (R9), Y6
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y7
@@ -18990,13 +19240,13 @@ while556:
 	ADDQ         $0x00000100, R9
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R11
-	JMP          while556
+	JMP          while564
 
-end557:
+end565:
 	TESTQ R11, R11
-	JZ    end559
+	JZ    end567
 
-loop558:
+loop566:
 	VMOVUPS      (R9), Y6
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y7
@@ -19019,9 +19269,9 @@ loop558:
 	ADDQ         $0x00000040, R9
 	ADDQ         $0x00000040, R8
 	DECQ         R11
-	JNZ          loop558
+	JNZ          loop566
 
-end559:
+end567:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y6
@@ -19056,12 +19306,12 @@ end559:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000400, SI
 	SUBQ         $0x00000010, DI
-	JMP          while554
+	JMP          while562
 
-end555:
-while560:
+end563:
+while568:
 	CMPQ   DI, $0x00000008
-	JL     end561
+	JL     end569
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -19069,9 +19319,9 @@ while560:
 	MOVQ   DX, R10
 	MOVQ   pairs+48(FP), R11
 
-while562:
+while570:
 	CMPQ         R11, $0x00000004
-	JL           end563
+	JL           end571
 	VMOVUPS      (R9), Y3
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y4
@@ -19118,13 +19368,13 @@ while562:
 	ADDQ         $0x00000080, R9
 	ADDQ         $0x00000080, R8
 	SUBQ         $0x00000004, R11
-	JMP          while562
+	JMP          while570
 
-end563:
+end571:
 	TESTQ R11, R11
-	JZ    end565
+	JZ    end573
 
-loop564:
+loop572:
 	VMOVUPS      (R9), Y3
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y4
@@ -19140,9 +19390,9 @@ loop564:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x00000020, R8
 	DECQ         R11
-	JNZ          loop564
+	JNZ          loop572
 
-end565:
+end573:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y3
@@ -19165,9 +19415,9 @@ end565:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000008, DI
-	JMP          while560
+	JMP          while568
 
-end561:
+end569:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	PREFETCHT0 128(R8)
@@ -19200,9 +19450,9 @@ TEXT ·scoresInt164AVX2(SB), NOSPLIT, $0-72
 	ADDQ   BX, R10
 	MOVQ   pairs+56(FP), R11
 
-while566:
+while574:
 	CMPQ         R11, $0x00000004
-	JL           end567
+	JL           end575
 	VMOVUPS      (SI), Y8
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y9
@@ -19300,13 +19550,13 @@ while566:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R11
-	JMP          while566
+	JMP          while574
 
-end567:
+end575:
 	TESTQ R11, R11
-	JZ    end569
+	JZ    end577
 
-loop568:
+loop576:
 	VMOVUPS      (SI), Y8
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y9
@@ -19335,9 +19585,9 @@ loop568:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R11
-	JNZ          loop568
+	JNZ          loop576
 
-end569:
+end577:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y8
@@ -19393,9 +19643,9 @@ end569:
 	ADDQ         BX, R9
 	MOVQ         pairs+56(FP), R10
 
-while570:
+while578:
 	CMPQ         R10, $0x00000004
-	JL           end571
+	JL           end579
 	VMOVUPS      (SI), Y8
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y9
@@ -19493,13 +19743,13 @@ while570:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R10
-	JMP          while570
+	JMP          while578
 
-end571:
+end579:
 	TESTQ R10, R10
-	JZ    end573
+	JZ    end581
 
-loop572:
+loop580:
 	VMOVUPS      (SI), Y8
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y9
@@ -19528,9 +19778,9 @@ loop572:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R10
-	JNZ          loop572
+	JNZ          loop580
 
-end573:
+end581:
 	MOVQ         AX, DX
 	MOVQ         scales+32(FP), BX
 	VBROADCASTSS (BX), Y8
@@ -19594,9 +19844,9 @@ TEXT ·outputsInt164AVX2(SB), NOSPLIT, $0-72
 	MOVQ dim+56(FP), DI
 	MOVQ next+64(FP), R8
 
-while574:
+while582:
 	CMPQ   DI, $0x00000010
-	JL     end575
+	JL     end583
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -19611,9 +19861,9 @@ while574:
 	ADDQ   BX, R11
 	MOVQ   pairs+48(FP), R12
 
-while576:
+while584:
 	CMPQ         R12, $0x00000004
-	JL           end577
+	JL           end585
 	VMOVUPS      (R9), Y8
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y9
@@ -19711,13 +19961,13 @@ while576:
 	ADDQ         $0x00000100, R9
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R12
-	JMP          while576
+	JMP          while584
 
-end577:
+end585:
 	TESTQ R12, R12
-	JZ    end579
+	JZ    end587
 
-loop578:
+loop586:
 	VMOVUPS      (R9), Y8
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y9
@@ -19746,9 +19996,9 @@ loop578:
 	ADDQ         $0x00000040, R9
 	ADDQ         $0x00000040, R8
 	DECQ         R12
-	JNZ          loop578
+	JNZ          loop586
 
-end579:
+end587:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y8
@@ -19793,12 +20043,12 @@ end579:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000400, SI
 	SUBQ         $0x00000010, DI
-	JMP          while574
+	JMP          while582
 
-end575:
-while580:
+end583:
+while588:
 	CMPQ   DI, $0x00000008
-	JL     end581
+	JL     end589
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -19809,9 +20059,9 @@ while580:
 	ADDQ   BX, R11
 	MOVQ   pairs+48(FP), R12
 
-while582:
+while590:
 	CMPQ         R12, $0x00000004
-	JL           end583
+	JL           end591
 	VMOVUPS      (R9), Y4
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y5
@@ -19871,13 +20121,13 @@ while582:
 	ADDQ         $0x00000080, R9
 	ADDQ         $0x00000080, R8
 	SUBQ         $0x00000004, R12
-	JMP          while582
+	JMP          while590
 
-end583:
+end591:
 	TESTQ R12, R12
-	JZ    end585
+	JZ    end593
 
-loop584:
+loop592:
 	VMOVUPS      (R9), Y4
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y5
@@ -19897,9 +20147,9 @@ loop584:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x00000020, R8
 	DECQ         R12
-	JNZ          loop584
+	JNZ          loop592
 
-end585:
+end593:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y4
@@ -19928,9 +20178,9 @@ end585:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000008, DI
-	JMP          while580
+	JMP          while588
 
-end581:
+end589:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	PREFETCHT0 128(R8)
@@ -19965,9 +20215,9 @@ TEXT ·scoresInt165AVX2(SB), NOSPLIT, $0-72
 	ADDQ   BX, R10
 	MOVQ   pairs+56(FP), R11
 
-while586:
+while594:
 	CMPQ         R11, $0x00000004
-	JL           end587
+	JL           end595
 	VMOVUPS      (SI), Y10
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y11
@@ -20085,13 +20335,13 @@ while586:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R11
-	JMP          while586
+	JMP          while594
 
-end587:
+end595:
 	TESTQ R11, R11
-	JZ    end589
+	JZ    end597
 
-loop588:
+loop596:
 	VMOVUPS      (SI), Y10
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y11
@@ -20125,9 +20375,9 @@ loop588:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R11
-	JNZ          loop588
+	JNZ          loop596
 
-end589:
+end597:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y10
@@ -20195,9 +20445,9 @@ end589:
 	ADDQ         BX, R9
 	MOVQ         pairs+56(FP), R10
 
-while590:
+while598:
 	CMPQ         R10, $0x00000004
-	JL           end591
+	JL           end599
 	VMOVUPS      (SI), Y10
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y11
@@ -20315,13 +20565,13 @@ while590:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R10
-	JMP          while590
+	JMP          while598
 
-end591:
+end599:
 	TESTQ R10, R10
-	JZ    end593
+	JZ    end601
 
-loop592:
+loop600:
 	VMOVUPS      (SI), Y10
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y11
@@ -20355,9 +20605,9 @@ loop592:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R10
-	JNZ          loop592
+	JNZ          loop600
 
-end593:
+end601:
 	MOVQ         AX, DX
 	MOVQ         scales+32(FP), BX
 	VBROADCASTSS (BX), Y10
@@ -20431,9 +20681,9 @@ TEXT ·outputsInt165AVX2(SB), NOSPLIT, $0-72
 	MOVQ dim+56(FP), DI
 	MOVQ next+64(FP), R8
 
-while594:
+while602:
 	CMPQ   DI, $0x00000010
-	JL     end595
+	JL     end603
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -20450,9 +20700,9 @@ while594:
 	ADDQ   BX, R11
 	MOVQ   pairs+48(FP), R12
 
-while596:
+while604:
 	CMPQ         R12, $0x00000004
-	JL           end597
+	JL           end605
 	VMOVUPS      (R9), Y10
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y11
@@ -20570,13 +20820,13 @@ while596:
 	ADDQ         $0x00000100, R9
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R12
-	JMP          while596
+	JMP          while604
 
-end597:
+end605:
 	TESTQ R12, R12
-	JZ    end599
+	JZ    end607
 
-loop598:
+loop606:
 	VMOVUPS      (R9), Y10
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y11
@@ -20610,9 +20860,9 @@ loop598:
 	ADDQ         $0x00000040, R9
 	ADDQ         $0x00000040, R8
 	DECQ         R12
-	JNZ          loop598
+	JNZ          loop606
 
-end599:
+end607:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y10
@@ -20667,12 +20917,12 @@ end599:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000400, SI
 	SUBQ         $0x00000010, DI
-	JMP          while594
+	JMP          while602
 
-end595:
-while600:
+end603:
+while608:
 	CMPQ   DI, $0x00000008
-	JL     end601
+	JL     end609
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -20684,9 +20934,9 @@ while600:
 	ADDQ   BX, R11
 	MOVQ   pairs+48(FP), R12
 
-while602:
+while610:
 	CMPQ         R12, $0x00000004
-	JL           end603
+	JL           end611
 	VMOVUPS      (R9), Y5
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y6
@@ -20758,13 +21008,13 @@ while602:
 	ADDQ         $0x00000080, R9
 	ADDQ         $0x00000080, R8
 	SUBQ         $0x00000004, R12
-	JMP          while602
+	JMP          while610
 
-end603:
+end611:
 	TESTQ R12, R12
-	JZ    end605
+	JZ    end613
 
-loop604:
+loop612:
 	VMOVUPS      (R9), Y5
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y6
@@ -20787,9 +21037,9 @@ loop604:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x00000020, R8
 	DECQ         R12
-	JNZ          loop604
+	JNZ          loop612
 
-end605:
+end613:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y5
@@ -20824,9 +21074,9 @@ end605:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000008, DI
-	JMP          while600
+	JMP          while608
 
-end601:
+end609:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	PREFETCHT0 128(R8)
@@ -20863,9 +21113,9 @@ TEXT ·scoresInt166AVX2(SB), NOSPLIT, $0-72
 	ADDQ   BX, R10
 	MOVQ   pairs+56(FP), R11
 
-while606:
+while614:
 	CMPQ         R11, $0x00000004
-	JL           end607
+	JL           end615
 	VMOVUPS      (SI), Y12
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y13
@@ -21003,13 +21253,13 @@ while606:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R11
-	JMP          while606
+	JMP          while614
 
-end607:
+end615:
 	TESTQ R11, R11
-	JZ    end609
+	JZ    end617
 
-loop608:
+loop616:
 	VMOVUPS      (SI), Y12
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y13
@@ -21048,9 +21298,9 @@ loop608:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R11
-	JNZ          loop608
+	JNZ          loop616
 
-end609:
+end617:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y12
@@ -21130,9 +21380,9 @@ end609:
 	ADDQ         BX, R9
 	MOVQ         pairs+56(FP), R10
 
-while610:
+while618:
 	CMPQ         R10, $0x00000004
-	JL           end611
+	JL           end619
 	VMOVUPS      (SI), Y12
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y13
@@ -21270,13 +21520,13 @@ while610:
 	ADDQ         $0x00000100, SI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R10
-	JMP          while610
+	JMP          while618
 
-end611:
+end619:
 	TESTQ R10, R10
-	JZ    end613
+	JZ    end621
 
-loop612:
+loop620:
 	VMOVUPS      (SI), Y12
 	PREFETCHT0   (R8)
 	VMOVUPS      32(SI), Y13
@@ -21315,9 +21565,9 @@ loop612:
 	ADDQ         $0x00000040, SI
 	ADDQ         $0x00000040, R8
 	DECQ         R10
-	JNZ          loop612
+	JNZ          loop620
 
-end613:
+end621:
 	MOVQ         AX, DX
 	MOVQ         scales+32(FP), BX
 	VBROADCASTSS (BX), Y12
@@ -21401,9 +21651,9 @@ TEXT ·outputsInt166AVX2(SB), NOSPLIT, $0-72
 	MOVQ dim+56(FP), DI
 	MOVQ next+64(FP), R8
 
-while614:
+while622:
 	CMPQ   DI, $0x00000010
-	JL     end615
+	JL     end623
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -21422,9 +21672,9 @@ while614:
 	ADDQ   BX, R11
 	MOVQ   pairs+48(FP), R12
 
-while616:
+while624:
 	CMPQ         R12, $0x00000004
-	JL           end617
+	JL           end625
 	VMOVUPS      (R9), Y12
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y13
@@ -21562,13 +21812,13 @@ while616:
 	ADDQ         $0x00000100, R9
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R12
-	JMP          while616
+	JMP          while624
 
-end617:
+end625:
 	TESTQ R12, R12
-	JZ    end619
+	JZ    end627
 
-loop618:
+loop626:
 	VMOVUPS      (R9), Y12
 	PREFETCHT0   (R8)
 	VMOVUPS      32(R9), Y13
@@ -21607,9 +21857,9 @@ loop618:
 	ADDQ         $0x00000040, R9
 	ADDQ         $0x00000040, R8
 	DECQ         R12
-	JNZ          loop618
+	JNZ          loop626
 
-end619:
+end627:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y12
@@ -21674,12 +21924,12 @@ end619:
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000400, SI
 	SUBQ         $0x00000010, DI
-	JMP          while614
+	JMP          while622
 
-end615:
-while620:
+end623:
+while628:
 	CMPQ   DI, $0x00000008
-	JL     end621
+	JL     end629
 	MOVQ   SI, R9
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -21692,9 +21942,9 @@ while620:
 	ADDQ   BX, R11
 	MOVQ   pairs+48(FP), R12
 
-while622:
+while630:
 	CMPQ         R12, $0x00000004
-	JL           end623
+	JL           end631
 	VMOVUPS      (R9), Y6
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y7
@@ -21778,13 +22028,13 @@ while622:
 	ADDQ         $0x00000080, R9
 	ADDQ         $0x00000080, R8
 	SUBQ         $0x00000004, R12
-	JMP          while622
+	JMP          while630
 
-end623:
+end631:
 	TESTQ R12, R12
-	JZ    end625
+	JZ    end633
 
-loop624:
+loop632:
 	VMOVUPS      (R9), Y6
 	PREFETCHT0   (R8)
 	VPBROADCASTD (R10), Y7
@@ -21810,9 +22060,9 @@ loop624:
 	ADDQ         $0x00000020, R9
 	ADDQ         $0x00000020, R8
 	DECQ         R12
-	JNZ          loop624
+	JNZ          loop632
 
-end625:
+end633:
 	MOVQ         AX, R9
 	MOVQ         scales+32(FP), R10
 	VBROADCASTSS (R10), Y6
@@ -21853,9 +22103,9 @@ end625:
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000008, DI
-	JMP          while620
+	JMP          while628
 
-end621:
+end629:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	PREFETCHT0 128(R8)
@@ -21879,27 +22129,27 @@ TEXT ·code16AVX2(SB), NOSPLIT, $0-60
 	VMOVSS  reciprocal+56(FP), X1
 	VMOVSS  c3f800000<>+0(SB), X2
 	TESTQ   DI, DI
-	JZ      end627
+	JZ      end635
 
-loop626:
+loop634:
 	VPXOR Y3, Y3, Y3
 	XORQ  R9, R9
 	MOVQ  R8, R10
 	SHRQ  $0x03, R10
 	TESTQ R10, R10
-	JZ    end629
+	JZ    end637
 
-loop628:
+loop636:
 	VMOVUPS (BX)(R9*1), Y4
 	VPAND   Y0, Y4, Y4
 	VPMAXUD Y4, Y3, Y3
 	ADDQ    $0x00000020, R9
 	DECQ    R10
-	JNZ     loop628
+	JNZ     loop636
 
-end629:
+end637:
 	TESTQ      $0x00000007, R8
-	JZ         end630
+	JZ         end638
 	MOVQ       R8, R10
 	ANDQ       $0x00000007, R10
 	NEGQ       R10
@@ -21909,7 +22159,7 @@ end629:
 	VPAND      Y0, Y4, Y4
 	VPMAXUD    Y4, Y3, Y3
 
-end630:
+end638:
 	VEXTRACTI128 $0x01, Y3, X4
 	VPMAXUD      X3, X4, X4
 	VPSHUFD      $0x4e, X4, X3
@@ -21919,19 +22169,19 @@ end630:
 	VMULSS       X1, X4, X3
 	VMOVD        X4, R9
 	CMPL         R9, $0x7f800000
-	JAE          none631
+	JAE          none639
 	VMOVD        X3, R9
 	CMPL         R9, $0x00800000
-	JB           none631
+	JB           none639
 	VDIVSS       X3, X2, X5
 	VBROADCASTSS X5, Y5
 	XORQ         R9, R9
 	MOVQ         R8, R10
 	SHRQ         $0x03, R10
 	TESTQ        R10, R10
-	JZ           end634
+	JZ           end642
 
-loop633:
+loop641:
 	VMOVUPS      (BX)(R9*1), Y4
 	VMULPS       Y5, Y4, Y4
 	VCVTPS2DQ    Y4, Y4
@@ -21942,11 +22192,11 @@ loop633:
 	VMOVDQU      X6, (AX)(R11*1)
 	ADDQ         $0x00000020, R9
 	DECQ         R10
-	JNZ          loop633
+	JNZ          loop641
 
-end634:
+end642:
 	TESTQ        $0x00000007, R8
-	JZ           end635
+	JZ           end643
 	MOVQ         R8, R10
 	ANDQ         $0x00000007, R10
 	NEGQ         R10
@@ -21960,28 +22210,28 @@ end634:
 	SHRQ         $0x01, R9
 	VMOVDQU      X6, (AX)(R9*1)
 
-end635:
-	JMP ready632
+end643:
+	JMP ready640
 
-none631:
+none639:
 	VPXOR X6, X6, X6
 	XORQ  R10, R10
 	MOVQ  R8, R11
 	SHRQ  $0x03, R11
 	TESTQ R11, R11
-	JZ    end637
+	JZ    end645
 
-loop636:
+loop644:
 	MOVQ    R10, R12
 	SHRQ    $0x01, R12
 	VMOVDQU X6, (AX)(R12*1)
 	ADDQ    $0x00000020, R10
 	DECQ    R11
-	JNZ     loop636
+	JNZ     loop644
 
-end637:
+end645:
 	TESTQ   $0x00000007, R8
-	JZ      end638
+	JZ      end646
 	MOVQ    R8, R11
 	ANDQ    $0x00000007, R11
 	NEGQ    R11
@@ -21990,21 +22240,21 @@ end637:
 	SHRQ    $0x01, R10
 	VMOVDQU X6, (AX)(R10*1)
 
-end638:
+end646:
 	VXORPS X3, X3, X3
 	CMPL   R9, $0x7f800000
-	JB     ready632
+	JB     ready640
 	VMOVSS c7fc00000<>+0(SB), X3
 
-ready632:
+ready640:
 	VMOVSS X3, (DX)
 	ADDQ   $0x00000004, DX
 	ADDQ   CX, AX
 	ADDQ   SI, BX
 	DECQ   DI
-	JNZ    loop626
+	JNZ    loop634
 
-end627:
+end635:
 	VZEROUPPER
 	RET
 
@@ -22038,9 +22288,9 @@ TEXT ·weightsInt16AVX2(SB), NOSPLIT, $0-112
 	MOVQ         acc+96(FP), R8
 	VBROADCASTSS factor+64(FP), Y0
 	TESTQ        BX, BX
-	JZ           end640
+	JZ           end648
 
-loop639:
+loop647:
 	MOVQ    DX, R9
 	VMOVUPS cff800000<>+0(SB), Y1
 	VMOVUPS cff800000<>+0(SB), Y2
@@ -22048,18 +22298,18 @@ loop639:
 	VMOVUPS cff800000<>+0(SB), Y4
 	MOVQ    blocks+56(FP), R10
 	TESTQ   R10, R10
-	JZ      end642
+	JZ      end650
 
-loop641:
+loop649:
 	VMAXPS (R9), Y1, Y1
 	VMAXPS 32(R9), Y2, Y2
 	VMAXPS 64(R9), Y3, Y3
 	VMAXPS 96(R9), Y4, Y4
 	ADDQ   $0x00000080, R9
 	DECQ   R10
-	JNZ    loop641
+	JNZ    loop649
 
-end642:
+end650:
 	VMAXPS       Y2, Y1, Y1
 	VMAXPS       Y4, Y3, Y3
 	VMAXPS       Y3, Y1, Y1
@@ -22073,7 +22323,7 @@ end642:
 	VMAXSS       (SI), X2, X1
 	VMOVD        X1, R9
 	CMPL         R9, (SI)
-	JEQ          same643
+	JEQ          same651
 	VMOVSS       (SI), X2
 	VSUBSS       X1, X2, X2
 	VBROADCASTSS X2, Y2
@@ -22103,19 +22353,19 @@ end642:
 	MOVQ         R9, R11
 	SHRQ         $0x03, R11
 	TESTQ        R11, R11
-	JZ           end645
+	JZ           end653
 
-loop644:
+loop652:
 	VMOVUPS (R8)(R10*1), Y3
 	VMULPS  Y2, Y3, Y3
 	VMOVUPS Y3, (R8)(R10*1)
 	ADDQ    $0x00000020, R10
 	DECQ    R11
-	JNZ     loop644
+	JNZ     loop652
 
-end645:
+end653:
 	TESTQ      $0x00000007, R9
-	JZ         end646
+	JZ         end654
 	ANDQ       $0x00000007, R9
 	NEGQ       R9
 	LEAQ       tail<>+32(SB), R11
@@ -22124,8 +22374,8 @@ end645:
 	VMULPS     Y2, Y3, Y3
 	VMASKMOVPS Y3, Y4, (R8)(R10*1)
 
-end646:
-same643:
+end654:
+same651:
 	VXORPS       Y2, Y2, Y2
 	VBROADCASTSS X1, Y1
 	MOVQ         DX, R9
@@ -22134,9 +22384,9 @@ same643:
 	MOVQ         CX, R12
 	MOVQ         blocks+56(FP), R13
 	TESTQ        R13, R13
-	JZ           end648
+	JZ           end656
 
-loop647:
+loop655:
 	VMOVUPS      (R9), Y3
 	VFMSUB213PS  Y1, Y0, Y3
 	VMOVUPS      32(R9), Y4
@@ -22239,9 +22489,9 @@ loop647:
 	ADDQ         $0x00000040, R10
 	ADDQ         ldScales+24(FP), R12
 	DECQ         R13
-	JNZ          loop647
+	JNZ          loop655
 
-end648:
+end656:
 	VUNPCKHPD    Y2, Y2, Y1
 	VADDPS       Y1, Y2, Y2
 	VMOVSHDUP    Y2, Y1
@@ -22258,9 +22508,9 @@ end648:
 	MOVQ         dim+104(FP), R9
 	LEAQ         (R8)(R9*4), R8
 	DECQ         BX
-	JNZ          loop639
+	JNZ          loop647
 
-end640:
+end648:
 	VZEROUPPER
 	RET
 
@@ -22424,9 +22674,9 @@ TEXT ·matMulInt16AVX2(SB), NOSPLIT, $0-80
 	MOVQ  BX, R10
 	MOVQ  blocks+72(FP), R11
 	TESTQ R11, R11
-	JZ    end650
+	JZ    end658
 
-loop649:
+loop657:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -22441,9 +22691,9 @@ loop649:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R12
 	TESTQ  R12, R12
-	JZ     end652
+	JZ     end660
 
-loop651:
+loop659:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VPBROADCASTD (R8), Y14
@@ -22576,9 +22826,9 @@ loop651:
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000100, SI
 	DECQ         R12
-	JNZ          loop651
+	JNZ          loop659
 
-end652:
+end660:
 	MOVQ         AX, R12
 	MOVQ         R10, R13
 	VBROADCASTSS by+64(FP), Y12
@@ -22654,17 +22904,17 @@ end652:
 	VMOVUPS      Y11, 32(R12)
 	ADDQ         $0x00000004, R10
 	DECQ         R11
-	JNZ          loop649
+	JNZ          loop657
 
-end650:
+end658:
 	MOVQ  DI, SI
 	LEAQ  (CX)(DX*2), R8
 	ADDQ  DX, R8
 	MOVQ  blocks+72(FP), R9
 	TESTQ R9, R9
-	JZ    end654
+	JZ    end662
 
-loop653:
+loop661:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -22679,9 +22929,9 @@ loop653:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R10
 	TESTQ  R10, R10
-	JZ     end656
+	JZ     end664
 
-loop655:
+loop663:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VPBROADCASTD (CX), Y14
@@ -22814,9 +23064,9 @@ loop655:
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000100, SI
 	DECQ         R10
-	JNZ          loop655
+	JNZ          loop663
 
-end656:
+end664:
 	MOVQ         AX, R10
 	MOVQ         BX, R11
 	VBROADCASTSS by+64(FP), Y12
@@ -22892,9 +23142,9 @@ end656:
 	VMOVUPS      Y11, 96(R10)
 	ADDQ         $0x00000004, BX
 	DECQ         R9
-	JNZ          loop653
+	JNZ          loop661
 
-end654:
+end662:
 	MOVQ DI, SI
 	VZEROUPPER
 	RET

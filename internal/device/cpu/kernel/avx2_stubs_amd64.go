@@ -152,6 +152,11 @@ func softmaxAVX2(s *float32, n int, scale float32, max float32) (newMax float32,
 //go:noescape
 func softmaxRowsAVX2(s *float32, lds int, m int, n int, scale float32, max *float32, sum *float32, acc *float32, dim int)
 
+// mergeAVX2 is Merge; weights [2, m] is memory that it uses.
+//
+//go:noescape
+func mergeAVX2(max *float32, sum *float32, acc *float32, max2 *float32, sum2 *float32, acc2 *float32, m int, dim int, unit float32, weights *float32)
+
 // swiGLUAVX2 is SwiGLU.
 //
 //go:noescape

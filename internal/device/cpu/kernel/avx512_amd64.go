@@ -41,6 +41,7 @@ var avx512 = &Set{
 	Softmax:    avx2.Softmax,
 
 	SoftmaxRows: avx2.SoftmaxRows,
+	Merge:       mergeTile(mergeAVX512).function(),
 
 	AccumulateHalf: avx2.AccumulateHalf,
 

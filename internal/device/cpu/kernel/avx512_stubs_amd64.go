@@ -152,6 +152,11 @@ func rmsNormAVX512(dst *float32, x *float32, w *float32, n int, eps float32)
 //go:noescape
 func peakAVX512(steps int)
 
+// mergeAVX512 is Merge; weights [2, m] is memory that it uses.
+//
+//go:noescape
+func mergeAVX512(max *float32, sum *float32, acc *float32, max2 *float32, sum2 *float32, acc2 *float32, m int, dim int, unit float32, weights *float32)
+
 // swiGLUAVX512 is SwiGLU.
 //
 //go:noescape

@@ -128,6 +128,13 @@ type Set struct {
 	// these differ, and the sum of the scores is added to sum[i].
 	SoftmaxRows func(s []float32, lds, m, n int, scale float32, max, sum, acc []float32, dim int)
 
+	// Merge adds to m online softmaxes, [m], [m] and acc [m, dim], those of the same rows
+	// over other scores: max[i] becomes the greater maximum M, and sum[i] and the row of acc
+	// become themselves times exp(unit · (max[i] - M)) and the others times exp(unit ·
+	// (max2[i] - M)). Where both maxima are -Inf nothing has been seen yet, and all become
+	// 0. weights [2, m] is memory that it may use.
+	Merge func(max, sum, acc, max2, sum2, acc2 []float32, dim int, unit float32, weights []float32)
+
 	// Scale multiplies x by a.
 	Scale func(x []float32, a float32)
 

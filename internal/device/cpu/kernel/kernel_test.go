@@ -34,6 +34,7 @@ var checks = []struct {
 	{"Rounded", checkRounded},
 	{"Softmax", checkSoftmax},
 	{"SoftmaxRows", checkSoftmaxRows},
+	{"Merge", checkMerge},
 	{"Exp", checkExp},
 	{"SwiGLU", checkSwiGLU},
 	{"RMSNorm", checkRMSNorm},
@@ -191,6 +192,11 @@ func TestFaults(t *testing.T) {
 		{"accumulators not brought down", "SoftmaxRows", func(s *Set) {
 			s.SoftmaxRows = func(x []float32, lds, m, n int, scale float32, max, sum, acc []float32, dim int) {
 				plain.SoftmaxRows(x, lds, m, n, scale, max, sum, slices.Clone(acc), dim)
+			}
+		}},
+		{"maxima not compared", "Merge", func(s *Set) {
+			s.Merge = func(max, sum, acc, max2, sum2, acc2 []float32, dim int, unit float32, weights []float32) {
+				plain.Merge(max, sum, acc, max, sum2, acc2, dim, unit, weights)
 			}
 		}},
 		{"exponential 1e-6 off", "Exp", func(s *Set) {
@@ -569,6 +575,54 @@ func checkSoftmax(set *Set, rng *rand.Rand) error {
 	}
 	if math.Abs(float64(gotSum)-sum) > float64(n/lanes+8)*eps32*sum {
 		return fmt.Errorf("n=%d: sum %v, want %v", n, gotSum, sum)
+	}
+	return nil
+}
+
+// checkMerge compares with f64 arithmetic, and rows in company with rows alone.
+func checkMerge(set *Set, rng *rand.Rand) error {
+	m, dim, unit := size(rng, 40), size(rng, 70), []float32{1, math.Ln2}[rng.IntN(2)]
+	inf := float32(math.Inf(-1))
+	type states struct{ max, sum, acc []float32 }
+	draw := func(at int) states {
+		s := states{mem[at].floats(m), fill(rng, mem[at+1].floats(m), 1), fill(rng, mem[at+2].floats(m*dim), 1)}
+		for i := range s.max {
+			if s.max[i] = float32(rng.NormFloat64() * 10); rng.IntN(4) == 0 {
+				s.max[i], s.sum[i] = inf, 0
+				clear(s.acc[i*dim:][:dim])
+			}
+		}
+		return s
+	}
+	a, b := draw(0), draw(3)
+	old := states{slices.Clone(a.max), slices.Clone(a.sum), slices.Clone(a.acc)}
+	set.Merge(a.max, a.sum, a.acc, b.max, b.sum, b.acc, dim, unit, make([]float32, 2*m))
+	for i := range m {
+		top := max(old.max[i], b.max[i])
+		if a.max[i] != top {
+			return fmt.Errorf("m=%d: maximum %v, want %v", m, a.max[i], top)
+		}
+		from := max(float64(top), -math.MaxFloat32)
+		was, adds := math.Exp(float64(unit)*(float64(old.max[i])-from)), math.Exp(float64(unit)*(float64(b.max[i])-from))
+		check := func(what string, got, x, y float32) error {
+			want, size := was*float64(x)+adds*float64(y), was*math.Abs(float64(x))+adds*math.Abs(float64(y))
+			if !near(got, want, 1e-5*size+0x1p-120) {
+				return fmt.Errorf("m=%d dim=%d: row %d: %s %v, want %v", m, dim, i, what, got, want)
+			}
+			return nil
+		}
+		if err := check("sum", a.sum[i], old.sum[i], b.sum[i]); err != nil {
+			return err
+		}
+		for d := range dim {
+			if err := check("element", a.acc[i*dim+d], old.acc[i*dim+d], b.acc[i*dim+d]); err != nil {
+				return err
+			}
+		}
+		set.Merge(old.max[i:i+1], old.sum[i:i+1], old.acc[i*dim:][:dim], b.max[i:i+1], b.sum[i:i+1], b.acc[i*dim:][:dim], dim, unit, make([]float32, 2))
+		if !sameBit(old.sum[i], a.sum[i]) || !slices.EqualFunc(old.acc[i*dim:][:dim], a.acc[i*dim:][:dim], sameBit) {
+			return fmt.Errorf("m=%d dim=%d: row %d differs alone", m, dim, i)
+		}
 	}
 	return nil
 }

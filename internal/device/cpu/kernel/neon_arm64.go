@@ -64,13 +64,14 @@ var neon = &Set{
 		fromHalfNEON(unsafe.SliceData(dst), unsafe.SliceData(src), whole/8)
 		fromHalf(dst[whole:], src[whole:])
 	},
-	Accumulate:     tiledAccumulate(accumulate1NEON, accumulate2NEON, accumulate3NEON, accumulate4NEON),
+	Accumulate:     accumulateBy,
 	AccumulateHalf: tiledAccumulateHalf(accumulateHalf1NEON, accumulateHalf2NEON, accumulateHalf3NEON, accumulateHalf4NEON),
 	ScoresInt8:     scoresInt8,
 	OutputsInt8:    outputsInt8,
 
 	Softmax:     softmaxRow(softmaxNEON).function(),
 	SoftmaxRows: rowsOf(softmaxRow(softmaxNEON).function(), scaleBy),
+	Merge:       mergeOf(scaleBy, accumulateBy),
 
 	Code16:       code16,
 	WeightsInt16: weightsInt16,
@@ -93,3 +94,5 @@ var neon = &Set{
 }
 
 func scaleBy(x []float32, a float32) { scaleNEON(unsafe.SliceData(x), len(x), a) }
+
+var accumulateBy = tiledAccumulate(accumulate1NEON, accumulate2NEON, accumulate3NEON, accumulate4NEON)

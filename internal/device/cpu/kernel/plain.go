@@ -37,6 +37,8 @@ var plain = &Set{
 
 	SoftmaxRows: rowsOf(softmax, scale),
 
+	Merge: mergeOf(scale, accumulate),
+
 	Scale:   scale,
 	Add:     add,
 	RMSNorm: rmsNorm,
@@ -187,6 +189,21 @@ func rowsOf(softmax func(s []float32, scale, max float32) (newMax, sum float32),
 				max[i] = top
 			}
 			sum[i] += added
+		}
+	}
+}
+
+// mergeOf makes a Merge of a Scale and an Accumulate.
+func mergeOf(scale func(x []float32, a float32), accumulate func(acc []float32, lda int, p []float32, ldp int, v []float32, ldv int, m, n, dim int)) func(max, sum, acc, max2, sum2, acc2 []float32, dim int, unit float32, weights []float32) {
+	return func(max, sum, acc, max2, sum2, acc2 []float32, dim int, unit float32, weights []float32) {
+		for i := range max {
+			top := maxOf(max[i], max2[i])
+			from := maxOf(top, -math.MaxFloat32)
+			a, b := exp(unit*(max[i]-from)), exp(unit*(max2[i]-from))
+			max[i], sum[i] = top, float32(a*sum[i])+float32(b*sum2[i])
+			scale(acc[i*dim:][:dim], a)
+			weights[0] = b
+			accumulate(acc[i*dim:], dim, weights, 1, acc2[i*dim:], dim, 1, 1, dim)
 		}
 	}
 }

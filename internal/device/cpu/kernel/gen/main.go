@@ -16,6 +16,7 @@ func main() {
 		generate(avx2, append(formatsAVX2(), avx2.fives()...))
 		avx2.softmax()
 		avx2.softmaxRows()
+		avx2.merge()
 		avx2.swiGLU()
 		scaleAVX2()
 		addAVX2()
@@ -36,6 +37,7 @@ func main() {
 		int16AVX2.matMul(6)
 	case "avx512":
 		generate(avx512, append(formatsAVX512(), avx512.fives()...))
+		avx512.merge()
 		avx512.swiGLU()
 		weightsInt16AVX512()
 	case "vnni":

@@ -90,7 +90,10 @@ func (s *isa) eachVectors(most int, n reg.Register, body func(at reg.GPVirtual, 
 	Label(end)
 }
 
-const minusInf = 0xff800000
+const (
+	minusInf = 0xff800000
+	lowest   = 0xff7fffff // of the finite numbers
+)
 
 // highest raises top to the greatest of n scores times the factor.
 func (s *isa) highest(scores, n reg.GPVirtual, factor, top reg.VecVirtual) {
@@ -213,6 +216,58 @@ func (s *isa) softmaxRows() {
 		ADDQ(imm(4), max)
 		ADDQ(imm(4), sum)
 		LEAQ(Mem{Base: acc, Index: dim, Scale: 4}, acc)
+	})
+	finish()
+}
+
+// merge computes the weights of a vector of rows at a time, and then their accumulators.
+func (s *isa) merge() {
+	function("merge"+s.name, "max *float32, sum *float32, acc *float32, max2 *float32, sum2 *float32, acc2 *float32, m int, dim int, unit float32, weights *float32)",
+		"is Merge; weights [2, m] is memory that it uses.")
+	max, sum, max2, sum2 := param("max"), param("sum"), param("max2"), param("sum2")
+	m, weights := param("m"), param("weights")
+	others := GP64()
+	LEAQ(Mem{Base: weights, Index: m, Scale: 4}, others)
+	s.eachVector(m, func(at reg.GPVirtual, k mask) {
+		a, b, top, v := s.vec(), s.vec(), s.vec(), s.vec()
+		load(index(max, at), k, a)
+		load(index(max2, at), k, b)
+		VMAXPS(b, a, top)
+		store(top, k, index(max, at))
+		// Where nothing has been seen, both weigh exp(-Inf).
+		VMAXPS(constant(lowest), top, top)
+		VBROADCASTSS(address(Param("unit")), v)
+		for _, w := range []reg.VecVirtual{a, b} {
+			VSUBPS(top, w, w)
+			VMULPS(v, w, w)
+		}
+		s.exp(a, b)
+		store(a, k, index(weights, at))
+		store(b, k, index(others, at))
+		load(index(sum, at), k, top)
+		load(index(sum2, at), k, v)
+		VMULPS(a, top, top)
+		VMULPS(b, v, v)
+		VADDPS(v, top, top)
+		store(top, k, index(sum, at))
+	})
+	acc, acc2, dim := param("acc"), param("acc2"), param("dim")
+	loop(m, func() {
+		a, b, v := s.vec(), s.vec(), s.vec()
+		VBROADCASTSS(Mem{Base: weights}, a)
+		VBROADCASTSS(Mem{Base: others}, b)
+		s.eachVector(dim, func(at reg.GPVirtual, k mask) {
+			w := s.vec()
+			load(index(acc, at), k, v)
+			load(index(acc2, at), k, w)
+			VMULPS(a, v, v)
+			VFMADD231PS(w, b, v)
+			store(v, k, index(acc, at))
+		})
+		ADDQ(imm(4), weights)
+		ADDQ(imm(4), others)
+		LEAQ(Mem{Base: acc, Index: dim, Scale: 4}, acc)
+		LEAQ(Mem{Base: acc2, Index: dim, Scale: 4}, acc2)
 	})
 	finish()
 }
