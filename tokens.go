@@ -76,3 +76,7 @@ const PageTokens = kvcache.PageTokens
 
 // KV returns how full the memory for keys and values is, of what is kept for reuse too.
 func (e *Engine) KV() KVUsage { return e.engine.KV() }
+
+// DropKept gives up what is kept for reuse: all that then is in use is of texts and
+// conversations that have not ended.
+func (e *Engine) DropKept() { e.engine.DropKept() }

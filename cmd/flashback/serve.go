@@ -76,6 +76,7 @@ the process at once.`,
 	fs.DurationVar(&o.QueueTime, "queue-timeout", time.Minute, "how long a request waits for room")
 	fs.IntVar(&o.PerKey, "max-per-key", 16, "requests of one key at once, waiting ones too")
 	fs.DurationVar(&f.times.Header, "header-timeout", 10*time.Second, "how long the head of a request may take to come")
+	fs.DurationVar(&o.BodyTime, "body-timeout", 30*time.Second, "how long its body may take")
 	fs.IntVar(&o.StreamBuffer, "stream-buffer", 64<<10, "bytes of a stream that wait for a slow reader; then its text is not written on")
 	fs.DurationVar(&o.StreamTime, "stream-timeout", 30*time.Second, "how long a slow reader may take none of them")
 	fs.DurationVar(&o.RetrievalTime, "retrieval-timeout", 10*time.Second, "how long one look-up of passages may take")
@@ -93,7 +94,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		value int64
 	}{
 		{"tokens", int64(o.MaxTokens)}, {"max-body", o.MaxBody}, {"max-upload", o.MaxUpload}, {"upload-timeout", int64(o.UploadTime)}, {"max-queue", int64(o.MaxQueue)}, {"queue-timeout", int64(o.QueueTime)}, {"max-per-key", int64(o.PerKey)},
-		{"header-timeout", int64(f.times.Header)}, {"stream-buffer", int64(o.StreamBuffer)}, {"stream-timeout", int64(o.StreamTime)},
+		{"header-timeout", int64(f.times.Header)}, {"body-timeout", int64(o.BodyTime)}, {"stream-buffer", int64(o.StreamBuffer)}, {"stream-timeout", int64(o.StreamTime)},
 		{"retrieval-timeout", int64(o.RetrievalTime)},
 	} {
 		if c.value <= 0 {

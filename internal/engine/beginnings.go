@@ -148,3 +148,9 @@ func (s *Sequence) begin(n int) {
 	s.fresh -= found
 	s.counts.PromptReused += found
 }
+
+// DropKept gives up all that is kept for reuse and that no sequence reads.
+func (e *Engine) DropKept() {
+	for e.evict() {
+	}
+}

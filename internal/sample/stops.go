@@ -40,7 +40,7 @@ func (s *Stops) Write(piece string) (text string, stopped bool) {
 		text, s.held = s.held[:end], ""
 		return valid(text), true
 	}
-	certain := len(s.held) - max(s.begun(), broken(s.held))
+	certain := len(s.held) - max(s.begun(), Begun(s.held))
 	text, s.held = s.held[:certain], s.held[certain:]
 	return valid(text), false
 }
@@ -66,9 +66,9 @@ func (s *Stops) begun() int {
 	return longest
 }
 
-// broken returns how many bytes at the end of s are the beginning of a
+// Begun returns how many bytes at the end of s are the beginning of a
 // character.
-func broken(s string) int {
+func Begun(s string) int {
 	for n := 1; n < utf8.UTFMax && n <= len(s); n++ {
 		if end := s[len(s)-n:]; utf8.RuneStart(end[0]) {
 			if utf8.FullRuneInString(end) {

@@ -11,9 +11,11 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/placement"
@@ -27,10 +29,16 @@ func (s *Server) decode(w http.ResponseWriter, r *http.Request, v any, refused m
 		return &Error{Status: http.StatusUnsupportedMediaType, Type: invalidRequest, Code: "unsupported_media_type",
 			Message: "the body must be JSON: send the header 'Content-Type: application/json'"}
 	}
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(s.o.BodyTime)) // where it can be set
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	control.SetReadDeadline(time.Time{})
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return err
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return &Error{Status: http.StatusRequestTimeout, Type: invalidRequest, Code: "timeout", Message: "the body did not come within " + s.o.BodyTime.String()}
 		}
 		return Invalid("", "the body cannot be read: %v", err)
 	}

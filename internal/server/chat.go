@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/flashback-lm/flashback"
@@ -39,7 +40,8 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, k *Key) error {
 	if err != nil {
 		return err
 	}
-	defer lookUp.close()
+	release := lookUp.close
+	defer func() { release() }()
 	if request.MaxTokens < 1 {
 		return Invalid("max_tokens", "max_tokens %d: must be at least 1", request.MaxTokens)
 	}
@@ -64,11 +66,11 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, k *Key) error {
 	}
 	last := len(messages) - 1
 	chat := s.o.Model.NewChat(messages[:last])
-	defer chat.Close()
+	release = sync.OnceFunc(func() { chat.Close(); lookUp.close() })
 	j := &job{
 		shape: &chatShape{s, newID("chatcmpl-"), time.Now().Unix(), body.Model, body.Logprobs},
 		key:   k, asked: &body.common, lookUp: lookUp, address: lookUp.address(s.base(r)),
-		plan: plan, prompt: len(tokens), choices: n, chat: true,
+		plan: plan, prompt: len(tokens), choices: n, chat: true, release: release,
 		run: func(ctx context.Context) iter.Seq2[flashback.Choice, error] {
 			return chat.Choices(ctx, messages[last].Content, plan.Request, n)
 		},
@@ -99,14 +101,35 @@ type chatShape struct {
 
 type object map[string]any
 
-func (c *chatShape) head(kind string) object {
-	return object{"id": c.id, "object": kind, "created": c.created, "model": c.model}
+// reply is what both endpoints answer, whole or as an event.
+type reply struct {
+	ID        string   `json:"id"`
+	Object    string   `json:"object"`
+	Created   int64    `json:"created"`
+	Model     string   `json:"model"`
+	Choices   []object `json:"choices"`
+	Usage     any      `json:"usage,omitempty"` // a *usage that is nil is null
+	Flashback *extra   `json:"flashback,omitempty"`
+}
+
+// event returns the reply as the event of a part.
+func (r reply) event(p part) any {
+	if p.extra != nil && p.extra.source != nil {
+		return p.extra.source
+	}
+	if r.Flashback = p.extra; p.usages {
+		r.Usage = p.usage
+	}
+	return r
+}
+
+func (c *chatShape) reply(kind string, choices ...object) reply {
+	return reply{ID: c.id, Object: kind, Created: c.created, Model: c.model, Choices: append([]object{}, choices...)}
 }
 
 // event implements shape.
 func (c *chatShape) event(p part) any {
-	o := c.head("chat.completion.chunk")
-	choices := []object{}
+	r := c.reply("chat.completion.chunk")
 	if p.index >= 0 {
 		delta := object{}
 		if p.role {
@@ -118,39 +141,20 @@ func (c *chatShape) event(p part) any {
 		if len(p.annotations) > 0 {
 			delta["annotations"] = p.annotations
 		}
-		choices = append(choices, object{"index": p.index, "delta": delta, "logprobs": c.tokens(p.tokens), "finish_reason": orNull(p.finish)})
+		r.Choices = append(r.Choices, object{"index": p.index, "delta": delta, "logprobs": c.tokens(p.tokens), "finish_reason": orNull(p.finish)})
 	}
-	o["choices"] = choices
-	return p.rest(o)
-}
-
-// rest adds what all kinds of events have.
-func (p *part) rest(o object) any {
-	if p.extra != nil {
-		if p.extra.source != nil {
-			return p.extra.source
-		}
-		o["flashback"] = p.extra
-	}
-	if p.usages {
-		o["usage"] = p.usage
-	}
-	return o
+	return r.event(p)
 }
 
 // whole implements shape.
 func (c *chatShape) whole(answers []answer, u *usage, x *extra) any {
-	o := c.head("chat.completion")
-	choices := []object{}
+	r := c.reply("chat.completion")
 	for i, a := range answers {
-		message := object{"role": "assistant", "content": a.text, "refusal": nil, "annotations": []annotation{}}
-		if a.annotations != nil {
-			message["annotations"] = a.annotations
-		}
-		choices = append(choices, object{"index": i, "message": message, "logprobs": c.tokens(a.tokens), "finish_reason": a.finish})
+		message := object{"role": "assistant", "content": a.text, "refusal": nil, "annotations": append([]annotation{}, a.annotations...)}
+		r.Choices = append(r.Choices, object{"index": i, "message": message, "logprobs": c.tokens(a.tokens), "finish_reason": a.finish})
 	}
-	o["choices"], o["usage"], o["flashback"] = choices, u, x
-	return o
+	r.Usage, r.Flashback = u, x
+	return r
 }
 
 // tokens returns logprobs of a choice; nil where nobody asked.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/retrieve"
+	"github.com/flashback-lm/flashback/internal/sample"
 )
 
 // How sources are told: flashback.cite.
@@ -80,7 +81,7 @@ func (c *citer) begin(s flashback.Stride) {
 func (c *citer) boundary(begun bool) int {
 	text := c.raw.String()
 	n := utf8.RuneCountInString(text)
-	if cut := begunCharacter(text); cut > 0 {
+	if cut := sample.Begun(text); cut > 0 {
 		n = utf8.RuneCountInString(text[:len(text)-cut])
 		if begun {
 			n++
@@ -90,19 +91,6 @@ func (c *citer) boundary(begun bool) int {
 		n--
 	}
 	return n
-}
-
-// begunCharacter returns how many bytes at the end are the beginning of a character.
-func begunCharacter(s string) int {
-	for n := 1; n < utf8.UTFMax && n <= len(s); n++ {
-		if end := s[len(s)-n:]; utf8.RuneStart(end[0]) {
-			if utf8.FullRuneInString(end) {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
 }
 
 // end reports the stride; answer is how long the whole answer is, in characters, or -1

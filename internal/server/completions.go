@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"net/http"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -64,7 +65,8 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request, k *Key) err
 	if err != nil {
 		return err
 	}
-	defer lookUp.close()
+	release := sync.OnceFunc(lookUp.close)
+	defer release()
 	if body.Flashback.Influence {
 		return Invalid("flashback.influence", "flashback.influence is told of answers: POST /v1/chat/completions")
 	}
@@ -90,9 +92,9 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request, k *Key) err
 		return err
 	}
 	j := &job{
-		shape: &textShape{s: s, id: newID("cmpl-"), created: time.Now().Unix(), model: body.Model, logprobs: body.Logprobs != nil, echo: body.Echo, at: make([]int, n)},
+		shape: &textShape{s: s, id: newID("cmpl-"), created: time.Now().Unix(), model: body.Model, logprobs: body.Logprobs != nil, at: make([]int, n)},
 		key:   k, asked: &body.common, lookUp: lookUp, address: lookUp.address(s.base(r)),
-		plan: plan, prompt: len(request.Tokens), choices: n,
+		plan: plan, prompt: len(request.Tokens), choices: n, release: release,
 		run: func(ctx context.Context) iter.Seq2[flashback.Choice, error] {
 			if !writes {
 				return nothing
@@ -101,7 +103,7 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request, k *Key) err
 		},
 	}
 	if body.Echo {
-		j.begin = func(ctx context.Context) (part, error) { return s.echo(ctx, plan.Request, body.Logprobs != nil) }
+		j.begin = func(ctx context.Context) (part, error) { return s.echo(ctx, &body, plan.Request) }
 	}
 	return s.generate(w, r, j)
 }
@@ -112,9 +114,12 @@ func nothing(yield func(flashback.Choice, error) bool) {
 }
 
 // echo returns the prompt, with its tokens' log-probabilities where they are asked for.
-func (s *Server) echo(ctx context.Context, r flashback.Request, logprobs bool) (part, error) {
-	p := part{text: string([]rune(s.o.Model.Text(r.Tokens, false)))}
-	if !logprobs {
+func (s *Server) echo(ctx context.Context, body *completionBody, r flashback.Request) (part, error) {
+	p := part{text: body.Prompt.text}
+	if body.Prompt.tokens != nil {
+		p.text = string([]rune(s.o.Model.Text(r.Tokens, false)))
+	}
+	if body.Logprobs == nil {
 		return p, nil
 	}
 	err := s.o.Model.Score(ctx, r, func(token flashback.Likely, likeliest []flashback.Likely) {
@@ -128,45 +133,42 @@ func (s *Server) echo(ctx context.Context, r flashback.Request, logprobs bool) (
 
 // textShape says what is written as /v1/completions does.
 type textShape struct {
-	s              *Server
-	id             string
-	created        int64
-	model          string
-	logprobs, echo bool
-	at             []int // characters of each choice so far, for the places of tokens
+	s        *Server
+	id       string
+	created  int64
+	model    string
+	logprobs bool
+	at       []int // characters of each choice so far, for the places of tokens
 }
 
-func (c *textShape) head() object {
-	return object{"id": c.id, "object": "text_completion", "created": c.created, "model": c.model}
+func (c *textShape) reply(choices ...object) reply {
+	return reply{ID: c.id, Object: "text_completion", Created: c.created, Model: c.model, Choices: append([]object{}, choices...)}
 }
 
 // event implements shape.
 func (c *textShape) event(p part) any {
-	o := c.head()
-	choices := []object{}
-	if p.index >= 0 && !p.role {
-		choice := object{"index": p.index, "text": p.text, "logprobs": c.tokens(p.index, p.tokens), "finish_reason": orNull(p.finish)}
-		if len(p.annotations) > 0 {
-			choice["annotations"] = p.annotations
-		}
-		choices = append(choices, choice)
+	r := c.reply()
+	if p.index >= 0 {
+		r.Choices = append(r.Choices, c.choice(p.index, p.text, p.tokens, p.annotations, p.finish))
 	}
-	o["choices"] = choices
-	return p.rest(o)
+	return r.event(p)
 }
 
 // whole implements shape.
 func (c *textShape) whole(answers []answer, u *usage, x *extra) any {
-	o := c.head()
-	choices := []object{}
+	r := c.reply()
 	for i, a := range answers {
-		choice := object{"index": i, "text": a.text, "logprobs": c.tokens(i, a.tokens), "finish_reason": a.finish}
-		if a.annotations != nil {
-			choice["annotations"] = a.annotations
-		}
-		choices = append(choices, choice)
+		r.Choices = append(r.Choices, c.choice(i, a.text, a.tokens, a.annotations, a.finish))
 	}
-	o["choices"], o["usage"], o["flashback"] = choices, u, x
+	r.Usage, r.Flashback = u, x
+	return r
+}
+
+func (c *textShape) choice(index int, text string, tokens []written, annotations []annotation, finish string) object {
+	o := object{"index": index, "text": text, "logprobs": c.tokens(index, tokens), "finish_reason": orNull(finish)}
+	if len(annotations) > 0 {
+		o["annotations"] = annotations
+	}
 	return o
 }
 

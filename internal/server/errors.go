@@ -104,12 +104,16 @@ func (e *Error) write(w http.ResponseWriter) {
 	writeJSON(w, e.Status, map[string]any{"error": e})
 }
 
+// answerTime is how long a client may take to read an answer that is not streamed.
+const answerTime = 2 * time.Minute
+
 // writeJSON answers with a value as JSON.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
 		status, data = http.StatusInternalServerError, []byte(`{"error":{"message":"the answer cannot be written as JSON","type":"server_error","param":null,"code":"internal_error"}}`)
 	}
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // where it can be set
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

@@ -23,6 +23,7 @@ type job struct {
 	prompt  int // tokens
 	choices int
 	chat    bool
+	release func() // gives back what it holds; more than once does no harm
 	// begin returns what each choice begins with before anything is written; nil: nothing.
 	begin func(ctx context.Context) (part, error)
 	// run writes the choices.
@@ -135,7 +136,12 @@ var errGone = errors.New("the client has gone")
 func (s *Server) follow(ctx context.Context, j *job, emit func(part) error) (used *usage, err error) {
 	watch := s.watch(ctx, j)
 	defer func() { watch.ended(err) }()
-	leave, err := s.admission.enter(ctx, j.key, j.plan.KVTokens(j.prompt, j.choices))
+	defer j.release() // before a slow reader has read it all
+	texts := j.choices
+	if j.provenance != nil {
+		texts += j.plan.Passages + 1 // it is scored with all passages and without each
+	}
+	leave, err := s.admission.enter(ctx, j.key, j.plan.KVTokens(j.prompt, texts))
 	watch.queued(err)
 	if err != nil {
 		return nil, gone(ctx, err)
@@ -263,7 +269,8 @@ func (f *follower) endStride(index, length int) error {
 			}
 		}
 	}
-	if cite := f.asked.Flashback.Cite; cite == citeFooter || cite == citeNone {
+	// Open WebUI makes a source of its own of each annotation.
+	if x := f.asked.Flashback; x.Cite == citeFooter || x.Cite == citeNone || x.OpenWebUI && f.asked.Stream {
 		annotations = nil
 	}
 	return f.emit(part{index: index, annotations: annotations, extra: &extra{Stride: report}})

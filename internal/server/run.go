@@ -14,6 +14,9 @@ type Times struct {
 	Shutdown time.Duration // for what is under way to end, when the server is told to
 }
 
+// idleTime is how long a connection is kept for a next request.
+const idleTime = 2 * time.Minute
+
 // Run answers on a listener until the context ends. Until open has returned the server,
 // it is alive and not ready. At the end nothing more is taken in; what is under way may
 // go on for its time, and what is not done by then is cut off.
@@ -28,7 +31,7 @@ func Run(ctx context.Context, l net.Listener, t Times, open func() (*Server, err
 		}
 		loading(w, r)
 	}
-	h := &http.Server{Handler: http.HandlerFunc(answer), ReadHeaderTimeout: t.Header, MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return base }}
+	h := &http.Server{Handler: http.HandlerFunc(answer), ReadHeaderTimeout: t.Header, IdleTimeout: idleTime, MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return base }}
 	defer h.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- h.Serve(l) }()

@@ -45,6 +45,7 @@ type Options struct {
 	MaxQueue     int           // requests that wait; 0: 256
 	QueueTime    time.Duration // how long they do; 0: a minute
 	PerKey       int           // requests of one key at once; 0: 16
+	BodyTime     time.Duration // for a request's body to come; 0: 30 s
 	StreamBuffer int           // bytes of a stream that its reader has not taken yet; 0: 64 KiB
 	StreamTime   time.Duration // for a reader to take a piece of them; 0: 30 s
 	// RetrievalTime is how long one look-up of passages may take; 0: 10 s.
@@ -98,6 +99,7 @@ func New(o Options) (*Server, error) {
 	o.MaxQueue = cmp.Or(o.MaxQueue, 256)
 	o.QueueTime = cmp.Or(o.QueueTime, time.Minute)
 	o.PerKey = cmp.Or(o.PerKey, 16)
+	o.BodyTime = cmp.Or(o.BodyTime, 30*time.Second)
 	o.StreamBuffer = cmp.Or(o.StreamBuffer, 64<<10)
 	o.StreamTime = cmp.Or(o.StreamTime, 30*time.Second)
 	o.RetrievalTime = cmp.Or(o.RetrievalTime, 10*time.Second)
@@ -158,8 +160,8 @@ func (s *Server) handle(pattern string, h handler) {
 func (s *Server) handleOpen(pattern string, h handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		err := h(w, r, nil)
-		_, told := errors.AsType[*Error](err) // of a body that stood still the context is done, and its client may be there
-		if err != nil && (told || r.Context().Err() == nil) {
+		_, told := errors.AsType[*Error](err) // though the context is done its client may be there: of a body that stood still, or when the server ends
+		if err != nil && !errors.Is(err, errGone) && (told || r.Context().Err() == nil) {
 			entryOf(r.Context()).fail(asError(err)).write(w)
 		}
 	})
@@ -167,6 +169,7 @@ func (s *Server) handleOpen(pattern string, h handler) {
 
 // dispatch finds the endpoint.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the answer before, on this connection
 	if s.o.Keys == nil && !isLoopback(r.Host) {
 		// A page may have had its own name point here.
 		(&Error{Status: http.StatusForbidden, Type: invalidRequest, Code: "forbidden_host",
