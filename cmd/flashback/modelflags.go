@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -140,10 +141,12 @@ type byteSize int64
 
 // String returns the size as it would be typed.
 func (b *byteSize) String() string {
-	if *b == 0 {
-		return "0"
+	if short := humanize.IBytes(uint64(*b)); *b != 0 {
+		if n, err := humanize.ParseBytes(short); err == nil && n == uint64(*b) {
+			return short
+		}
 	}
-	return humanize.IBytes(uint64(*b))
+	return strconv.FormatInt(int64(*b), 10)
 }
 
 // Set reads a size.

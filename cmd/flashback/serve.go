@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,8 @@ type serveFlags struct {
 	library           string
 	times             server.Times
 	log               logFlags
+	config            config
+	pprof             string
 	options           server.Options
 }
 
@@ -45,12 +48,16 @@ loopback address only.
 With --library clients may also upload files and make indexes of them, or add them to
 those of --index: they are then kept in a folder beside it, which 'flashback sync' knows.
 
+Each flag can also be set by a variable, --max-queue by FLASHBACK_MAX_QUEUE, and in the
+file of --config, as max-queue: 64; --print-config shows what holds and where it is from.
+
 SIGTERM or Ctrl-C lets what is under way end, for --shutdown-timeout; a second one ends
 the process at once.`,
 		Example: `  flashback serve --index notes=notes.index
   flashback serve --index notes=notes.index --index law=law.index --adapter law=law.adapter
   flashback serve --index notes=notes.index --library ~/flashback-library
   flashback serve --index notes=notes.index --keys keys.txt --listen :8080 --kv-budget 4GB
+  flashback serve --config serve.yaml --print-config
   curl localhost:8080/v1/chat/completions -H 'Content-Type: application/json' \
     -d '{"model": "smollm2-135m@notes", "messages": [{"role": "user", "content": "Where are the keys?"}]}'`,
 		Args: usageArgs(cobra.NoArgs),
@@ -80,11 +87,21 @@ the process at once.`,
 	fs.IntVar(&o.StreamBuffer, "stream-buffer", 64<<10, "bytes of a stream that wait for a slow reader; then its text is not written on")
 	fs.DurationVar(&o.StreamTime, "stream-timeout", 30*time.Second, "how long a slow reader may take none of them")
 	fs.DurationVar(&o.RetrievalTime, "retrieval-timeout", 10*time.Second, "how long one look-up of passages may take")
+	fs.StringVar(&f.pprof, "pprof", "", "an `ADDRESS` of this machine to tell profiles at, such as 127.0.0.1:6060; empty: none")
 	f.log.add(cmd)
+	f.config.add(cmd)
 	return cmd
 }
 
 func (f *serveFlags) run(cmd *cobra.Command) (err error) {
+	if err := f.config.read(cmd.Flags(), os.Getenv); err != nil {
+		return err
+	}
+	if f.config.print {
+		shown, err := f.config.show(cmd.Flags())
+		fmt.Fprint(cmd.OutOrStdout(), shown)
+		return err
+	}
 	if err := f.model.check(); err != nil {
 		return err
 	}
@@ -108,11 +125,19 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 	if err := f.readKeys(); err != nil {
 		return err
 	}
-	listener, err := f.bind()
+	listener, err := listen("listen", f.listen, f.keys == "", "give them --keys, or listen on 127.0.0.1")
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
+	if f.pprof != "" {
+		profiles, err := listen("pprof", f.pprof, true, "profiles are for this one; listen on 127.0.0.1")
+		if err != nil {
+			return err
+		}
+		defer profiles.Close()
+		go http.Serve(profiles, server.Profiles())
+	}
 	if o.Stores, err = f.openLibrary(); err != nil {
 		return err
 	}
@@ -155,15 +180,15 @@ func (f *serveFlags) readKeys() error {
 	return nil
 }
 
-// bind listens; without keys to this machine only.
-func (f *serveFlags) bind() (net.Listener, error) {
-	l, err := net.Listen("tcp", f.listen)
+// listen listens at the address that a flag gives, which may have to be this machine's.
+func listen(flag, address string, here bool, or string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("--listen: %w", err)
+		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
-	if addr := l.Addr().(*net.TCPAddr); f.keys == "" && !addr.IP.IsLoopback() {
+	if addr := l.Addr().(*net.TCPAddr); here && !addr.IP.IsLoopback() {
 		l.Close()
-		return nil, usagef("--listen %s lets other machines ask: give them --keys, or listen on 127.0.0.1", f.listen)
+		return nil, usagef("--%s %s lets other machines ask: %s", flag, address, or)
 	}
 	return l, nil
 }

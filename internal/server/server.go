@@ -171,9 +171,7 @@ func (s *Server) handleOpen(pattern string, h handler) {
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the answer before, on this connection
 	if s.o.Keys == nil && !isLoopback(r.Host) {
-		// A page may have had its own name point here.
-		(&Error{Status: http.StatusForbidden, Type: invalidRequest, Code: "forbidden_host",
-			Message: "without keys this server answers to names of this machine only, such as localhost"}).write(w)
+		foreignHost().write(w) // a page may have had its own name point here
 		return
 	}
 	if r.Method != http.MethodGet && s.admission.drains() {
@@ -196,6 +194,12 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	default:
 		NotFound("", "not_found", "there is no endpoint %s", clip(r.URL.Path)).write(w)
 	}
+}
+
+// foreignHost is what is said to who asks by another name than this machine's.
+func foreignHost() *Error {
+	return &Error{Status: http.StatusForbidden, Type: invalidRequest, Code: "forbidden_host",
+		Message: "without keys this server answers to names of this machine only, such as localhost"}
 }
 
 // muted takes what a handler answers but for its head.
