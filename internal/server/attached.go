@@ -67,6 +67,26 @@ func writeAttached(w http.ResponseWriter, index library.Info, d library.Document
 	writeJSON(w, http.StatusOK, showAttached(index, d))
 }
 
+// seesAll returns an error for the first of the files that the key may not see.
+func (s *Server) seesAll(k *Key, files []string) error {
+	for _, id := range files {
+		if _, err := s.file(k, "file_ids", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attach puts files into an index.
+func (s *Server) attach(index string, files []string) error {
+	for _, id := range files {
+		if _, err := s.o.Stores.Attach(index, id); err != nil {
+			return storeError(err)
+		}
+	}
+	return nil
+}
+
 // attachFile is POST /v1/vector_stores/{store}/files: the file becomes a document of the
 // index in the background.
 func (s *Server) attachFile(w http.ResponseWriter, r *http.Request, k *Key, index library.Info) error {
@@ -90,13 +110,19 @@ func (s *Server) attachFile(w http.ResponseWriter, r *http.Request, k *Key, inde
 
 // listAttached is GET /v1/vector_stores/{store}/files.
 func (s *Server) listAttached(w http.ResponseWriter, r *http.Request, _ *Key, index library.Info) error {
-	p, err := readPage(r, 20, 100)
-	if err != nil {
-		return err
-	}
 	documents, err := s.o.Stores.Documents(index.Name)
 	if err != nil {
 		return storeError(err)
+	}
+	return writeAttachedList(w, r, index, documents)
+}
+
+// writeAttachedList answers with a part of the documents, those of one status if the
+// request asks for it.
+func writeAttachedList(w http.ResponseWriter, r *http.Request, index library.Info, documents []library.Document) error {
+	p, err := readPage(r, 20, 100)
+	if err != nil {
+		return err
 	}
 	filter := r.URL.Query().Get("filter")
 	var all []attachedObject

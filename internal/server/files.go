@@ -34,6 +34,11 @@ func (s *Server) storeRoutes() {
 	s.handle("GET /v1/vector_stores/{store}/files", s.inStore(s.listAttached))
 	s.handle("GET /v1/vector_stores/{store}/files/{file}", s.inStore(s.getAttached))
 	s.handle("DELETE /v1/vector_stores/{store}/files/{file}", s.manages(s.inStore(s.detachFile)))
+
+	s.handle("POST /v1/vector_stores/{store}/file_batches", s.manages(s.inStore(s.createBatch)))
+	s.handle("GET /v1/vector_stores/{store}/file_batches/{batch}", s.inStore(s.getBatch))
+	s.handle("POST /v1/vector_stores/{store}/file_batches/{batch}/cancel", s.manages(s.inStore(s.cancelBatch)))
+	s.handle("GET /v1/vector_stores/{store}/file_batches/{batch}/files", s.inStore(s.listBatch))
 }
 
 // manages lets only keys through that may make and change indexes.

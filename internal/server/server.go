@@ -84,6 +84,7 @@ func (o *Options) ownAdapter(placement string) *Adapter {
 type Server struct {
 	o         *Options
 	admission *admission
+	batches   fileBatches
 	started   time.Time
 	mux       *http.ServeMux
 	handler   http.Handler

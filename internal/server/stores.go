@@ -78,17 +78,21 @@ type fileCounts struct {
 	Total      int `json:"total"`
 }
 
+// countFiles counts documents by what became of them.
+func countFiles(states map[library.State]int) fileCounts {
+	c := fileCounts{InProgress: states[library.Queued] + states[library.InProgress], Completed: states[library.Completed],
+		Failed: states[library.Failed], Cancelled: states[library.Cancelled]}
+	c.Total = c.InProgress + c.Completed + c.Failed + c.Cancelled
+	return c
+}
+
 func showStore(i library.Info) storeObject {
 	o := storeObject{ID: i.Name, Object: "vector_store", CreatedAt: i.Created.Unix(), Name: i.Label, UsageBytes: i.Bytes, Status: "completed",
 		LastActiveAt: i.Changed.Unix(), Metadata: map[string]string{}, Documents: i.Sources, Passages: i.Passages, Generation: i.Generation}
 	if !i.Made {
 		o.CreatedAt, o.Name = o.LastActiveAt, i.Name
 	}
-	o.FileCounts = fileCounts{i.Documents[library.Queued] + i.Documents[library.InProgress], i.Documents[library.Completed], i.Documents[library.Failed], i.Documents[library.Cancelled], 0}
-	for _, n := range i.Documents {
-		o.FileCounts.Total += n
-	}
-	if o.FileCounts.InProgress > 0 {
+	if o.FileCounts = countFiles(i.Documents); o.FileCounts.InProgress > 0 {
 		o.Status = "in_progress"
 	}
 	return o
@@ -97,7 +101,7 @@ func showStore(i library.Info) storeObject {
 // What requests about indexes refuse of OpenAI's API.
 var refusedInStores = map[string]refusal{
 	"metadata": {"{}"}, "expires_after": nil, "description": {`""`}, "attributes": {"{}"}, "chunking_strategy": {`{"type":"auto"}`},
-	"filters": nil, "rewrite_query": {"false"},
+	"files": {"[]"}, "filters": nil, "rewrite_query": {"false"},
 }
 
 // Bounds of what requests about indexes may bring.
@@ -132,10 +136,8 @@ func (s *Server) createStore(w http.ResponseWriter, r *http.Request, k *Key) err
 	if err != nil {
 		return err
 	}
-	for _, id := range b.Files {
-		if _, err := s.file(k, "file_ids", id); err != nil {
-			return err
-		}
+	if err := s.seesAll(k, b.Files); err != nil {
+		return err
 	}
 	label := ""
 	if b.Name != nil {
@@ -145,10 +147,8 @@ func (s *Server) createStore(w http.ResponseWriter, r *http.Request, k *Key) err
 	if err != nil {
 		return storeError(err)
 	}
-	for _, id := range b.Files {
-		if _, err := s.o.Stores.Attach(info.Name, id); err != nil {
-			return storeError(err)
-		}
+	if err := s.attach(info.Name, b.Files); err != nil {
+		return err
 	}
 	if info, err = s.o.Stores.Info(info.Name); err != nil {
 		return storeError(err)

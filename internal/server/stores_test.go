@@ -333,6 +333,43 @@ func TestStoreKeys(t *testing.T) {
 	ask(t, s, 200, "DELETE", at, "", nil, admin)
 }
 
+// TestBatches puts several files into an index at once.
+func TestBatches(t *testing.T) {
+	s := managing(t)
+	var store storeObject
+	ask(t, s, 200, "POST", "/v1/vector_stores", `{}`, &store)
+	at := "/v1/vector_stores/" + store.ID + "/file_batches"
+	a, b, none := uploaded(t, s, "a.md", "a fox"), uploaded(t, s, "b.md", "a hen"), uploaded(t, s, "none.md", " ")
+	ask(t, s, 404, "POST", at, `{"file_ids": ["`+a+`", "file-0"]}`, nil)
+	ask(t, s, 400, "POST", at, `{"files": [{"file_id": "`+a+`"}]}`, nil)
+	ask(t, s, 400, "POST", at, `{"file_ids": []}`, nil)
+	var batch batchObject
+	ask(t, s, 200, "POST", at, `{"file_ids": ["`+a+`", "`+b+`", "`+none+`"]}`, &batch)
+	for batch.Status == "in_progress" {
+		time.Sleep(time.Millisecond)
+		ask(t, s, 200, "GET", at+"/"+batch.ID, "", &batch)
+	}
+	if batch.Status != "completed" || batch.FileCounts != (fileCounts{Completed: 2, Failed: 1, Total: 3}) {
+		t.Errorf("%+v", batch)
+	}
+	ask(t, s, 200, "POST", at+"/"+batch.ID+"/cancel", "", &batch)
+	if batch.Status != "cancelled" || batch.FileCounts.Completed != 2 {
+		t.Errorf("%+v", batch)
+	}
+	var failed struct{ Data []attachedObject }
+	if ask(t, s, 200, "GET", at+"/"+batch.ID+"/files?filter=failed", "", &failed); len(failed.Data) != 1 || failed.Data[0].ID != none {
+		t.Errorf("%+v", failed)
+	}
+	ask(t, s, 404, "GET", at+"/vsfb_0", "", nil)
+	var other storeObject
+	ask(t, s, 200, "POST", "/v1/vector_stores", `{}`, &other)
+	ask(t, s, 404, "GET", "/v1/vector_stores/"+other.ID+"/file_batches/"+batch.ID, "", nil)
+	for range maxBatches {
+		s.batches.add("x", nil)
+	}
+	ask(t, s, 404, "GET", at+"/"+batch.ID, "", nil)
+}
+
 // TestSlowUpload gives a client up that sends nothing, and takes one that is slow.
 func TestSlowUpload(t *testing.T) {
 	s := managing(t, func(o *Options) { o.UploadTime = 100 * time.Millisecond })
@@ -396,6 +433,33 @@ func FuzzUpload(f *testing.F) {
 				t.Fatal(err)
 			}
 			ask(t, s, 200, "DELETE", "/v1/files/"+file.ID, "", nil)
+		}
+	})
+}
+
+// FuzzStoreBodies sends bodies of any kind to what reads JSON: what is wrong with them is
+// the client's fault.
+func FuzzStoreBodies(f *testing.F) {
+	for at := range 6 {
+		for _, body := range []string{`{"name": "notes", "file_ids": ["file-0"]}`, `{"file_id": "file-0", "chunking_strategy": {"type": "auto"}}`, `{"query": ["a", "fox"], "max_num_results": 3, "ranking_options": {"score_threshold": 1}}`, `{"query": "a", "filters": null, "rewrite_query": false}`, `[]`} {
+			f.Add(uint8(at), body)
+		}
+	}
+	s := managing(f)
+	var store storeObject
+	ask(f, s, 200, "POST", "/v1/vector_stores", `{}`, &store)
+	paths := []string{"", "/" + store.ID, "/" + store.ID + "/files", "/" + store.ID + "/search", "/" + store.ID + "/file_batches", "/" + store.ID + "/compact"}
+	f.Fuzz(func(t *testing.T, at uint8, body string) {
+		w := post(s, "/v1/vector_stores"+paths[int(at)%len(paths)], body)
+		if w.Code >= 500 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if int(at)%len(paths) == 0 && w.Code == 200 {
+			var made storeObject
+			if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil {
+				t.Fatal(err)
+			}
+			ask(t, s, 200, "DELETE", "/v1/vector_stores/"+made.ID, "", nil)
 		}
 	})
 }

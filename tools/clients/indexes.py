@@ -47,10 +47,12 @@ check("made", (store.name, store.status in ("in_progress", "completed")), ("boat
 for f in files[1:]:
     check(f"attached {f.filename}", client.vector_stores.files.create_and_poll(f.id, vector_store_id=store.id).status, "completed")
 check("uploaded", client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=("more.md", b"Curlew is green.")).status, "completed")
+batch = client.vector_stores.file_batches.upload_and_poll(store.id, files=[("one.md", b"Tern is red."), ("two.md", b" ")])
+check("batch", (batch.status, batch.file_counts.completed, batch.file_counts.failed), ("completed", 1, 1))
 while (store := client.vector_stores.retrieve(store.id)).status != "completed":
     time.sleep(0.05)
-check("counts", (store.file_counts.completed, store.file_counts.total), (4, 4))
-check("listed", sorted(f.to_dict()["filename"] for f in client.vector_stores.files.list(store.id)), ["boats.txt", "keys.md", "more.md", "prices.csv"])
+check("counts", (store.file_counts.completed, store.file_counts.total), (5, 6))
+check("listed", sorted(f.to_dict()["filename"] for f in client.vector_stores.files.list(store.id, filter="completed")), ["boats.txt", "keys.md", "more.md", "one.md", "prices.csv"])
 check("renamed", client.vector_stores.update(store.id, name="harbour").name, "harbour")
 check("stores", store.id in [s.id for s in client.vector_stores.list(limit=1)])
 
