@@ -26,11 +26,25 @@ func mappings(t testing.TB, dir string) (n int) {
 	return strings.Count(string(maps), dir)
 }
 
+// descriptors counts the process's open files.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
 // TestReadersWhileWriting searches, alone and together with another index, while documents
 // come and go: each reader finds a state that was, whole, and finds it again as long as it
 // holds it. In the end no old state is open.
 func TestReadersWhileWriting(t *testing.T) {
 	dir := t.TempDir()
+	files := descriptors(t)
 	l := opened(t, dir, given(t, "a.md", "the fox is red"))
 	index := create(t, l)
 	first := add(t, l, index, "first.md", "a fox, the first")
@@ -94,6 +108,9 @@ func TestReadersWhileWriting(t *testing.T) {
 	}
 	if n := mappings(t, dir); n != 0 {
 		t.Errorf("%d mappings are left", n)
+	}
+	if n := descriptors(t); n > files {
+		t.Errorf("%d files are open, %d at the start", n, files)
 	}
 }
 
