@@ -90,7 +90,7 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 	if score == nil {
 		st, pl = s.resume(p, l, evidence)
 	}
-	reused := 0
+	reused, kept := 0, s.counts.EvidenceReused
 	switch {
 	case st == nil:
 		st = &stride{s: s, plain: -1}
@@ -121,6 +121,7 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 	f.samples, f.decodes, f.drafts = score == nil, false, 0
 	if err := s.forward(ctx); err != nil {
 		st.close()
+		s.counts.EvidenceReused = kept // of evidence that was placed
 		return nil, err
 	}
 	for _, k := range pl.keep {
