@@ -310,7 +310,8 @@ func (c *common) bias(s *flashback.Sampling) error {
 // choices returns n.
 func (c *common) choices() (int, error) {
 	n := 1
-	return n, whole("n", c.N, 1, maxChoices, &n)
+	err := whole("n", c.N, 1, maxChoices, &n)
+	return n, err
 }
 
 // usage reports whether a stream ends with what was used.

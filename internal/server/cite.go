@@ -51,6 +51,7 @@ type shown struct {
 
 // strideReport is flashback.stride of a chunk.
 type strideReport struct {
+	Choice    int     `json:"choice,omitempty"`
 	Index     int     `json:"index"`
 	Context   int     `json:"context"` // tokens of the text before it
 	Query     string  `json:"query,omitempty"`

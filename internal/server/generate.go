@@ -273,6 +273,7 @@ func (f *follower) endStride(index, length int) error {
 	if x := f.asked.Flashback; x.Cite == citeFooter || x.Cite == citeNone || x.OpenWebUI && f.asked.Stream {
 		annotations = nil
 	}
+	report.Choice = index
 	return f.emit(part{index: index, annotations: annotations, extra: &extra{Stride: report}})
 }
 
@@ -347,7 +348,8 @@ func logprob(v float64) float64 {
 // likeliest checks how many likely tokens are asked for.
 func likeliest(param string, n *int) (int, error) {
 	asked := 0
-	return asked, whole(param, n, 0, maxLikeliest, &asked)
+	err := whole(param, n, 0, maxLikeliest, &asked)
+	return asked, err
 }
 
 // tokenText returns a token's text as JSON can say it, and its bytes.
