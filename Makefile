@@ -9,7 +9,7 @@ SYSTEMS = linux/arm64 darwin/arm64 windows/amd64
 # Where goroutines meet.
 RACED = . ./internal/device/cpu ./internal/engine ./internal/hub ./internal/kvcache ./internal/library ./internal/ralm ./internal/retrieve/... ./internal/server
 
-.PHONY: help build test check format cross lint generate generated race soak demo model bench ci
+.PHONY: help build test check format cross lint generate generated race clients soak demo model bench ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ generated: generate
 
 race: ## Run the race detector where goroutines meet; needs a C compiler
 	CGO_ENABLED=1 $(GO) test -timeout 30m -race -short $(RACED)
+
+clients: build ## Ask the server through each of its clients, which are installed beside their scripts
+	tools/clients/run.sh ./flashback
 
 soak: ## Run the tests of the server's faults at their full length
 	FLASHBACK_LONG=1 $(GO) test -timeout 60m -count=1 -v -run 'Disconnects|Faults|Alternating|Hostile|Mutated|Kill' ./internal/server ./internal/library
