@@ -3,7 +3,8 @@
     python3 tools/llamacpp/compare.py --flashback ./flashback --bin build/bin --files . --rounds 5 -o figures.jsonl
 
 --files has F16.gguf and Q4_0.gguf of the model (README.md beside this file); with --scan all of its files are tried once,
-with both -fa, and each row goes on with the best two, which differ from processor to processor. Each program is alone while it runs;
+with both -fa, and each row goes on with the best two, which differ from processor to processor. --model is one file for both
+programs instead, with both -fa; --rows and --depth choose what is measured, which takes minutes a row for large models. Each program is alone while it runs;
 each figure is a line of -o, so that rounds of several calls add up, and `--rounds 0` prints what the file has.
 llama.cpp's rows name the storage type and the flag that a measurement was taken with, and its best median counts.
 Needs Python alone.
@@ -19,12 +20,12 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# What is measured, by llama-bench's flags, with the storage types and -fa that are worth trying.
+# What is measured, by llama-bench's flags (DEPTH is --depth), with the storage types and -fa that are worth trying.
 BENCH = {
     "prefill": (["-p", "512", "-n", "0"], [("F16", "on"), ("F16", "off")]),
     "decode": (["-p", "0", "-n", "64"], [("Q4_0", "off")]),
-    "depth": (["-p", "144", "-n", "0", "-d", "4096"], [("F16", "off")]),
-    "depth decode": (["-p", "0", "-n", "16", "-d", "4096"], [("Q4_0", "off")]),
+    "depth": (["-p", "144", "-n", "0", "-d", "DEPTH"], [("F16", "off")]),
+    "depth decode": (["-p", "0", "-n", "16", "-d", "DEPTH"], [("Q4_0", "off")]),
 }
 
 
@@ -72,18 +73,22 @@ def output(command):
     return json.loads(done.stdout)
 
 
+def bench_command(a, name, model, flash):
+    flags = [str(a.depth) if f == "DEPTH" else f for f in BENCH[name][0]]
+    return [f"{a.bin}/llama-bench", "-m", f"{a.files}/{model}.gguf", "-t", str(a.threads), "-r", "1", "-o", "json", "-fa", flash] + flags
+
+
 def llama_bench(a, figures, name):
-    flags, tries = BENCH[name]
-    for model, flash in tries:
-        command = [f"{a.bin}/llama-bench", "-m", f"{a.files}/{model}.gguf", "-t", str(a.threads), "-r", "1", "-o", "json", "-fa", flash]
-        for row in output(command + flags):
+    for model, flash in BENCH[name][1]:
+        for row in output(bench_command(a, name, model, flash)):
             what = f"pp{row['n_prompt']}" if row["n_prompt"] else f"tg{row['n_gen']}"
             what += f"@d{row['n_depth']}" if row.get("n_depth") else ""
             figures.add("llama.cpp", what, row["avg_ts"], f"{model}, -fa {flash}")
 
 
 def flashback(a, figures, *command):
-    for row in output([a.flashback, "bench", *command, "--threads", str(a.threads), "--rounds", "1", "--json"]):
+    model = ["--model", a.model] if a.model else []
+    for row in output([a.flashback, "bench", *command, *model, "--threads", str(a.threads), "--rounds", "1", "--json"]):
         if "test" in row:
             figures.add("ours", row["test"], row["tokens_per_second"])
         else:
@@ -96,8 +101,7 @@ def scan(a):
     for name, (flags, _) in BENCH.items():
         rates = {}
         for model, flash in itertools.product(types, ("on", "off")):
-            command = [f"{a.bin}/llama-bench", "-m", f"{a.files}/{model}.gguf", "-t", str(a.threads), "-r", "1", "-o", "json", "-fa", flash]
-            done = subprocess.run(command + flags, capture_output=True, text=True)
+            done = subprocess.run(bench_command(a, name, model, flash), capture_output=True, text=True)
             if done.returncode == 0:  # some types crash with some instructions
                 rates[model, flash] = json.loads(done.stdout)[0]["avg_ts"]
         best = sorted(rates, key=rates.get, reverse=True)
@@ -117,27 +121,36 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--flashback", required=True, help="our program")
     p.add_argument("--bin", required=True, help="directory of llama-bench and llama-server")
-    p.add_argument("--files", required=True, help="directory of F16.gguf and Q4_0.gguf")
+    p.add_argument("--files", help="directory of F16.gguf and Q4_0.gguf")
+    p.add_argument("--model", help="one file for both programs")
+    p.add_argument("--rows", default="prefill,decode,depth,loop", help="what to measure, of these")
+    p.add_argument("--depth", type=int, default=4096, help="of the depth row")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--scan", action="store_true", help="find llama.cpp's best files and flags first")
     p.add_argument("--contexts", default="1024,4096", help="of the loop")
     p.add_argument("-o", "--out", help="file of figures to add to")
     a = p.parse_args()
+    if bool(a.files) == bool(a.model):
+        p.error("give --files or --model")
+    if a.model:
+        a.files, name = os.path.split(os.path.abspath(a.model))
+        for row, (flags, _) in BENCH.items():
+            BENCH[row] = flags, [(name.removesuffix(".gguf"), flash) for flash in ("on", "off")]
     figures = Figures(a.out)
     if a.scan:
         scan(a)
     for _ in range(a.rounds):
-        llama_bench(a, figures, "prefill")
-        flashback(a, figures, "prefill")
-        llama_bench(a, figures, "decode")
-        flashback(a, figures, "decode")
-        llama_bench(a, figures, "depth")
-        llama_bench(a, figures, "depth decode")
-        flashback(a, figures, "depth")
-        for context in a.contexts.split(","):
-            llama_loop(a, figures, context)
-            flashback(a, figures, "loop", "--contexts", context, "--placements", "virtual,append")
+        for row in a.rows.split(","):
+            if row == "loop":
+                for context in a.contexts.split(","):
+                    llama_loop(a, figures, context)
+                    flashback(a, figures, "loop", "--contexts", context, "--placements", "virtual,append")
+                continue
+            llama_bench(a, figures, row)
+            if row == "depth":
+                llama_bench(a, figures, "depth decode")
+            flashback(a, figures, row, *(["--depth", str(a.depth)] if row == "depth" else []))
     figures.table()
 
 

@@ -207,11 +207,10 @@ func (f *form) put(group []byte, block, r int, b *rowBlock) {
 			binary.LittleEndian.PutUint32(dst[at*GroupRows+4*r:], binary.LittleEndian.Uint32(b.codes[at:]))
 		}
 	default:
-		const low = 0x0f0f0f0f0f0f0f0f
 		extra := f.bits - 4
 		for at := 0; at < blockColumns; at += 8 {
 			c := binary.LittleEndian.Uint64(b.codes[at:])
-			nibbles, top := c&low, c>>4&low
+			nibbles, top := c&lowFour, c>>4&lowFour
 			binary.LittleEndian.PutUint32(dst[at/2*GroupRows+4*r:], uint32(nibbles)|uint32(nibbles>>32)<<4)
 			if extra > 0 {
 				vector, shift := at/4*extra/8, at/4*extra%8

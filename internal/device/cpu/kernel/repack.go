@@ -66,11 +66,29 @@ var ErrNoPanel = errors.New("it has no form for products with int8")
 
 func finite(half uint16) bool { return half&0x7c00 != 0x7c00 }
 
+// Bits of each of eight bytes.
+const (
+	eachOne  = 0x0101010101010101
+	lowTwo   = 0x0303030303030303
+	lowFour  = 0x0f0f0f0f0f0f0f0f
+	lowSeven = 0x7f7f7f7f7f7f7f7f
+)
+
+// eight returns the eight bytes from at on.
+func eight(src []byte, at int) uint64 { return binary.LittleEndian.Uint64(src[at:]) }
+
+// setEight sets the eight codes from at on.
+func (b *rowBlock) setEight(at int, codes uint64) {
+	binary.LittleEndian.PutUint64(b.codes[at:], codes)
+}
+
 // unpackNibbles spreads 16 bytes of ggml's nibbles: the low ones are the first
 // 16 codes.
 func (b *rowBlock) unpackNibbles(src []byte) {
-	for i, v := range src[:16] {
-		b.codes[i], b.codes[i+16] = v&15, v>>4
+	for at := 0; at < 16; at += 8 {
+		v := eight(src, at)
+		b.setEight(at, v&lowFour)
+		b.setEight(16+at, v>>4&lowFour)
 	}
 }
 
@@ -110,8 +128,10 @@ func encodeQ5_1(_ tensor.Type, dst []rowBlock, src []byte) {
 
 // addFifths puts bit i above the i-th nibble.
 func (b *rowBlock) addFifths(bits uint32) {
-	for i := range b.codes {
-		b.codes[i] |= byte(bits>>i&1) << 4
+	const apart = 0x8040201008040201 // of eight copies of a byte a bit each
+	for at := 0; at < blockColumns; at += 8 {
+		set := (uint64(bits>>at&0xff)*eachOne&apart + lowSeven) >> 7 & eachOne
+		b.setEight(at, eight(b.codes[:], at)|set<<4)
 	}
 }
 
@@ -149,8 +169,10 @@ func encodeQ4_K(_ tensor.Type, dst []rowBlock, src []byte) {
 		putScaleMins(dst[i:][:superBlocks], s)
 		for pair := range 4 { // two runs of 32 share 32 bytes
 			low, high := &dst[i+2*pair], &dst[i+2*pair+1]
-			for j, v := range s[16+pair*32:][:blockColumns] {
-				low.codes[j], high.codes[j] = v&15, v>>4
+			for at := 0; at < blockColumns; at += 8 {
+				v := eight(s[16+pair*32:], at)
+				low.setEight(at, v&lowFour)
+				high.setEight(at, v>>4&lowFour)
 			}
 		}
 	}
@@ -163,9 +185,10 @@ func encodeQ5_K(_ tensor.Type, dst []rowBlock, src []byte) {
 		fifths := s[16:][:blockColumns] // bit r is of run r
 		for pair := range 4 {
 			low, high := &dst[i+2*pair], &dst[i+2*pair+1]
-			for j, v := range s[48+pair*32:][:blockColumns] {
-				fifth := fifths[j] >> (2 * pair)
-				low.codes[j], high.codes[j] = v&15|fifth&1<<4, v>>4|fifth>>1&1<<4
+			for at := 0; at < blockColumns; at += 8 {
+				v, fifth := eight(s[48+pair*32:], at), eight(fifths, at)>>(2*pair)
+				low.setEight(at, v&lowFour|fifth&eachOne<<4)
+				high.setEight(at, v>>4&lowFour|fifth>>1&eachOne<<4)
 			}
 		}
 	}
@@ -189,9 +212,9 @@ func encodeQ6_K(_ tensor.Type, dst []rowBlock, src []byte) {
 			b := &dst[i+run]
 			b.scale, b.steps = d, [2]int8{int8(s[192+2*run]), int8(s[193+2*run])}
 			half, in := run/4, run%4 // four runs share 64 bytes of nibbles and 32 of pairs
-			lows, tops := s[64*half+in%2*32:][:blockColumns], s[128+32*half:][:blockColumns]
-			for j, v := range lows {
-				b.codes[j] = v>>(in/2*4)&15 | tops[j]>>(2*in)&3<<4
+			lows, tops := s[64*half+in%2*32:], s[128+32*half:]
+			for at := 0; at < blockColumns; at += 8 {
+				b.setEight(at, eight(lows, at)>>(in/2*4)&lowFour|eight(tops, at)>>(2*in)&lowTwo<<4)
 			}
 		}
 	}
