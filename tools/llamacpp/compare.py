@@ -110,11 +110,12 @@ def scan(a):
 
 
 def llama_loop(a, figures, context):
-    model, flash = BENCH["depth decode"][1][0]
-    command = [sys.executable, f"{HERE}/loop.py", "--server", f"{a.bin}/llama-server", "--model", f"{a.files}/{model}.gguf", "--json"]
-    command += ["--contexts", context, "--placements", "append", "--flash-attention", flash, "--threads", str(a.threads)]
-    for row in output(command):
-        figures.add("llama.cpp", f"loop {row['context']}", row["ms_per_token"], f"{model} append")
+    for model, flash in BENCH["depth decode"][1]:
+        command = [sys.executable, f"{HERE}/loop.py", "--server", f"{a.bin}/llama-server", "--model", f"{a.files}/{model}.gguf", "--json"]
+        command += ["--contexts", context, "--placements", "append", "--flash-attention", flash, "--threads", str(a.threads)]
+        command += ["--strides", str(a.strides)]
+        for row in output(command):
+            figures.add("llama.cpp", f"loop {row['context']}", row["ms_per_token"], f"{model} append, -fa {flash}")
 
 
 def main():
@@ -129,6 +130,7 @@ def main():
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--scan", action="store_true", help="find llama.cpp's best files and flags first")
     p.add_argument("--contexts", default="1024,4096", help="of the loop")
+    p.add_argument("--strides", type=int, default=7, help="llama.cpp's counted strides of the loop")
     p.add_argument("-o", "--out", help="file of figures to add to")
     a = p.parse_args()
     if bool(a.files) == bool(a.model):
