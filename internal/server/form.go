@@ -42,7 +42,7 @@ func readForm(w http.ResponseWriter, r *http.Request, limit int64, patience time
 }
 
 // file returns the file's name, as the client calls it, and what reads it.
-func (f *form) file() (name string, content io.Reader, err error) {
+func (f *form) file() (name string, r io.Reader, err error) {
 	part, err := f.next()
 	switch {
 	case err != nil:
@@ -52,7 +52,18 @@ func (f *form) file() (name string, content io.Reader, err error) {
 	case f.purpose != "":
 		err = f.check() // before it comes
 	}
-	return part.FileName(), part, err
+	return part.FileName(), content{part}, err
+}
+
+// content is a file's part of a form; where it breaks off, the form is none.
+type content struct{ part io.Reader }
+
+func (c content) Read(p []byte) (int, error) {
+	n, err := c.part.Read(p)
+	if err != nil && err != io.EOF {
+		err = formError(err)
+	}
+	return n, err
 }
 
 // end reads what stands behind the file, and returns its purpose.
