@@ -177,6 +177,7 @@ func serve(t *testing.T, m *fake, change ...func(*Options)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.handler = held(t, s.handler)
 	return s
 }
 

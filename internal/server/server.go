@@ -139,6 +139,7 @@ func (s *Server) routes() {
 	s.handle("GET /metrics", s.metricsPage)
 	s.handleOpen("GET /health", s.health)
 	s.handleOpen("GET /ready", s.ready)
+	s.handleOpen("GET /openapi.json", s.openAPI)
 	s.handleOpen("GET /{$}", s.root)
 }
 

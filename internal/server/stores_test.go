@@ -37,6 +37,7 @@ func managing(t testing.TB, change ...func(*Options)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.handler = held(t, s.handler)
 	return s
 }
 
