@@ -41,12 +41,6 @@ func entryOf(ctx context.Context) *entry {
 	return e
 }
 
-// fail notes an error, and returns it.
-func (e *entry) fail(err *Error) *Error {
-	e.err = err
-	return err
-}
-
 // requestIDs are ids that clients may give their requests: what is safe in a header and
 // in a log.
 var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)

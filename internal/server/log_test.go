@@ -82,7 +82,7 @@ func TestLogSaysNothing(t *testing.T) {
 			t.Errorf("%q is in the log:\n%s", word, text)
 		}
 	}
-	if !strings.Contains(text, `"level":"ERROR"`) || !strings.Contains(text, `"error":"`) {
+	if !strings.Contains(text, `"code":"not_found"`) || !strings.Contains(text, `"level":"ERROR"`) || !strings.Contains(text, `"error":"`) {
 		t.Errorf("what went wrong is not said:\n%s", text)
 	}
 }

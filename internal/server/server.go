@@ -118,7 +118,7 @@ func New(o Options) (*Server, error) {
 	// Browsers say where a request comes from: no page of another origin may ask.
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(&Error{Status: http.StatusForbidden, Type: invalidRequest, Code: "cross_origin", Message: "pages of another origin may not ask this server"}).write(w)
+		refuse(w, r, &Error{Status: http.StatusForbidden, Type: invalidRequest, Code: "cross_origin", Message: "pages of another origin may not ask this server"})
 	}))
 	s.handler = origins.Handler(http.HandlerFunc(s.dispatch))
 	return s, nil
@@ -164,20 +164,26 @@ func (s *Server) handleOpen(pattern string, h handler) {
 		err := h(w, r, nil)
 		_, told := errors.AsType[*Error](err) // though the context is done its client may be there: of a body that stood still, or when the server ends
 		if err != nil && !errors.Is(err, errGone) && (told || r.Context().Err() == nil) {
-			entryOf(r.Context()).fail(asError(err)).write(w)
+			refuse(w, r, asError(err))
 		}
 	})
+}
+
+// refuse answers with an error, and has the log tell it.
+func refuse(w http.ResponseWriter, r *http.Request, e *Error) {
+	entryOf(r.Context()).err = e
+	e.write(w)
 }
 
 // dispatch finds the endpoint.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the answer before, on this connection
 	if s.o.Keys == nil && !isLoopback(r.Host) {
-		foreignHost().write(w) // a page may have had its own name point here
+		refuse(w, r, foreignHost()) // a page may have had its own name point here
 		return
 	}
 	if r.Method != http.MethodGet && s.admission.drains() {
-		entryOf(r.Context()).fail(draining()).write(w)
+		refuse(w, r, draining())
 		return
 	}
 	h, pattern := s.mux.Handler(r)
@@ -191,10 +197,10 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case said.status == http.StatusMethodNotAllowed:
 		w.Header().Del("Content-Type")
-		(&Error{Status: said.status, Type: invalidRequest, Code: "method_not_allowed",
-			Message: "the method " + clip(r.Method) + " is none of this endpoint's: " + w.Header().Get("Allow")}).write(w)
+		refuse(w, r, &Error{Status: said.status, Type: invalidRequest, Code: "method_not_allowed",
+			Message: "the method " + clip(r.Method) + " is none of this endpoint's: " + w.Header().Get("Allow")})
 	default:
-		NotFound("", "not_found", "there is no endpoint %s", clip(r.URL.Path)).write(w)
+		refuse(w, r, NotFound("", "not_found", "there is no endpoint %s", clip(r.URL.Path)))
 	}
 }
 

@@ -85,7 +85,7 @@ func (w *watch) ended(err error) {
 		}
 		w.cancelled.WithLabelValues(phase).Inc()
 	case err != nil:
-		e.fail(asError(err))
+		e.err = asError(err)
 		e.reason = e.err.Code
 		if w.admitted && errors.Is(err, flashback.ErrFull) {
 			w.preemptions.Inc()
