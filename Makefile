@@ -9,7 +9,7 @@ SYSTEMS = linux/arm64 darwin/arm64 windows/amd64
 # Where goroutines meet.
 RACED = . ./internal/device/cpu ./internal/engine ./internal/hub ./internal/kvcache ./internal/library ./internal/ralm ./internal/retrieve/... ./internal/server
 
-.PHONY: help build test check format cross lint generate generated race clients soak demo model bench ci
+.PHONY: help build test check format cross lint generate generated race clients load soak demo model bench ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ race: ## Run the race detector where goroutines meet; needs a C compiler
 
 clients: build ## Ask the server through each of its clients, which are installed beside their scripts
 	tools/clients/run.sh ./flashback
+
+load: build ## Put the server under load for a quarter of an hour; nothing else is to run beside it
+	$(GO) run ./tools/load --flashback ./flashback
 
 soak: ## Run the tests of the server's faults at their full length
 	FLASHBACK_LONG=1 $(GO) test -timeout 60m -count=1 -v -run 'Disconnects|Faults|Alternating|Hostile|Mutated|Kill' ./internal/server ./internal/library
