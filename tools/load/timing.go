@@ -64,7 +64,7 @@ func prefill(s *server, out *report, _ time.Duration) {
 		var beside sync.WaitGroup
 		var written *reply
 		beside.Go(func() {
-			written, _ = s.ask(ctx, "/v1/completions", object{"model": "smollm2-135m", "prompt": "A stride is", "max_tokens": 4000, "ignore_eos": true, "temperature": 0})
+			written, _ = s.ask(ctx, "/v1/completions", object{"model": "smollm2-135m", "prompt": "A stride is", "max_tokens": 2000, "ignore_eos": true, "temperature": 0})
 		})
 		time.Sleep(time.Second)
 		r := rand.New(rand.NewPCG(uint64(round), uint64(time.Now().UnixNano())))
@@ -76,7 +76,9 @@ func prefill(s *server, out *report, _ time.Duration) {
 		var end time.Time
 		go func() {
 			defer close(done)
-			s.ask(ctx, "/v1/completions", object{"model": "smollm2-135m", "prompt": prompt, "max_tokens": 1})
+			if r, err := s.ask(ctx, "/v1/completions", object{"model": "smollm2-135m", "prompt": prompt, "max_tokens": 1}); err != nil || r.status != http.StatusOK {
+				out.want(false, "the long prompt was not read: %v %+v", err, r)
+			}
 			end = time.Now()
 		}()
 		beside.Go(func() {
