@@ -13,6 +13,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/eval"
 	"github.com/flashback-lm/flashback/internal/indexcache"
+	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lora"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/progress"
@@ -115,7 +116,11 @@ func (f *scoringFlags) score(cmd *cobra.Command, m *model.Model, rows []eval.Row
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.data, err)
 	}
-	e, err := engine.New(&m.Weights, f.model.engineOptions())
+	options, err := f.engineOptions(m, rows)
+	if err != nil {
+		return err
+	}
+	e, err := engine.New(&m.Weights, options)
 	if err != nil {
 		return err
 	}
@@ -168,6 +173,26 @@ func (f *scoringFlags) score(cmd *cobra.Command, m *model.Model, rows []eval.Row
 		err = errInterrupted
 	}
 	return errors.Join(err, report(s))
+}
+
+// engineOptions returns the engine's, with memory for a text of each row: those of other
+// starts or adapters are kept side by side.
+func (f *scoringFlags) engineOptions(m *model.Model, rows []eval.Row) (engine.Options, error) {
+	options := f.model.engineOptions()
+	if options.KVBudget > 0 {
+		return options, nil
+	}
+	kv, err := options.KVFormat(m.Config)
+	if err != nil {
+		return options, err
+	}
+	passage, pages := kvcache.Blocks(ralm.Defaults().PassageLen)+1, 0
+	for _, r := range rows {
+		r.Placement = r.Placement.For(m.Config.Positions > 0, f.model.reserve)
+		pages += kvcache.Blocks(f.recipe.Positions(r)) + 1 + r.K*passage
+	}
+	options.KVBudget = max(engine.DefaultKVBudget(m.Config, kv), int64(pages*kvcache.PageTokens)*int64(engine.KVShape(m.Config, kv).TokenBytes()))
+	return options, nil
 }
 
 // openIndex opens the index, or that of the corpus, which it makes if need be; nil where

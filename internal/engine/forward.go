@@ -111,6 +111,19 @@ func (f *forward) extend() error {
 	return nil
 }
 
+// needs returns how many pages extend takes.
+func (f *forward) needs() int {
+	tokens := map[*kvcache.Span]int{}
+	for _, s := range f.segments {
+		tokens[s.into] += len(s.tokens)
+	}
+	pages := 0
+	for span, n := range tokens {
+		pages += span.Needs(n)
+	}
+	return pages
+}
+
 // failed returns what was wrong with the logits of a segment, or nil.
 func (f *forward) failed() error {
 	for i := range f.segments {

@@ -49,7 +49,12 @@ func (e *Engine) reserve(ctx context.Context, f *forward) error {
 	defer e.queue.leave(f)
 	for {
 		freed, before := e.pool.Freed(), e.progress()
-		if err = f.extend(); !errors.Is(err, ErrFull) {
+		// Only where there is room for all: pages that are taken in vain and given back
+		// would wake those who wait for some, f first.
+		if err = e.pool.Room(f.needs()); err == nil {
+			err = f.extend()
+		}
+		if !errors.Is(err, ErrFull) {
 			return err
 		}
 		select {

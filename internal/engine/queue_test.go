@@ -65,6 +65,21 @@ func TestPagesAreWaitedFor(t *testing.T) {
 	}
 }
 
+// TestFewerPagesThanNeeded: a sequence that finds some of the pages that it needs waits for
+// the others as one that finds none, and gives up as it does.
+func TestFewerPagesThanNeeded(t *testing.T) {
+	e, begin := newFull(t, 4)
+	if _, err := begin(context.Background(), 3*32); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := begin(context.Background(), 2*32); !errors.Is(err, ErrFull) {
+		t.Errorf("got %v, want ErrFull", err)
+	}
+	if used := e.KV().Pages; used != 3 {
+		t.Errorf("%d pages are in use, want 3", used)
+	}
+}
+
 // TestLastWaiterGivesUp: where everybody waits for pages, the one that came last
 // fails, and what it gives back serves the other.
 func TestLastWaiterGivesUp(t *testing.T) {

@@ -72,6 +72,7 @@ func (s *Sequence) hold(st *stride, p placement.Placement, err error) {
 	}
 	s.e.batch.done(&s.fw)
 	s.e.readings.put(st)
+	s.e.pool.Idle()
 }
 
 // forgetReading drops what the sequence holds of its last stride.

@@ -365,6 +365,9 @@ func (st *stride) release() {
 	for _, k := range st.kept {
 		st.s.e.kept.done(k)
 	}
+	if len(st.kept) > 0 {
+		st.s.e.pool.Idle()
+	}
 	for _, span := range st.own {
 		span.Release()
 	}

@@ -50,7 +50,7 @@ type Pool struct {
 	used   int
 	copies int
 	peak   int
-	freed  chan struct{} // closed when next a page is given back; nil: nobody asked
+	freed  chan struct{} // see Freed; nil: nobody asked
 	// evict frees pages that nobody waits for; it reports whether it freed any.
 	evict func() bool
 }
@@ -89,10 +89,35 @@ func (p *Pool) take() (int32, error) {
 		if page := p.tryTake(); page != none {
 			return page, nil
 		}
-		if p.evict == nil || !p.evict() {
-			return none, fmt.Errorf("%w: its %d pages of %d tokens are in use; raise the KV budget or shorten the text", ErrFull, p.storage.Pages(), PageTokens)
+		if err := p.release(); err != nil {
+			return none, err
 		}
 	}
+}
+
+// Room sees to it that n pages are free, of which others may take some before the caller
+// does. The error is ErrFull.
+func (p *Pool) Room(n int) error {
+	for p.unused() < n {
+		if err := p.release(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pool) unused() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.storage.Pages() - p.used
+}
+
+// release gives up something that nobody needs, or returns ErrFull.
+func (p *Pool) release() error {
+	if p.evict != nil && p.evict() {
+		return nil
+	}
+	return fmt.Errorf("%w: its %d pages of %d tokens are in use; raise the KV budget or shorten the text", ErrFull, p.storage.Pages(), PageTokens)
 }
 
 // none is no page.
@@ -133,15 +158,30 @@ func (p *Pool) give(pages ...int32) {
 		if p.refs[page]--; p.refs[page] == 0 {
 			p.used--
 			p.free = append(p.free, page)
-			if p.freed != nil {
-				close(p.freed)
-				p.freed = nil
-			}
 		}
+	}
+	if len(pages) > 0 {
+		p.wake()
 	}
 }
 
-// Freed returns a channel that is closed when next a page has become free.
+// Idle says that nobody reads something any more that OnFull's function may release.
+func (p *Pool) Idle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wake()
+}
+
+// wake tells who waits for pages to look again.
+func (p *Pool) wake() {
+	if p.freed != nil {
+		close(p.freed)
+		p.freed = nil
+	}
+}
+
+// Freed returns a channel that is closed when next there may be more room: a page was
+// given back by one of those that have it, or something is idle.
 func (p *Pool) Freed() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

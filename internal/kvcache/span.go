@@ -62,12 +62,30 @@ func (s *Span) Extend(n int) error {
 	return nil
 }
 
+// Needs returns how many pages Extend takes for n entries.
+func (s *Span) Needs(n int) int {
+	if n <= 0 {
+		return 0
+	}
+	pages := Blocks(s.n+n) - len(s.pages)
+	if s.sharesLast() {
+		pages++
+	}
+	return pages
+}
+
+// sharesLast reports whether the last page is partial and not the span's own.
+func (s *Span) sharesLast() bool {
+	full := s.n / PageTokens
+	return full < len(s.pages) && s.pool.shared(s.pages[full])
+}
+
 // ownLast makes the partial last page the span's own.
 func (s *Span) ownLast() error {
-	full := s.n / PageTokens
-	if full == len(s.pages) || !s.pool.shared(s.pages[full]) {
+	if !s.sharesLast() {
 		return nil
 	}
+	full := s.n / PageTokens
 	page, err := s.pool.copied(s.pages[full])
 	if err == nil {
 		s.pages[full] = page
