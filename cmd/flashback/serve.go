@@ -31,7 +31,7 @@ type serveFlags struct {
 }
 
 func newServeCmd() *cobra.Command {
-	var f serveFlags
+	f := serveFlags{options: server.Defaults()}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the model over an OpenAI-compatible HTTP API",
@@ -72,21 +72,21 @@ the process at once.`,
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `ADDRESS` to answer at")
 	fs.StringVar(&f.keys, "keys", "", "a `FILE` of keys: a line each of a name, a secret, indexes=A,B, adapters=C and manage")
 	fs.StringVar(&o.System, "system", askSystem, "the system `MESSAGE` of chats that look passages up and bring none; empty: the model's own")
-	fs.IntVar(&o.MaxTokens, "tokens", flashback.AnswerDefaults().MaxTokens, "tokens to write at most where a request does not say")
+	fs.IntVar(&o.MaxTokens, "tokens", o.MaxTokens, "tokens to write at most where a request does not say")
 	fs.BoolVar(&o.SharePrompts, "share-prompts", false, "reuse the KV of one key's texts and passages for other keys, which can tell by the time that an answer takes")
 	fs.StringVar(&o.PublicURL, "public-url", "", "what the addresses of passages begin with, where clients reach the server by another `URL` than it sees")
 	fs.DurationVar(&f.times.Shutdown, "shutdown-timeout", 30*time.Second, "how long what is under way may go on when the server is told to end")
-	fs.Int64Var(&o.MaxBody, "max-body", 4<<20, "bytes that a request may have")
-	fs.Int64Var(&o.MaxUpload, "max-upload", 512<<20, "bytes that an uploaded file may have")
-	fs.DurationVar(&o.UploadTime, "upload-timeout", 30*time.Second, "how long the next piece of an upload may take to come")
-	fs.IntVar(&o.MaxQueue, "max-queue", 256, "requests that wait for room in the KV budget; more are refused")
-	fs.DurationVar(&o.QueueTime, "queue-timeout", time.Minute, "how long a request waits for room")
-	fs.IntVar(&o.PerKey, "max-per-key", 16, "requests of one key at once, waiting ones too")
+	fs.Int64Var(&o.MaxBody, "max-body", o.MaxBody, "bytes that a request may have")
+	fs.Int64Var(&o.MaxUpload, "max-upload", o.MaxUpload, "bytes that an uploaded file may have")
+	fs.DurationVar(&o.UploadTime, "upload-timeout", o.UploadTime, "how long the next piece of an upload may take to come")
+	fs.IntVar(&o.MaxQueue, "max-queue", o.MaxQueue, "requests that wait for room in the KV budget; more are refused")
+	fs.DurationVar(&o.QueueTime, "queue-timeout", o.QueueTime, "how long a request waits for room")
+	fs.IntVar(&o.PerKey, "max-per-key", o.PerKey, "requests of one key at once, waiting ones too")
 	fs.DurationVar(&f.times.Header, "header-timeout", 10*time.Second, "how long the head of a request may take to come")
-	fs.DurationVar(&o.BodyTime, "body-timeout", 30*time.Second, "how long its body may take")
-	fs.IntVar(&o.StreamBuffer, "stream-buffer", 64<<10, "bytes of a stream that wait for a slow reader; then its text is not written on")
-	fs.DurationVar(&o.StreamTime, "stream-timeout", 30*time.Second, "how long a slow reader may take none of them")
-	fs.DurationVar(&o.RetrievalTime, "retrieval-timeout", 10*time.Second, "how long one look-up of passages may take")
+	fs.DurationVar(&o.BodyTime, "body-timeout", o.BodyTime, "how long its body may take")
+	fs.IntVar(&o.StreamBuffer, "stream-buffer", o.StreamBuffer, "bytes of a stream that wait for a slow reader; then its text is not written on")
+	fs.DurationVar(&o.StreamTime, "stream-timeout", o.StreamTime, "how long a slow reader may take none of them")
+	fs.DurationVar(&o.RetrievalTime, "retrieval-timeout", o.RetrievalTime, "how long one look-up of passages may take")
 	fs.StringVar(&f.pprof, "pprof", "", "an `ADDRESS` of this machine to tell profiles at, such as 127.0.0.1:6060; empty: none")
 	f.log.add(cmd)
 	f.config.add(cmd)

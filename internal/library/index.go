@@ -193,11 +193,14 @@ func (x *index) given() bool {
 // Owner returns who may see an index that the library made, as Create was told; else "".
 func (l *Library) Owner(name string) string {
 	x, err := l.find(name)
-	if err != nil || x.given() {
+	if err != nil {
 		return ""
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.made == nil {
+		return ""
+	}
 	return x.made.Owner
 }
 

@@ -169,7 +169,13 @@ func (f *found) Release()                                         { f.held-- }
 // serve returns a server of a fake model.
 func serve(t *testing.T, m *fake, change ...func(*Options)) *Server {
 	t.Helper()
-	o := Options{Model: m, Name: "tiny", Library: &shelf{}, Adapters: []Adapter{{Name: "terse"}}}
+	return started(t, Options{Model: m, Name: "tiny", Library: &shelf{}, Adapters: []Adapter{{Name: "terse"}}}, change)
+}
+
+// started returns a server of changed options, whose answers are held against the
+// description.
+func started(t testing.TB, o Options, change []func(*Options)) *Server {
+	t.Helper()
 	for _, c := range change {
 		c(&o)
 	}

@@ -2,9 +2,10 @@ package server
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/flashback-lm/flashback/internal/library"
 )
 
 // named is what a model's name, base[+adapter][@index], stands for.
@@ -16,12 +17,9 @@ type named struct {
 // noAdapter names the model alone, where answers would be written with an adapter.
 const noAdapter = "none"
 
-// namePattern is what adapters and indexes may be called: they stand in names of models
-// and in addresses.
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
-// CheckName reports whether an adapter or an index may be called that.
-func CheckName(name string) bool { return namePattern.MatchString(name) && name != noAdapter }
+// CheckName reports whether an adapter or an index may be called that: as the library has
+// it of indexes, since both stand in names of models and in addresses.
+func CheckName(name string) bool { return library.CheckName(name) == nil && name != noAdapter }
 
 // parseName reads the name of a model that the key may use.
 func (s *Server) parseName(k *Key, name string) (n named, err error) {

@@ -23,7 +23,7 @@ import (
 // pageTokens is how many tokens a page of the KV budget holds.
 const pageTokens = flashback.PageTokens
 
-// Options say what a server serves. Zero limits are the defaults that are named.
+// Options say what a server serves. Zero limits are those of Defaults.
 type Options struct {
 	Model    Model
 	Name     string    // what the model is called; adapters and indexes are added to it
@@ -35,22 +35,22 @@ type Options struct {
 	Keys   Keys // nil: everybody may do everything, from this machine
 
 	System       string // system message of chats that look passages up and have none
-	MaxTokens    int    // to write where a request does not say; 0: 128
+	MaxTokens    int    // to write where a request does not say
 	SharePrompts bool   // keys and values of all keys' texts are shared
 	PublicURL    string // what addresses of passages begin with; "": the request's host
 
-	MaxBody      int64         // bytes of a body; 0: 4 MiB
-	MaxUpload    int64         // bytes of a file; 0: 512 MiB
-	UploadTime   time.Duration // for a piece of it to come; 0: 30 s
-	MaxQueue     int           // requests that wait; 0: 256
-	QueueTime    time.Duration // how long they do; 0: a minute
-	PerKey       int           // requests of one key at once; 0: 16
-	BodyTime     time.Duration // for a request's body to come; 0: 30 s
-	StreamBuffer int           // bytes of a stream that its reader has not taken yet; 0: 64 KiB
-	StreamTime   time.Duration // for a reader to take a piece of them; 0: 30 s
-	// RetrievalTime is how long one look-up of passages may take; 0: 10 s.
+	MaxBody      int64         // bytes of a body
+	MaxUpload    int64         // bytes of a file
+	UploadTime   time.Duration // for a piece of it to come
+	MaxQueue     int           // requests that wait
+	QueueTime    time.Duration // how long they do
+	PerKey       int           // requests of one key at once
+	BodyTime     time.Duration // for a request's body to come
+	StreamBuffer int           // bytes of a stream that its reader has not taken yet
+	StreamTime   time.Duration // for a reader to take a piece of them
+	// RetrievalTime is how long one look-up of passages may take.
 	RetrievalTime time.Duration
-	Ping          time.Duration // between comments in a stream that is silent; 0: 15 s
+	Ping          time.Duration // between comments in a stream that is silent
 
 	Log *slog.Logger // has a line for each request; nil: nobody reads it
 }
@@ -91,20 +91,34 @@ type Server struct {
 	metrics   *metrics
 }
 
+// Defaults returns the limits that stand where Options have zeros.
+func Defaults() Options {
+	return Options{
+		MaxTokens: flashback.Defaults().MaxTokens,
+		MaxBody:   4 << 20, BodyTime: 30 * time.Second,
+		MaxUpload: 512 << 20, UploadTime: 30 * time.Second,
+		MaxQueue: 256, QueueTime: time.Minute, PerKey: 16,
+		StreamBuffer: 64 << 10, StreamTime: 30 * time.Second,
+		RetrievalTime: 10 * time.Second,
+		Ping:          15 * time.Second,
+	}
+}
+
 // New returns a server.
 func New(o Options) (*Server, error) {
-	o.MaxTokens = cmp.Or(o.MaxTokens, flashback.Defaults().MaxTokens)
-	o.MaxBody = cmp.Or(o.MaxBody, 4<<20)
-	o.MaxUpload = cmp.Or(o.MaxUpload, 512<<20)
-	o.UploadTime = cmp.Or(o.UploadTime, 30*time.Second)
-	o.MaxQueue = cmp.Or(o.MaxQueue, 256)
-	o.QueueTime = cmp.Or(o.QueueTime, time.Minute)
-	o.PerKey = cmp.Or(o.PerKey, 16)
-	o.BodyTime = cmp.Or(o.BodyTime, 30*time.Second)
-	o.StreamBuffer = cmp.Or(o.StreamBuffer, 64<<10)
-	o.StreamTime = cmp.Or(o.StreamTime, 30*time.Second)
-	o.RetrievalTime = cmp.Or(o.RetrievalTime, 10*time.Second)
-	o.Ping = cmp.Or(o.Ping, 15*time.Second)
+	d := Defaults()
+	o.MaxTokens = cmp.Or(o.MaxTokens, d.MaxTokens)
+	o.MaxBody = cmp.Or(o.MaxBody, d.MaxBody)
+	o.MaxUpload = cmp.Or(o.MaxUpload, d.MaxUpload)
+	o.UploadTime = cmp.Or(o.UploadTime, d.UploadTime)
+	o.MaxQueue = cmp.Or(o.MaxQueue, d.MaxQueue)
+	o.QueueTime = cmp.Or(o.QueueTime, d.QueueTime)
+	o.PerKey = cmp.Or(o.PerKey, d.PerKey)
+	o.BodyTime = cmp.Or(o.BodyTime, d.BodyTime)
+	o.StreamBuffer = cmp.Or(o.StreamBuffer, d.StreamBuffer)
+	o.StreamTime = cmp.Or(o.StreamTime, d.StreamTime)
+	o.RetrievalTime = cmp.Or(o.RetrievalTime, d.RetrievalTime)
+	o.Ping = cmp.Or(o.Ping, d.Ping)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -29,16 +29,7 @@ func managing(t testing.TB, change ...func(*Options)) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	o := Options{Model: &fake{text: "yes"}, Name: "tiny", Stores: l}
-	for _, c := range change {
-		c(&o)
-	}
-	s, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.handler = held(t, s.handler)
-	return s
+	return started(t, Options{Model: &fake{text: "yes"}, Name: "tiny", Stores: l}, change)
 }
 
 // ask sends a request with a body of JSON, or none, and reads the answer into v.
