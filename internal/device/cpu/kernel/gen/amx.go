@@ -7,6 +7,8 @@ import (
 	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel/gen/panels"
 )
 
 // AMX multiplies tiles, registers of at most 16 rows of 64 bytes. Neither avo nor
@@ -96,8 +98,9 @@ func tileConfig(name string, shapes []tileShape) Mem {
 }
 
 func int8AMX() {
-	for _, c := range codings {
-		if c.parts() == 1 {
+	for _, of := range panels.Codings {
+		c := coding{of}
+		if c.Parts() == 1 {
 			matMulInt8AMX(c)
 		}
 	}
@@ -111,9 +114,9 @@ const tileRows = 16
 // way by then. The tiles are configured and released inside, so that Go's
 // scheduler never sees them in use.
 func matMulInt8AMX(c coding) {
-	TEXT("matMulInt8"+c.name+"AMX", 0, "func(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups, ahead, step int)")
+	TEXT("matMulInt8"+c.Name+"AMX", 0, "func(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups, ahead, step int)")
 	Pragma("noescape")
-	Doc("matMulInt8" + c.name + "AMX is MatMulInt8 for 16 rows and whole groups.")
+	Doc("matMulInt8" + c.Name + "AMX is MatMulInt8 for 16 rows and whole groups.")
 	// Aligned memory for the products of two blocks and, behind them, for as many
 	// codes. Flipping the bit of its size turns one into the other.
 	const size = tileRows * 64
@@ -131,11 +134,11 @@ func matMulInt8AMX(c coding) {
 	SHRQ(U8(5), count)
 	IMUL3Q(imm(blockSize), count, stride)
 	stride3 := threefold(stride)
-	t := newInt8Tile(c, avx512, 1, codes, Mem{Base: codes, Disp: c.codes()})
+	t := newInt8Tile(c, avx512, 1, codes, Mem{Base: codes, Disp: c.Codes()})
 
 	// multiply begins the products of the block whose codes stand there.
 	multiply := func(block Mem) {
-		if c.wide() {
+		if c.Wide() {
 			LEAQ(block, tile)
 		} else {
 			LEAQ(Mem{Base: scratch, Disp: 2 * size}, tile)
@@ -155,13 +158,13 @@ func matMulInt8AMX(c coding) {
 		blocks := param("blocks")
 		sums := avx512.zero(tileRows)
 		first := Mem{Base: codes}
-		if c.super {
-			first.Disp = c.scales()
+		if c.Super {
+			first.Disp = c.Scales()
 		}
 		multiply(first)
 		left := copyOf(count)
 		loop(left, func() {
-			if c.super {
+			if c.Super {
 				t.loadSuper(left)
 			}
 			products, last := GP64(), label("last")
@@ -169,14 +172,14 @@ func matMulInt8AMX(c coding) {
 			CMPQ(left, imm(1))
 			JEQ(LabelRef(last))
 			XORQ(imm(size), scratch)
-			next := Mem{Base: codes, Disp: c.bytes()}
-			if c.super { // scales stand in front of a first of eight
+			next := Mem{Base: codes, Disp: c.Bytes()}
+			if c.Super { // scales stand in front of a first of eight
 				at, inside := GP64(), label("inside")
 				LEAQ(Mem{Base: left, Disp: -1}, at)
-				TESTQ(imm(superBlocks-1), at)
+				TESTQ(imm(panels.SuperBlocks-1), at)
 				LEAQ(next, at)
 				JNZ(LabelRef(inside))
-				ADDQ(imm(c.scales()), at)
+				ADDQ(imm(c.Scales()), at)
 				Label(inside)
 				next = Mem{Base: at}
 			}
@@ -195,7 +198,7 @@ func matMulInt8AMX(c coding) {
 				}
 			}
 			ADDQ(imm(blockSize), blocks)
-			ADDQ(imm(c.bytes()), codes)
+			ADDQ(imm(c.Bytes()), codes)
 		})
 		ldo, to := bytes(param("ldo")), copyOf(out)
 		for r, sum := range sums {

@@ -6,56 +6,12 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel/gen/panels"
 )
 
-// coding is a form of a panel's blocks: see Panel.
-type coding struct {
-	name    string
-	bits    int  // of a code
-	zero    int  // the code of a weight that is 0; no offsets
-	offsets bool // scales have offsets
-	super   bool // scales of two levels
-}
-
-var codings = []coding{
-	{name: "Nibbles", bits: 4, zero: 8},
-	{name: "OffsetNibbles", bits: 4, offsets: true},
-	{name: "SuperNibbles", bits: 4, offsets: true, super: true},
-	{name: "Fives", bits: 5, zero: 16},
-	{name: "OffsetFives", bits: 5, offsets: true},
-	{name: "SuperFives", bits: 5, offsets: true, super: true},
-	{name: "SuperSixes", bits: 6, zero: 32, super: true},
-	{name: "Wide", bits: 8, zero: 128},
-}
-
-func (c coding) wide() bool { return c.bits == 8 }
-
-// parts is how many runs of columns of a block have a scale each.
-func (c coding) parts() int {
-	if c.super && !c.offsets {
-		return 2
-	}
-	return 1
-}
-
-// codes returns the bytes of the codes of a block of a group.
-func (c coding) codes() int { return c.bits * blockColumns * groupRows / 8 }
-
-// scales returns the bytes of a group's scales and offsets in f16.
-func (c coding) scales() int {
-	if c.offsets {
-		return 4 * groupRows
-	}
-	return 2 * groupRows
-}
-
-// bytes returns the bytes of a block of a group.
-func (c coding) bytes() int {
-	if c.super {
-		return c.codes() + 2*groupRows
-	}
-	return c.codes() + c.scales()
-}
+// coding is a form of a panel's blocks, as vectors of this processor read it.
+type coding struct{ panels.Coding }
 
 // nibbleCodes are the bytes of the nibbles of a block of a group, behind which the bits above
 // them stand.
@@ -64,18 +20,15 @@ const (
 	nibbleMask  = 0x0f0f0f0f
 )
 
-// superBlocks is how many blocks share the scales in front of them.
-const superBlocks = 8
-
 // tops is the place of the bits above the nibbles of a 4 columns: in which of the vectors
 // behind those of the nibbles, and how far they are to be moved to the left.
 func (c coding) tops(columns int) (vector, left int) {
-	bit := columns * (c.bits - 4)
+	bit := columns * (c.Bits - 4)
 	return bit / 8, 4 - bit%8
 }
 
 // topMask are the bits above a nibble, in each byte.
-func (c coding) topMask() uint32 { return uint32(1<<c.bits-16) * 0x01010101 }
+func (c coding) topMask() uint32 { return uint32(1<<c.Bits-16) * 0x01010101 }
 
 // Offsets in a Block, and its size.
 const (
@@ -88,9 +41,10 @@ const (
 // zeros returns what the pair of sums of a Block is multiplied by, in each lane, to have the
 // part of the products that is due to the code of 0.
 func (c coding) zeros(part int) Mem {
-	one := uint32(uint16(-c.zero))
+	zero := 1 << c.Zero()
+	one := uint32(uint16(-zero))
 	switch {
-	case c.parts() == 1:
+	case c.Parts() == 1:
 		return constant(one | one<<16)
 	case part == 0:
 		return constant(one)
@@ -112,9 +66,9 @@ type int8Tile struct {
 // newInt8Tile returns one of width vectors, whose weights stand at base.
 func newInt8Tile(c coding, s *isa, width int, base reg.GPVirtual, scales Mem) *int8Tile {
 	t := &int8Tile{coding: c, base: base, scales: scales, vector: s.vec}
-	if c.super {
+	if c.Super {
 		t.super = append(t.super, s.vectors(width))
-		if c.offsets {
+		if c.Offsets {
 			t.super = append(t.super, s.vectors(width))
 		}
 	}
@@ -125,7 +79,7 @@ func newInt8Tile(c coding, s *isa, width int, base reg.GPVirtual, scales Mem) *i
 // group in width vectors or, where these are a half of it, of its first half and then of its second.
 func int8Product(name string, s *isa, c coding, m, width int, constants func(), block func(*int8Tile)) {
 	halves := width*s.lanes < groupRows
-	function(fmt.Sprintf("matMulInt8%s%d%s", c.name, m, name),
+	function(fmt.Sprintf("matMulInt8%s%d%s", c.Name, m, name),
 		"out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups, ahead, step int)",
 		fmt.Sprintf("is MatMulInt8 for %d rows and whole groups.", m))
 	constants()
@@ -137,7 +91,7 @@ func int8Product(name string, s *isa, c coding, m, width int, constants func(), 
 	if m >= 4 {
 		q.stride3, blocks.stride3 = threefold(q.stride), threefold(blocks.stride)
 	}
-	scales := Mem{Base: codes, Disp: c.codes()}
+	scales := Mem{Base: codes, Disp: c.Codes()}
 	if halves {
 		base := GP64()
 		LEAQ(scales, base)
@@ -164,13 +118,13 @@ func int8Product(name string, s *isa, c coding, m, width int, constants func(), 
 		}
 		left := copyOf(count)
 		loop(left, func() {
-			if c.super {
+			if c.Super {
 				t.loadSuper(left)
 			}
 			if m == 1 {
 				// One row waits for memory. What is prefetched behind the last
 				// block is never touched.
-				for line := 0; line < c.bytes(); line += 64 {
+				for line := 0; line < c.Bytes(); line += 64 {
 					PREFETCHT0(Mem{Base: codes, Disp: line + prefetch})
 				}
 			}
@@ -183,9 +137,9 @@ func int8Product(name string, s *isa, c coding, m, width int, constants func(), 
 			block(t)
 			t.q.right(blockColumns)
 			t.blocks.right(blockSize)
-			ADDQ(imm(c.bytes()), codes)
+			ADDQ(imm(c.Bytes()), codes)
 			if halves {
-				ADDQ(imm(c.bytes()), scales.Base)
+				ADDQ(imm(c.Bytes()), scales.Base)
 			}
 		})
 		ldo, to := bytes(param("ldo")), copyOf(out)
@@ -209,24 +163,24 @@ func int8Product(name string, s *isa, c coding, m, width int, constants func(), 
 
 // As in package kernel.
 const (
-	blockColumns = 32
-	groupRows    = 16
+	blockColumns = panels.BlockColumns
+	groupRows    = panels.GroupRows
 )
 
 // loadSuper loads the scales of the first level where a block is the first of eight, and
 // moves on behind them.
 func (t *int8Tile) loadSuper(left reg.Register) {
 	inside := label("inside")
-	TESTQ(imm(superBlocks-1), left)
+	TESTQ(imm(panels.SuperBlocks-1), left)
 	JNZ(LabelRef(inside))
 	for level, vectors := range t.super {
 		for i, v := range vectors {
-			VCVTPH2PS(t.scales.Offset(int(v.Size())/2*i+2*groupRows*level-t.coding.codes()), v)
+			VCVTPH2PS(t.scales.Offset(int(v.Size())/2*i+2*groupRows*level-t.coding.Codes()), v)
 		}
 	}
-	ADDQ(imm(t.coding.scales()), t.base)
+	ADDQ(imm(t.coding.Scales()), t.base)
 	if t.scales.Base != t.base {
-		ADDQ(imm(t.coding.scales()), t.scales.Base)
+		ADDQ(imm(t.coding.Scales()), t.scales.Base)
 	}
 	Label(inside)
 }
@@ -235,9 +189,9 @@ func (t *int8Tile) loadSuper(left reg.Register) {
 func (t *int8Tile) factors(i, part int) (scale, offset reg.VecVirtual) {
 	scale, offset = t.vector(), t.vector()
 	half := int(scale.Size()) / 2 // of f16 as many
-	if !t.coding.super {
+	if !t.coding.Super {
 		VCVTPH2PS(t.scales.Offset(half*i), scale)
-		if t.offsets {
+		if t.Offsets {
 			VCVTPH2PS(t.scales.Offset(2*groupRows+half*i), offset)
 		}
 		return scale, offset
@@ -245,19 +199,19 @@ func (t *int8Tile) factors(i, part int) (scale, offset reg.VecVirtual) {
 	steps := t.vector()
 	VPMOVSXWD(t.scales.Offset(half*i), steps)
 	first, last := scale, offset
-	if t.parts() == 2 {
+	if t.Parts() == 2 {
 		last = scale
 	}
-	if t.offsets || part == 0 {
+	if t.Offsets || part == 0 {
 		VPSLLD(U8(24), steps, first)
 		VPSRAD(U8(24), first, first)
 	}
-	if t.offsets || part == 1 {
+	if t.Offsets || part == 1 {
 		VPSRAD(U8(8), steps, last)
 	}
 	VCVTDQ2PS(scale, scale)
 	VMULPS(t.super[0][i], scale, scale)
-	if t.offsets {
+	if t.Offsets {
 		VCVTDQ2PS(offset, offset)
 		VMULPS(t.super[1][i], offset, offset)
 	}
@@ -272,11 +226,11 @@ func nextHalf(c coding, left, count reg.GPVirtual, codes, scales reg.Register) {
 	TESTQ(imm(1), left)
 	JNZ(LabelRef(second))
 	back := copyOf(count)
-	if c.super {
+	if c.Super {
 		SHRQ(U8(3), back)
-		IMUL3Q(imm(superBlocks*c.bytes()+c.scales()), back, back)
+		IMUL3Q(imm(panels.SuperBlocks*c.Bytes()+c.Scales()), back, back)
 	} else {
-		IMUL3Q(imm(c.bytes()), back, back)
+		IMUL3Q(imm(c.Bytes()), back, back)
 	}
 	SUBQ(back, codes)
 	SUBQ(back, scales)

@@ -4,13 +4,16 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel/gen/panels"
 )
 
 // tallInt8AVX2 is how many rows the tallest tile has.
 const tallInt8AVX2 = 4
 
 func int8AVX2() {
-	for _, c := range codings {
+	for _, of := range panels.Codings {
+		c := coding{of}
 		for m := 1; m <= tallInt8AVX2; m++ {
 			matMulInt8AVX2(c, m)
 		}
@@ -27,7 +30,7 @@ func matMulInt8AVX2(c coding, m int) {
 	}
 	mask := YMM()
 	constants := func() {
-		switch c.bits {
+		switch c.Bits {
 		case 4:
 			VMOVDQU(constant(nibbleMask), mask)
 		case 8:
@@ -35,10 +38,10 @@ func matMulInt8AVX2(c coding, m int) {
 		}
 	}
 	int8Product("AVX2", avx2, c, m, width, constants, func(t *int8Tile) {
-		for part := range c.parts() {
+		for part := range c.Parts() {
 			for i := range width {
 				dots := avx2.vectors(m)
-				switch c.bits {
+				switch c.Bits {
 				case 4:
 					t.dotNibblesAVX2(dots, i, mask)
 				case 8:
@@ -85,7 +88,7 @@ func (t *int8Tile) dotNibblesAVX2(dots []reg.VecVirtual, i int, mask reg.VecVirt
 // dotMoreAVX2 is dotNibblesAVX2 for codes of five or six bits and a part of a block. Two pairs
 // add up to 2·2·63·127 at most, less than 2^15.
 func (t *int8Tile) dotMoreAVX2(dots []reg.VecVirtual, i, part int) {
-	perPart := blockColumns / 4 / t.parts()
+	perPart := blockColumns / 4 / t.Parts()
 	first := part * perPart
 	var tops reg.VecVirtual
 	loaded := -1
@@ -157,7 +160,7 @@ func (t *int8Tile) addAVX2(dots []reg.VecVirtual, i, part int) {
 	scale, offset := t.factors(i, part)
 	for r, dot := range dots {
 		sum, v := t.sums[r][i], YMM()
-		if !t.offsets && !t.wide() {
+		if !t.Offsets && !t.Wide() {
 			VPBROADCASTD(t.blocks.at(r, blockSums), v)
 			VPMADDWD(t.zeros(part), v, v)
 			VPADDD(v, dot, dot)
@@ -167,7 +170,7 @@ func (t *int8Tile) addAVX2(dots []reg.VecVirtual, i, part int) {
 		VCVTDQ2PS(dot, dot)
 		VMULPS(dot, v, v)
 		VADDPS(v, sum, sum)
-		if t.offsets {
+		if t.Offsets {
 			VBROADCASTSS(t.blocks.at(r, blockTotal), v)
 			VMULPS(offset, v, v)
 			VADDPS(v, sum, sum)

@@ -5,13 +5,16 @@ import (
 	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel/gen/panels"
 )
 
 // tallInt8VNNI is how many rows the tallest tile has.
 const tallInt8VNNI = 8
 
 func int8VNNI() {
-	for _, c := range codings {
+	for _, of := range panels.Codings {
+		c := coding{of}
 		for m := 1; m <= tallInt8VNNI; m++ {
 			matMulInt8VNNI(c, m)
 		}
@@ -44,8 +47,8 @@ func matMulInt8VNNI(c coding, m int) {
 	var masks []reg.VecVirtual
 	constants := func() { masks = c.masksAVX512() }
 	int8Product("VNNI", avx512, c, m, 1, constants, func(t *int8Tile) {
-		perPart := blockColumns / 4 / c.parts()
-		for part := range c.parts() {
+		perPart := blockColumns / 4 / c.Parts()
+		for part := range c.Parts() {
 			dots := avx512.vectors(m)
 			for _, d := range dots {
 				VPXORD(d, d, d)
@@ -67,7 +70,7 @@ func matMulInt8VNNI(c coding, m int) {
 // masksAVX512 returns what weightsAVX512 needs: the bits of a nibble and those of a code.
 func (c coding) masksAVX512() []reg.VecVirtual {
 	var masks []reg.VecVirtual
-	switch c.bits {
+	switch c.Bits {
 	case 4:
 		masks = avx512.vectors(1)
 	case 5, 6:
@@ -88,7 +91,7 @@ func (t *int8Tile) weightsAVX512(from Mem, first, n int, masks []reg.VecVirtual,
 	for columns := first; columns < first+n; columns++ {
 		weights := ZMM()
 		switch {
-		case t.wide():
+		case t.Wide():
 			VMOVDQU32(from.Offset(64*columns), weights)
 			sink(columns, weights)
 			continue
@@ -99,7 +102,7 @@ func (t *int8Tile) weightsAVX512(from Mem, first, n int, masks []reg.VecVirtual,
 		default:
 			weights = high
 		}
-		if t.bits == 4 {
+		if t.Bits == 4 {
 			VPANDD(masks[0], weights, weights)
 			sink(columns, weights)
 			continue
@@ -126,7 +129,7 @@ func (t *int8Tile) weightsAVX512(from Mem, first, n int, masks []reg.VecVirtual,
 
 // zerosAVX512 returns the zeros of a part, or nil.
 func (t *int8Tile) zerosAVX512(part int) reg.VecVirtual {
-	if t.offsets {
+	if t.Offsets {
 		return nil
 	}
 	zeros := ZMM()
@@ -137,14 +140,14 @@ func (t *int8Tile) zerosAVX512(part int) reg.VecVirtual {
 // addAVX512 adds the products of a part of a block, of which at is the Block, to sum.
 func (t *int8Tile) addAVX512(dot, sum, scale, offset, zeros reg.VecVirtual, at func(disp int) Mem) {
 	v := ZMM()
-	if !t.offsets {
+	if !t.Offsets {
 		instructionVNNI("VPDPWSSD", []string{"BCST"}, at(blockSums), zeros, dot)
 	}
 	VMULPS_BCST(at(blockScale), scale, v)
 	VCVTDQ2PS(dot, dot)
 	VMULPS(dot, v, v)
 	VADDPS(v, sum, sum)
-	if t.offsets {
+	if t.Offsets {
 		VMULPS_BCST(at(blockTotal), offset, v)
 		VADDPS(v, sum, sum)
 	}

@@ -1,65 +1,17 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
 
-// coding is a form of a panel's blocks: see Panel.
-type coding struct {
-	name    string
-	bits    int  // of a code
-	zero    int  // binary logarithm of the code of a weight that is 0; no offsets
-	offsets bool // scales have offsets
-	super   bool // scales of two levels
-}
-
-var codings = []coding{
-	{name: "Nibbles", bits: 4, zero: 3},
-	{name: "OffsetNibbles", bits: 4, offsets: true},
-	{name: "SuperNibbles", bits: 4, offsets: true, super: true},
-	{name: "Fives", bits: 5, zero: 4},
-	{name: "OffsetFives", bits: 5, offsets: true},
-	{name: "SuperFives", bits: 5, offsets: true, super: true},
-	{name: "SuperSixes", bits: 6, zero: 5, super: true},
-	{name: "Wide", bits: 8, zero: 7},
-}
-
-func (c coding) wide() bool { return c.bits == 8 }
-
-// parts is how many runs of columns of a block have a scale each.
-func (c coding) parts() int {
-	if c.super && !c.offsets {
-		return 2
-	}
-	return 1
-}
-
-// codes returns the bytes of the codes of a block of a group.
-func (c coding) codes() int { return c.bits * blockColumns * groupRows / 8 }
-
-// scales returns the bytes of a group's scales and offsets in f16.
-func (c coding) scales() int {
-	if c.offsets {
-		return 4 * groupRows
-	}
-	return 2 * groupRows
-}
-
-// blockBytes returns the bytes of a block of a group.
-func (c coding) blockBytes() int {
-	if c.super {
-		return c.codes() + 2*groupRows
-	}
-	return c.codes() + c.scales()
-}
-
-// superBlocks is how many blocks share the scales in front of them.
-const superBlocks = 8
+	"github.com/flashback-lm/flashback/internal/device/cpu/kernel/gen/panels"
+)
 
 // A block of 32 columns, and of activations: see Block.
 const (
-	blockColumns = 32
+	blockColumns = panels.BlockColumns
 	blockSums    = 8
 	blockSize    = 12
-	groupRows    = 16
+	groupRows    = panels.GroupRows
 )
 
 // tallInt8 is how many rows the tallest tile has.
@@ -84,7 +36,7 @@ func multiplyBytes(x vec, i int, w, sum vec) {
 }
 
 func int8Products(isa string, dot dot) {
-	for _, c := range codings {
+	for _, c := range panels.Codings {
 		for m := 1; m <= tallInt8; m++ {
 			int8Product(isa, c, m, dot)
 		}
@@ -93,8 +45,8 @@ func int8Products(isa string, dot dot) {
 
 // int8Product writes a function for m rows. Up to two rows go over whole groups;
 // for more the registers suffice for one half of a group and then the other.
-func int8Product(isa string, c coding, m int, dot dot) {
-	function(fmt.Sprintf("matMulInt8%s%d%s", c.name, m, isa),
+func int8Product(isa string, c panels.Coding, m int, dot dot) {
+	function(fmt.Sprintf("matMulInt8%s%d%s", c.Name, m, isa),
 		"(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)",
 		fmt.Sprintf("is MatMulInt8 for %d rows and whole groups.", m), 0)
 	width := 4 // vectors of columns
@@ -110,16 +62,16 @@ func int8Product(isa string, c coding, m int, dot dot) {
 	ins("MOVD", imm(blockSize), size)
 	ins("MUL", size, count, size)
 	blocks := rowsFrom("blocks", size, m)
-	t := int8Tile{coding: c, dot: dot, width: width, q: q, blocks: blocks, codes: codes}
-	if c.wide() {
+	t := int8Tile{Coding: c, dot: dot, width: width, q: q, blocks: blocks, codes: codes}
+	if c.Wide() {
 		t.mask = constant(0x80)
 	} else {
 		t.mask = constant(0x0f)
 	}
-	if c.bits == 5 || c.bits == 6 {
-		t.topMask = constant(1<<c.bits - 16)
+	if c.Bits == 5 || c.Bits == 6 {
+		t.topMask = constant(1<<c.Bits - 16)
 	}
-	if c.super {
+	if c.Super {
 		t.super = newGP()
 	}
 	loop(groups, func() {
@@ -132,18 +84,18 @@ func int8Product(isa string, c coding, m int, dot dot) {
 				}
 				left := copyOf(count)
 				loop(left, func() {
-					if c.super {
+					if c.Super {
 						t.enterSuper(left)
 					}
 					if m == 1 {
 						// One row waits for memory. What is prefetched behind the last
 						// block is never touched.
-						for line := 0; line < c.blockBytes(); line += 64 {
+						for line := 0; line < c.Bytes(); line += 64 {
 							ins("PRFM", mem(codes, line+prefetch), "PLDL1KEEP")
 						}
 					}
 					t.block()
-					add(c.blockBytes(), codes)
+					add(c.Bytes(), codes)
 				})
 				for r, row := range t.sums {
 					for i := 0; i < width; i += 2 {
@@ -154,11 +106,11 @@ func int8Product(isa string, c coding, m int, dot dot) {
 				}
 				if first+width < groupRows/4 { // back to the begin of the group
 					back, blocks := newGP(), count
-					if c.super {
-						ins("MOVD", imm(superBlocks*c.blockBytes()+c.scales()), back)
+					if c.Super {
+						ins("MOVD", imm(panels.SuperBlocks*c.Bytes()+c.Scales()), back)
 						blocks = shifted(count, 3)
 					} else {
-						ins("MOVD", imm(c.blockBytes()), back)
+						ins("MOVD", imm(c.Bytes()), back)
 					}
 					ins("MUL", blocks, back, back)
 					ins("SUB", back, codes)
@@ -182,7 +134,7 @@ func rowsFrom(base string, stride gp, m int) []gp {
 
 // int8Tile is rows of activations times some columns of a group of weights.
 type int8Tile struct {
-	coding
+	panels.Coding
 	dot
 	first, width int     // vectors of columns: of a group's four, width from first on
 	sums         [][]vec // f32: [rows][width]
@@ -196,17 +148,17 @@ type int8Tile struct {
 // enterSuper passes the scales of the first level where a block is the first of eight.
 func (t *int8Tile) enterSuper(left gp) {
 	inside := label("inside")
-	ins("TST", imm(superBlocks-1), left)
+	ins("TST", imm(panels.SuperBlocks-1), left)
 	ins("BNE", inside)
 	ins("MOVD", t.codes, t.super)
-	add(t.scales(), t.codes)
+	add(t.Scales(), t.codes)
 	here(inside)
 }
 
 // block adds the products of a block to the sums, and moves on in the rows.
 func (t *int8Tile) block() {
-	halves := 2 / t.parts() // of 16 columns, in a part
-	for part := range t.parts() {
+	halves := 2 / t.Parts() // of 16 columns, in a part
+	for part := range t.Parts() {
 		scope(func() {
 			dots := make([][]vec, len(t.q))
 			for r := range dots {
@@ -246,7 +198,7 @@ func (t *int8Tile) multiply(dots [][]vec, first int) {
 // begin sets dots of a row to what is due to the code of 0: -zero·Σ. Wide codes are turned
 // to signed ones instead.
 func (t *int8Tile) begin(dots []vec, r, part int) {
-	if t.offsets || t.wide() {
+	if t.Offsets || t.Wide() {
 		for _, d := range dots {
 			zero(d)
 		}
@@ -255,12 +207,12 @@ func (t *int8Tile) begin(dots []vec, r, part int) {
 	scope(func() {
 		sum := newGP()
 		ins("MOVH", mem(t.blocks[r], blockSums+2*part), sum)
-		if t.parts() == 1 {
+		if t.Parts() == 1 {
 			last := newGP()
 			ins("MOVH", mem(t.blocks[r], blockSums+2), last)
 			ins("ADDW", last, sum)
 		}
-		ins("LSLW", imm(t.zero), sum)
+		ins("LSLW", imm(t.Zero()), sum)
 		ins("NEGW", sum, sum)
 		for _, d := range dots {
 			ins("VDUP", sum, d.s4())
@@ -282,7 +234,7 @@ func (t *int8Tile) add(dots [][]vec, part int) {
 			macro("FMUL4S", d, v, v)
 			macro("FADD4S", v, t.sums[r][i], t.sums[r][i])
 		}
-		if t.offsets {
+		if t.Offsets {
 			ins("FMOVS", mem(block, 4), total)
 			ins("VDUP", total.as("S[0]"), total.s4())
 			for i, o := range offset {
@@ -295,16 +247,16 @@ func (t *int8Tile) add(dots [][]vec, part int) {
 
 // factors returns the scales of a part of a block, and its offsets.
 func (t *int8Tile) factors(part int) (scale, offset []vec) {
-	if !t.coding.super {
-		scale = t.halves(t.codes, t.coding.codes())
-		if t.offsets {
-			offset = t.halves(t.codes, t.coding.codes()+2*groupRows)
+	if !t.Coding.Super {
+		scale = t.halves(t.codes, t.Coding.Codes())
+		if t.Offsets {
+			offset = t.halves(t.codes, t.Coding.Codes()+2*groupRows)
 		}
 		return scale, offset
 	}
 	scale = t.halves(t.super, 0)
 	t.step(scale, part)
-	if t.offsets {
+	if t.Offsets {
 		offset = t.halves(t.super, 2*groupRows)
 		t.step(offset, 1)
 	}
@@ -317,7 +269,7 @@ func (t *int8Tile) step(scale []vec, second int) {
 	scope(func() {
 		pairs, steps := newVec(), newVec()
 		for i := 0; i < t.width; i += 2 {
-			ins("FMOVQ", mem(t.codes, t.coding.codes()+8*(t.first+i)), pairs)
+			ins("FMOVQ", mem(t.codes, t.Coding.Codes()+8*(t.first+i)), pairs)
 			if second == 0 {
 				ins("VSHL", imm(8), pairs.h8(), pairs.h8())
 			}
@@ -334,7 +286,7 @@ func (t *int8Tile) step(scale []vec, second int) {
 // eachWeights hands out twice four columns of the i-th vectors of the tile and the next: the
 // codes, or, where these are wide, what they are around 128.
 func (t *int8Tile) eachWeights(columns, i int, sink func(columns, i int, weights vec)) {
-	if t.wide() {
+	if t.Wide() {
 		for column := columns; column < columns+2; column++ {
 			for j, w := range t.load(64*column, i) {
 				ins("VEOR", t.mask.b16(), w.b16(), w.b16())
@@ -352,7 +304,7 @@ func (t *int8Tile) eachWeights(columns, i int, sink func(columns, i int, weights
 			} else {
 				ins("VUSHR", imm(4), n.b16(), codes.b16())
 			}
-			if t.bits > 4 {
+			if t.Bits > 4 {
 				scope(func() {
 					ins("VORR", t.tops(column, i+j).b16(), codes.b16(), codes.b16())
 				})
@@ -364,7 +316,7 @@ func (t *int8Tile) eachWeights(columns, i int, sink func(columns, i int, weights
 
 // tops loads the bits above the nibbles of four columns.
 func (t *int8Tile) tops(columns, i int) vec {
-	bit := columns * (t.bits - 4)
+	bit := columns * (t.Bits - 4)
 	v := newVec()
 	ins("FMOVQ", mem(t.codes, 64*(4+bit/8)+16*(t.first+i)), v)
 	if left := 4 - bit%8; left > 0 {
