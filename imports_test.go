@@ -19,7 +19,7 @@ const modulePath = "github.com/flashback-lm/flashback"
 // layers are the rooms of the house from the ground up: a package imports only
 // from layers below its own. docs/architecture.md says what each is for.
 var layers = [][]string{
-	{"adapters", "internal/atomicfile", "internal/corpus/charset", "internal/gitignore", "internal/mapped", "internal/placement", "internal/sample", "internal/snippet", "internal/stream", "internal/tensor", "internal/terminal", "internal/tokenizer/jinja"},
+	{"adapters", "internal/atomicfile", "internal/corpus/charset", "internal/device/cuda/driver", "internal/gitignore", "internal/mapped", "internal/placement", "internal/sample", "internal/snippet", "internal/stream", "internal/tensor", "internal/terminal", "internal/tokenizer/jinja"},
 	{"internal/corpus/office", "internal/lm", "internal/plots", "internal/progress", "internal/tensor/quant"},
 	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/folder", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
 	{"internal/corpus/pdf", "internal/device"},
@@ -35,7 +35,7 @@ var layers = [][]string{
 }
 
 // forTests are packages that only tests import.
-var forTests = []string{"internal/hub/hubtest", "internal/model/modeltest", "internal/fixture"}
+var forTests = []string{"internal/device/cuda/driver/fake", "internal/hub/hubtest", "internal/model/modeltest", "internal/fixture"}
 
 func layerOf(pkg string) (int, bool) {
 	for i, layer := range layers {
@@ -96,10 +96,10 @@ func TestImportsRunDownward(t *testing.T) {
 	}
 }
 
-// atTheCPU are the packages and the file that may know which device computes: its own,
-// the file that chooses one for the engine, and training, which runs on the CPU only.
+// atADevice are the packages and the file that may know which device computes: the
+// devices' own, the file that chooses one for the engine, and training, which runs on the CPU only.
 // All others speak to internal/device.
-var atTheCPU = []string{"internal/device/cpu/", "internal/engine/choose.go", "internal/nn/backward/", "internal/train/"}
+var atADevice = []string{"internal/device/cpu/", "internal/device/cuda/", "internal/engine/choose.go", "internal/nn/backward/", "internal/train/"}
 
 func TestOneFileChoosesTheDevice(t *testing.T) {
 	seen := 0
@@ -113,11 +113,11 @@ func TestOneFileChoosesTheDevice(t *testing.T) {
 		}
 		path = filepath.ToSlash(path)
 		for _, imp := range file.Imports {
-			if !strings.HasPrefix(imp.Path.Value, `"`+modulePath+"/internal/device/cpu") {
+			if !strings.HasPrefix(imp.Path.Value, `"`+modulePath+"/internal/device/") {
 				continue
 			}
 			seen++
-			if !slices.ContainsFunc(atTheCPU, func(at string) bool { return strings.HasPrefix(path, at) }) {
+			if !slices.ContainsFunc(atADevice, func(at string) bool { return strings.HasPrefix(path, at) }) {
 				t.Errorf("%s imports %s: speak to internal/device", path, imp.Path.Value)
 			}
 		}
@@ -127,6 +127,6 @@ func TestOneFileChoosesTheDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seen < 5 {
-		t.Fatalf("%d imports of the CPU's packages were seen only", seen)
+		t.Fatalf("%d imports of devices' packages were seen only", seen)
 	}
 }
