@@ -92,11 +92,8 @@ func (c *Chat) Choices(ctx context.Context, question string, r Request, n int) i
 		c.sequence.SetSalt(r.Salt)
 		kept := common(prompt, c.sequence.Tokens())
 		c.sequence.Truncate(kept)
-		if o.Placement.InText() {
-			o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.EncodeMore("\n\n")
-		}
-		o.Sink, o.Turn = -1, at
-		asked := ralm.InConversation(append(c.questions(), question))
+		o = c.placed(o, at)
+		asked := c.asks(question)
 		o.Exchange = exchangeAt
 		o.Query = ralm.Question(c.e.model.Tokenizer, asked, o.QueryLen)
 		var trace Trace
@@ -125,6 +122,20 @@ func (c *Chat) Choices(ctx context.Context, question string, r Request, n int) i
 			tokenizer.Message{Role: "user", Content: question},
 			tokenizer.Message{Role: "assistant", Content: trace.Text()})
 	}
+}
+
+// placed says where passages stand in a turn that begins at a token.
+func (c *Chat) placed(o ralm.Options, at int) ralm.Options {
+	if o.Placement.InText() {
+		o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.EncodeMore("\n\n")
+	}
+	o.Sink, o.Turn = -1, at
+	return o
+}
+
+// asks returns what is looked up for a question.
+func (c *Chat) asks(question string) string {
+	return ralm.InConversation(append(c.questions(), question))
 }
 
 // exchangeAt is how many times the score of a passage in sight another must have to take

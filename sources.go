@@ -35,6 +35,15 @@ type Provenance struct {
 	Unused []Source `json:"unused,omitempty"`
 	// Sentences are the answer's, in order and together all of it.
 	Sentences []Sentence `json:"sentences"`
+	// Strides are the answer's too, with what each passage gave to each of them.
+	Strides []StrideNats `json:"by_stride,omitempty"`
+}
+
+// StrideNats says what passages gave to the tokens of one stride.
+type StrideNats struct {
+	Stride int `json:"stride"` // its Index
+	// Nats is how much less probable the tokens are without each of the stride's passages.
+	Nats []float64 `json:"nats"`
 }
 
 // Source is a passage that was in sight while an answer was written.
@@ -81,13 +90,35 @@ func (c *Chat) Provenance(ctx context.Context) (Provenance, error) {
 			a.add(p, starts, in.Lost[i])
 		}
 	}
-	return a.provenance(text, func(p Passage) (path string, covered float64, err error) {
+	p, err := a.provenance(text, func(p Passage) (path string, covered float64, err error) {
 		covered = -1
 		if r, ok := c.last.from.(retrieve.Coverer); ok {
 			covered, err = r.Covered(c.last.asked, p)
 		}
 		return c.e.path(p.Source), covered, err
 	})
+	p.Strides = byStride(c.last.trace.Strides, weighed)
+	return p, err
+}
+
+// byStride adds up what the tokens of each stride lose.
+func byStride(strides []ralm.TracedStride, weighed []ralm.Influence) []StrideNats {
+	var all []StrideNats
+	for _, in := range weighed {
+		begin := 0 // of a stride's tokens among those that were weighed
+		for _, s := range strides[len(all):][:in.Strides] {
+			end := min(begin+len(s.Tokens), len(in.Tokens)) // one that ended the text is not weighed
+			nats := make([]float64, len(in.Passages))
+			for i, lost := range in.Lost {
+				for _, n := range lost[min(begin, len(lost)):min(end, len(lost))] {
+					nats[i] += n
+				}
+			}
+			all = append(all, StrideNats{s.Index, nats})
+			begin = end
+		}
+	}
+	return all
 }
 
 // attribution gathers what passages did for the sentences of an answer.

@@ -2,6 +2,7 @@ package flashback
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -66,11 +67,12 @@ func TestAttribution(t *testing.T) {
 // and asking for it changes nothing of the conversation.
 func TestProvenance(t *testing.T) {
 	e := kettles(t)
+	r := AnswerDefaults()
+	r.MaxTokens, r.Stride = 12, 12
+	var trace Trace
 	ask := func(c *Chat, question string) string {
 		t.Helper()
-		r := AnswerDefaults()
-		r.MaxTokens, r.Stride = 12, 12
-		var trace Trace
+		trace = Trace{}
 		for event, err := range c.Ask(context.Background(), question, r) {
 			if err != nil {
 				t.Fatal(err)
@@ -94,6 +96,9 @@ func TestProvenance(t *testing.T) {
 		}
 		if asked.sequence.Counts() != before || !slices.Equal(asked.sequence.Tokens(), plain.sequence.Tokens()) {
 			t.Errorf("%q: asking for sources changed the conversation", question)
+		}
+		if len(p.Strides) != len(trace.Strides) {
+			t.Fatalf("%q: %d strides of %d are told", question, len(p.Strides), len(trace.Strides))
 		}
 		all := slices.Concat(p.Sources, p.Unused)
 		if len(all) != 2 {
@@ -183,4 +188,64 @@ func kettles(t *testing.T) *Engine {
 	}
 	t.Cleanup(func() { e.Close() })
 	return e
+}
+
+// What an answer is from can be told from its trace by another conversation, stride by
+// stride, and the trace of another answer is refused.
+func TestRecall(t *testing.T) {
+	e := kettles(t)
+	r := AnswerDefaults()
+	r.MaxTokens, r.Stride = 8, 4
+	c := e.NewChat("")
+	defer c.Close()
+	const question = "What does the red kettle do?"
+	var trace Trace
+	for event, err := range c.Ask(t.Context(), question, r) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace.Add(event)
+	}
+	want, err := c.Provenance(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range slices.Concat(want.Sources, want.Unused) {
+		nats := 0.0
+		for i, stride := range trace.Strides {
+			for j, p := range stride.Passages {
+				if p.ID == s.ID && p.Source == s.Source {
+					nats += want.Strides[i].Nats[j]
+				}
+			}
+		}
+		if math.Abs(nats-s.Nats) > 1e-6 || nats == 0 {
+			t.Errorf("the strides lose %v nats without %q, the answer %v", nats, s.ID, s.Nats)
+		}
+	}
+	for name, change := range map[string]func(*Trace){
+		"":              func(*Trace) {},
+		"a token":       func(t *Trace) { t.Strides[1].Tokens = []int32{1 << 30} },
+		"none":          func(t *Trace) { t.Strides[1].Tokens = []int32{-1} },
+		"a place":       func(t *Trace) { t.Strides[1].Context++ },
+		"many passages": func(t *Trace) { t.Strides[0].Passages = slices.Repeat(t.Strides[0].Passages, 99) },
+		"a long text":   func(t *Trace) { t.Strides[len(t.Strides)-1].Tokens = make([]int32, 1<<20) },
+	} {
+		changed := trace
+		changed.Strides = slices.Clone(trace.Strides)
+		change(&changed)
+		again := e.NewChat("")
+		if err := again.Recall(question, r, changed); (err == nil) != (name == "") {
+			t.Errorf("%q changed: %v", name, err)
+		}
+		if got, err := again.Provenance(t.Context()); name == "" && (err != nil || !reflect.DeepEqual(got, want) || !slices.Equal(again.Messages(), c.Messages())) {
+			t.Errorf("recalled, it is %+v, %v, not %+v", got, err, want)
+		}
+		again.Close()
+	}
+	other := e.NewChat("")
+	defer other.Close()
+	if err := other.Recall("And the blue one? Which is it, then?", r, trace); !errors.Is(err, ErrOtherTrace) {
+		t.Errorf("another question: %v", err)
+	}
 }

@@ -26,6 +26,7 @@ type Scored interface {
 // sight, in nats: by how much less probable a token is where one of them is taken away.
 type Influence struct {
 	Tokens   []int32            // without the one that ended the text
+	Strides  int                // in a row that it is of
 	Passages []retrieve.Passage // in sight, best first
 	// Lost is what tokens lose without one passage while the others stay
 	// [passages][tokens]. Of two that say the same each loses little.
@@ -57,7 +58,7 @@ func samePassage(a, b Placed) bool { return unscored(a.Passage) == unscored(b.Pa
 
 // weigh scores strides that saw the same passages.
 func weigh(ctx context.Context, fork func() Scored, t Tokenizer, kept *tokenised, strides []TracedStride, o Options) (Influence, error) {
-	var in Influence
+	in := Influence{Strides: len(strides)}
 	for _, s := range strides {
 		in.Tokens = append(in.Tokens, s.Tokens...)
 	}

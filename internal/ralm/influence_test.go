@@ -84,9 +84,9 @@ func TestWeigh(t *testing.T) {
 			return all
 		}
 		want := []ralm.Influence{
-			{Tokens: encode("axba"), Passages: passages(p("1", "a", 3), p("2", "b", 1)), Lost: [][]float64{{1, 0, 0, 1}, {0, 0, 1, 0}}},
-			{Tokens: encode("c"), Passages: passages(p("3", "c", 2)), Lost: [][]float64{{1}}},
-			{Tokens: encode("d"), Lost: [][]float64{}},
+			{Tokens: encode("axba"), Strides: 2, Passages: passages(p("1", "a", 3), p("2", "b", 1)), Lost: [][]float64{{1, 0, 0, 1}, {0, 0, 1, 0}}},
+			{Tokens: encode("c"), Strides: 1, Passages: passages(p("3", "c", 2)), Lost: [][]float64{{1}}},
+			{Tokens: encode("d"), Strides: 1, Lost: [][]float64{}},
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("joined %v:\n%+v\nnot\n%+v", joined, got, want)

@@ -130,6 +130,14 @@ func (c *fakeChat) Provenance(context.Context) (flashback.Provenance, error) {
 	return flashback.Provenance{Found: true}, nil
 }
 
+func (c *fakeChat) Recall(question string, r flashback.Request, trace flashback.Trace) error {
+	if trace.Strides[0].Context != 10 {
+		return flashback.ErrOtherTrace
+	}
+	c.request, c.asked = r, append(c.asked[:len(c.asked):len(c.asked)], flashback.Message{Role: "user", Content: question})
+	return nil
+}
+
 func (c *fakeChat) Close() { c.closed++ }
 
 // shelf is a library of two indexes that always find the same.

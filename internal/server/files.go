@@ -27,6 +27,8 @@ func (s *Server) storeRoutes() {
 	s.handle("POST /v1/vector_stores/{store}", s.manages(s.inStore(s.modifyStore)))
 	s.handle("DELETE /v1/vector_stores/{store}", s.manages(s.inStore(s.deleteStore)))
 	s.handle("POST /v1/vector_stores/{store}/compact", s.manages(s.inStore(s.compactStore)))
+	s.handle("POST /v1/vector_stores/{store}/verify", s.manages(s.inStore(s.verifyStore)))
+	s.handle("GET /v1/vector_stores/{store}/documents", s.inStore(s.listDocuments))
 	s.handle("POST /v1/vector_stores/{store}/search", s.inStore(s.searchStore))
 	s.handle("GET /v1/vector_stores/{store}/passages/{passage}", s.inStore(s.getPassage))
 

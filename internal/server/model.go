@@ -26,6 +26,8 @@ type Model interface {
 // Chat is a conversation with a Model.
 type Chat interface {
 	Choices(ctx context.Context, question string, r flashback.Request, n int) iter.Seq2[flashback.Choice, error]
+	// Recall has it go on behind a question that was answered as the trace tells.
+	Recall(question string, r flashback.Request, trace flashback.Trace) error
 	Provenance(ctx context.Context) (flashback.Provenance, error)
 	Close()
 }

@@ -277,7 +277,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 func TestFieldsAreDescribed(t *testing.T) {
 	d := describedAPI()
 	for name, body := range map[string]any{
-		"ChatRequest": chatBody{}, "CompletionRequest": completionBody{}, "Flashback": extension{}, "SearchRequest": searchRequest{}, "VectorStoreRequest": storeRequest{},
+		"ChatRequest": chatBody{}, "CompletionRequest": completionBody{}, "Flashback": extension{}, "SearchRequest": searchRequest{}, "InfluenceRequest": influenceBody{}, "VectorStoreRequest": storeRequest{},
 	} {
 		schema := d.Schemas[name]
 		want := slices.Sorted(maps.Keys(schema.Properties))
