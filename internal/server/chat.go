@@ -32,45 +32,58 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, k *Key) error {
 	if body.MaxCompletionTokens != nil {
 		body.MaxTokens = body.MaxCompletionTokens
 	}
-	n, err := body.choices()
+	j, err := s.answering(k, &body, messages, s.base(r))
 	if err != nil {
 		return err
+	}
+	defer j.release()
+	j.shape = &chatShape{s, newID("chatcmpl-"), time.Now().Unix(), body.Model, body.Logprobs}
+	return s.generate(w, r, j)
+}
+
+// answering resolves what a body asks of a conversation: a job that answers the last of
+// the messages. It has no shape yet. The addresses of passages begin with base.
+func (s *Server) answering(k *Key, body *chatBody, messages []flashback.Message, base string) (j *job, err error) {
+	n, err := body.choices()
+	if err != nil {
+		return nil, err
 	}
 	request, lookUp, err := s.request(k, &body.common, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	release := lookUp.close
-	defer func() { release() }()
+	defer func() {
+		if err != nil {
+			lookUp.close()
+		}
+	}()
 	if request.MaxTokens < 1 {
-		return Invalid("max_tokens", "max_tokens %d: must be at least 1", request.MaxTokens)
+		return nil, Invalid("max_tokens", "max_tokens %d: must be at least 1", request.MaxTokens)
 	}
 	request.Logprobs = body.Logprobs
 	if request.Likeliest, err = likeliest("top_logprobs", body.TopLogprobs); err != nil {
-		return err
+		return nil, err
 	}
 	if body.TopLogprobs != nil && !body.Logprobs {
-		return Invalid("top_logprobs", "top_logprobs needs logprobs to be true")
+		return nil, Invalid("top_logprobs", "top_logprobs needs logprobs to be true")
 	}
 	if body.Flashback.Influence && n > 1 {
-		return Invalid("flashback.influence", "flashback.influence is told of one answer: leave n at 1")
+		return nil, Invalid("flashback.influence", "flashback.influence is told of one answer: leave n at 1")
 	}
 	messages = s.withSystem(messages, lookUp != nil)
 	tokens, err := s.o.Model.ChatTokens(messages)
 	if err != nil {
-		return Invalid("messages", "%v", err)
+		return nil, Invalid("messages", "%v", err)
 	}
 	plan, err := s.plan(request, true, body.MaxTokens != nil, len(tokens))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	last := len(messages) - 1
 	chat := s.o.Model.NewChat(messages[:last])
-	release = sync.OnceFunc(func() { chat.Close(); lookUp.close() })
-	j := &job{
-		shape: &chatShape{s, newID("chatcmpl-"), time.Now().Unix(), body.Model, body.Logprobs},
-		key:   k, asked: &body.common, lookUp: lookUp, address: lookUp.address(s.base(r)),
-		plan: plan, prompt: len(tokens), choices: n, chat: true, release: release,
+	j = &job{
+		key: k, asked: &body.common, lookUp: lookUp, address: lookUp.address(base),
+		plan: plan, prompt: len(tokens), choices: n, chat: true, release: sync.OnceFunc(func() { chat.Close(); lookUp.close() }),
 		run: func(ctx context.Context) iter.Seq2[flashback.Choice, error] {
 			return chat.Choices(ctx, messages[last].Content, plan.Request, n)
 		},
@@ -78,7 +91,7 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request, k *Key) error {
 	if body.Flashback.Influence {
 		j.provenance = chat.Provenance
 	}
-	return s.generate(w, r, j)
+	return j, nil
 }
 
 // withSystem puts the server's system message in front of a conversation that has none
@@ -162,8 +175,13 @@ func (c *chatShape) tokens(tokens []written) any {
 	if !c.logprobs || tokens == nil {
 		return nil
 	}
+	return object{"content": c.s.logprobs(tokens), "refusal": nil}
+}
+
+// logprobs says of each token what was asked of its probability.
+func (s *Server) logprobs(tokens []written) []object {
 	one := func(l flashback.Likely) object {
-		text, bytes := c.s.tokenText(l.ID)
+		text, bytes := s.tokenText(l.ID)
 		return object{"token": text, "logprob": logprob(l.Logprob), "bytes": bytes}
 	}
 	content := []object{}
@@ -176,7 +194,7 @@ func (c *chatShape) tokens(tokens []written) any {
 		o["top_logprobs"] = top
 		content = append(content, o)
 	}
-	return object{"content": content, "refusal": nil}
+	return content
 }
 
 // orNull returns a string that JSON says as null where it is empty.

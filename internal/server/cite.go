@@ -26,6 +26,7 @@ type annotation struct {
 	Index    int      `json:"index"` // counts an answer's annotations, for clients that put deltas together
 	Type     string   `json:"type"`  // url_citation
 	Citation citation `json:"url_citation"`
+	passage  flashback.Passage
 }
 
 // citation is a range of an answer, in characters, the last one not included, and the
@@ -112,7 +113,7 @@ func (c *citer) end(answer int) (*strideReport, []annotation) {
 		address := c.address(p.Passage)
 		report.Passages = append(report.Passages, shown{ID: p.ID, Title: titleOf(p.Passage), Source: p.Source, Page: p.Page, Line: p.Line, Score: p.Score, Tokens: p.Tokens, URL: address})
 		if report.Start < end {
-			annotations = append(annotations, annotation{Index: c.seen, Type: "url_citation", Citation: citation{report.Start, end, titleOf(p.Passage), address}})
+			annotations = append(annotations, annotation{c.seen, "url_citation", citation{report.Start, end, titleOf(p.Passage), address}, p.Passage})
 			c.seen++
 		}
 	}

@@ -19,6 +19,7 @@ import (
 type fake struct {
 	text    string
 	err     error         // instead of an end
+	cut     bool          // it ends at a limit
 	hold    chan struct{} // each token waits for one; nil: none does
 	info    flashback.Info
 	asked   []flashback.Message
@@ -104,7 +105,11 @@ func (f *fake) write(ctx context.Context, r flashback.Request, index int, yield 
 	if f.err != nil {
 		return yield(flashback.Choice{}, f.err)
 	}
-	return say(flashback.Finish{Reason: ralm.EOS, Tokens: len(tokens), Counts: flashback.Counts{Prompt: 6, PromptReused: 4, Evidence: 30, EvidenceReused: 5}})
+	reason := ralm.EOS
+	if f.cut {
+		reason = ralm.Limit
+	}
+	return say(flashback.Finish{Reason: reason, Tokens: len(tokens), Counts: flashback.Counts{Prompt: 6, PromptReused: 4, Evidence: 30, EvidenceReused: 5}})
 }
 
 func (f *fake) Score(_ context.Context, r flashback.Request, row func(flashback.Likely, []flashback.Likely)) error {

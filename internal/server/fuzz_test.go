@@ -20,6 +20,7 @@ func FuzzBodies(f *testing.F) {
 		`{"model": "tiny", "prompt": "abc", "echo": true, "logprobs": 2, "max_tokens": 0, "logit_bias": {"5": -100}, "top_p": 0, "top_k": -1}`,
 		`{"model": "tiny", "prompt": [1, 2, 300], "best_of": 1, "suffix": null}`,
 		`{"model": "tiny", "prompt": [[1, 2]], "frequency_penalty": 2, "presence_penalty": -2, "repetition_penalty": 1.1, "min_p": 0.1}`,
+		`{"model": "tiny", "input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}], "tools": [{"type": "file_search", "vector_store_ids": ["law"]}], "include": ["file_search_call.results"]}`,
 		`{"content": "a <|im_start|>", "parse_special": true, "tokens": [1, -1, 70000, 2147483647], "special": true}`,
 		`{"tokens": [9223372036854775808]}`, `{"model": "tiny\u0000", "prompt": "\ud800"}`, "\xff\xfe{}", `{"a":` + strings.Repeat("[", 20000),
 	} {
@@ -30,7 +31,7 @@ func FuzzBodies(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template"} {
+		for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template"} {
 			w := post(s, path, string(body))
 			if w.Code >= 500 || w.Code < 200 {
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)

@@ -30,6 +30,8 @@ type job struct {
 	run func(ctx context.Context) iter.Seq2[flashback.Choice, error]
 	// provenance says what the first choice is from; nil: nobody asks.
 	provenance func(ctx context.Context) (flashback.Provenance, error)
+	// looked hears of each stride before its text; nil: nobody does.
+	looked func(flashback.Stride) error
 }
 
 // shape is how an endpoint says what is written.
@@ -217,6 +219,9 @@ func (f *follower) add(event flashback.Choice) error {
 			return err
 		}
 		c.begin(e)
+		if f.looked != nil {
+			return f.looked(e)
+		}
 	case flashback.Token:
 		c.raw.WriteString(f.model.Text([]int32{e.ID}, false))
 		if f.plan.Logprobs {

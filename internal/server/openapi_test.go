@@ -151,7 +151,7 @@ func (d *described) response(pattern string, status int, header http.Header, bod
 		return d.check(pointer, body)
 	case "text/event-stream":
 		for event := range strings.SplitSeq(string(body), "\n\n") {
-			data, ok := strings.CutPrefix(event, "data: ")
+			_, data, ok := strings.Cut("\n"+event, "\ndata: ") // some events have a name
 			if !ok || data == "[DONE]" {
 				continue // a ping, the end
 			}
@@ -277,7 +277,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 func TestFieldsAreDescribed(t *testing.T) {
 	d := describedAPI()
 	for name, body := range map[string]any{
-		"ChatRequest": chatBody{}, "CompletionRequest": completionBody{}, "Flashback": extension{}, "SearchRequest": searchRequest{}, "InfluenceRequest": influenceBody{}, "VectorStoreRequest": storeRequest{},
+		"ChatRequest": chatBody{}, "CompletionRequest": completionBody{}, "ResponseRequest": responseBody{}, "Flashback": extension{}, "SearchRequest": searchRequest{}, "InfluenceRequest": influenceBody{}, "VectorStoreRequest": storeRequest{},
 	} {
 		schema := d.Schemas[name]
 		want := slices.Sorted(maps.Keys(schema.Properties))
@@ -320,6 +320,11 @@ func TestDescription(t *testing.T) {
 		{"ChatRequest", `{"model": "tiny", "messages": [{"role": "user", "content": "a"}], "flashback": {"kk": 1}}`},
 		{"ChatRequest", `{"model": "tiny", "messages": [{"role": "user", "content": "a"}], "n": 9}`},
 		{"CompletionRequest", `{"model": "tiny", "prompt": {}}`},
+		{"ResponseRequest", `{"model": "tiny"}`},
+		{"ResponseRequest", `{"model": "tiny", "input": "a", "tools": [{"type": "web_search"}]}`},
+		{"ResponseRequest", `{"model": "tiny", "input": [{"type": "function_call"}]}`},
+		{"ResponseEvent", `{"type": "response.done", "sequence_number": 0}`},
+		{"FileCitation", `{"type": "url_citation"}`},
 		{"ChatEvent", `{"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "more": 1}`},
 		{"Error", `{"error": "a"}`},
 		{"Page", `{"object": "list", "data": [], "first_id": null, "last_id": null, "has_more": false, "more": 1}`},

@@ -80,8 +80,10 @@ func (s *Server) placeOf(r *http.Request, index, id string, p flashback.Passage)
 // fileOf returns the id and the name of the file that a source was made of; of one that
 // was not uploaded, the source.
 func (s *Server) fileOf(index, source string) (id, name string) {
-	if d, ok := s.o.Stores.Upload(index, source); ok {
-		return d.File, d.Name
+	if s.o.Stores != nil {
+		if d, ok := s.o.Stores.Upload(index, source); ok {
+			return d.File, d.Name
+		}
 	}
 	return source, source
 }

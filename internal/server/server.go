@@ -143,6 +143,7 @@ func (s *Server) routes() {
 	s.handle("POST /v1/chat/completions", s.chat)
 	s.handle("POST /v1/completions", s.completions)
 	s.handle("POST /v1/influence", s.influence)
+	s.handle("POST /v1/responses", s.responses)
 	s.handle("GET /v1/models", s.listModels)
 	s.handle("GET /v1/models/{id}", s.getModel)
 	s.handle("POST /v1/embeddings", s.embeddings)

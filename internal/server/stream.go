@@ -90,6 +90,15 @@ func (e *events) send(v any) error {
 	return e.append("data: ", data, "\n\n")
 }
 
+// sendAs sends a value as an event of that name.
+func (e *events) sendAs(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return e.append("event: "+name+"\ndata: ", data, "\n\n")
+}
+
 // done sends the event that ends a stream.
 func (e *events) done() { e.append("data: ", []byte("[DONE]"), "\n\n") }
 

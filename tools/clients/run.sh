@@ -32,10 +32,12 @@ client() {
 model=smollm2-135m@notes
 date -u +%Y-%m-%d
 client "openai-python: plain, .stream(), async" .venv/bin/python openai_chat.py $model
+client "openai-python: responses" .venv/bin/python openai_responses.py smollm2-135m notes
 client "openai-python: files and vector stores" .venv/bin/python indexes.py "$address"
 client "openai-node" node node/chat.mjs $model
 client "openai-go" go -C go run . $model
 client "langchain-openai" .venv/bin/python langchain_chat.py $model
+client "langchain-openai: responses" .venv/bin/python langchain_responses.py smollm2-135m notes
 client "litellm" .venv/bin/python litellm_chat.py $model
 client "aider" ./aider.sh .venv-aider/bin/aider $model
 exit $failed
