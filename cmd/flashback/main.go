@@ -95,6 +95,7 @@ func newRoot() *cobra.Command {
 		newAskCmd(),
 		newGenerateCmd(),
 		newServeCmd(),
+		newMCPCmd(),
 		newPullCmd(),
 		newModelsCmd(),
 		newInspectCmd(),

@@ -152,7 +152,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		if engine, err = flashback.Open(f.model.options()); err != nil {
 			return nil, err
 		}
-		o.Model, o.Name = server.Serve(engine), baseName(f.model.model)
+		o.Model, o.Name, o.Version = server.Serve(engine), baseName(f.model.model), version()
 		if err := f.loadAdapters(engine); err != nil {
 			return nil, err
 		}

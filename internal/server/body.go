@@ -21,12 +21,11 @@ import (
 	"github.com/flashback-lm/flashback/internal/placement"
 )
 
-// decode reads a body of JSON into v. Fields of OpenAI's API that this server does not do
-// are refused, by the table of those; fields that it does not know are not looked at, as
-// is usual where clients are newer than servers.
-func (s *Server) decode(w http.ResponseWriter, r *http.Request, v any, refused map[string]refusal) error {
+// readJSON reads a body that says it is JSON, of so many bytes and within such time as the
+// server allows.
+func (s *Server) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return &Error{Status: http.StatusUnsupportedMediaType, Type: invalidRequest, Code: "unsupported_media_type",
+		return nil, &Error{Status: http.StatusUnsupportedMediaType, Type: invalidRequest, Code: "unsupported_media_type",
 			Message: "the body must be JSON: send the header 'Content-Type: application/json'"}
 	}
 	control := http.NewResponseController(w)
@@ -35,12 +34,23 @@ func (s *Server) decode(w http.ResponseWriter, r *http.Request, v any, refused m
 	control.SetReadDeadline(time.Time{})
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return err
+			return nil, err
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return &Error{Status: http.StatusRequestTimeout, Type: invalidRequest, Code: "timeout", Message: "the body did not come within " + s.o.BodyTime.String()}
+			return nil, &Error{Status: http.StatusRequestTimeout, Type: invalidRequest, Code: "timeout", Message: "the body did not come within " + s.o.BodyTime.String()}
 		}
-		return Invalid("", "the body cannot be read: %v", err)
+		return nil, Invalid("", "the body cannot be read: %v", err)
+	}
+	return data, nil
+}
+
+// decode reads a body of JSON into v. Fields of OpenAI's API that this server does not do
+// are refused, by the table of those; fields that it does not know are not looked at, as
+// is usual where clients are newer than servers.
+func (s *Server) decode(w http.ResponseWriter, r *http.Request, v any, refused map[string]refusal) error {
+	data, err := s.readJSON(w, r)
+	if err != nil {
+		return err
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil || fields == nil {

@@ -138,6 +138,9 @@ func (d *described) response(pattern string, status int, header http.Header, bod
 	if r.Ref != "" {
 		pointer, r.Content = r.Ref, map[string]json.RawMessage{"application/json": nil}
 	}
+	if len(r.Content) == 0 && len(body) == 0 {
+		return nil
+	}
 	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil {
 		return fmt.Errorf("%s: %d: %w", pattern, status, err)

@@ -27,6 +27,7 @@ const pageTokens = flashback.PageTokens
 type Options struct {
 	Model    Model
 	Name     string    // what the model is called; adapters and indexes are added to it
+	Version  string    // of the program, for clients that ask
 	Adapters []Adapter // that requests may name
 	Answers  *Adapter  // chats with passages are answered with it where they name none; nil: none
 	Library  Library   // indexes that requests may name; nil: those of Stores
@@ -144,6 +145,7 @@ func (s *Server) routes() {
 	s.handle("POST /v1/completions", s.completions)
 	s.handle("POST /v1/influence", s.influence)
 	s.handle("POST /v1/responses", s.responses)
+	s.handle("POST /mcp", s.mcp)
 	s.handle("GET /v1/models", s.listModels)
 	s.handle("GET /v1/models/{id}", s.getModel)
 	s.handle("POST /v1/embeddings", s.embeddings)

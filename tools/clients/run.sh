@@ -40,4 +40,5 @@ client "langchain-openai" .venv/bin/python langchain_chat.py $model
 client "langchain-openai: responses" .venv/bin/python langchain_responses.py smollm2-135m notes
 client "litellm" .venv/bin/python litellm_chat.py $model
 client "aider" ./aider.sh .venv-aider/bin/aider $model
+client "MCP Inspector" ./mcp.sh node/node_modules/.bin/mcp-inspector "$address" "$program" "$work/notes.index"
 exit $failed
