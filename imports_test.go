@@ -21,7 +21,7 @@ const modulePath = "github.com/flashback-lm/flashback"
 var layers = [][]string{
 	{"adapters", "internal/atomicfile", "internal/corpus/charset", "internal/device/cuda/driver", "internal/gitignore", "internal/mapped", "internal/placement", "internal/sample", "internal/snippet", "internal/stream", "internal/tensor", "internal/terminal", "internal/tokenizer/jinja"},
 	{"internal/corpus/office", "internal/lm", "internal/plots", "internal/progress", "internal/tensor/quant"},
-	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/folder", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
+	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/device/cuda/kernel", "internal/folder", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
 	{"internal/corpus/pdf", "internal/device"},
 	{"internal/corpus", "internal/device/cpu", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
 	{"internal/lora", "internal/retrieve/bm25"},
