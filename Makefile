@@ -9,7 +9,7 @@ SYSTEMS = linux/arm64 darwin/arm64 windows/amd64
 # Where goroutines meet.
 RACED = . ./internal/device/cpu ./internal/engine ./internal/hub ./internal/kvcache ./internal/library ./internal/ralm ./internal/retrieve/... ./internal/server
 
-.PHONY: help build test check format cross lint generate generated race clients load soak demo model bench ci
+.PHONY: help build test check format cross lint generate generated race clients page load soak demo model bench ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ race: ## Run the race detector where goroutines meet; needs a C compiler
 
 clients: build ## Ask the server through each of its clients, which are installed beside their scripts
 	tools/clients/run.sh ./flashback
+
+page: ## Try the server's page in Chromium, with axe-core from npm; pictures go to tools/page/shots
+	cd tools/page && npm install --no-save --no-audit --no-fund --silent axe-core@4
+	FLASHBACK_AXE=$(CURDIR)/tools/page/node_modules/axe-core/axe.min.js FLASHBACK_SHOTS=$(CURDIR)/tools/page/shots $(GO) test -timeout 20m -count=1 -v ./tools/page
 
 load: build ## Put the server under load for a quarter of an hour; nothing else is to run beside it
 	$(GO) run ./tools/load --flashback ./flashback

@@ -19,7 +19,7 @@ const modulePath = "github.com/flashback-lm/flashback"
 // layers are the rooms of the house from the ground up: a package imports only
 // from layers below its own. docs/architecture.md says what each is for.
 var layers = [][]string{
-	{"adapters", "internal/atomicfile", "internal/corpus/charset", "internal/device/cuda/driver", "internal/gitignore", "internal/mapped", "internal/placement", "internal/sample", "internal/snippet", "internal/stream", "internal/tensor", "internal/terminal", "internal/tokenizer/jinja"},
+	{"adapters", "internal/atomicfile", "internal/corpus/charset", "internal/device/cuda/driver", "internal/gitignore", "internal/mapped", "internal/placement", "internal/sample", "internal/snippet", "internal/stream", "internal/tensor", "internal/terminal", "internal/tokenizer/jinja", "internal/webpage"},
 	{"internal/corpus/office", "internal/lm", "internal/plots", "internal/progress", "internal/tensor/quant"},
 	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/device/cuda/kernel", "internal/folder", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
 	{"internal/corpus/pdf", "internal/device"},

@@ -41,6 +41,9 @@ looks nothing up, smollm2-135m@notes looks up in the index notes every few token
 else may be asked of retrieval stands in one object of the body, "flashback"; see
 docs/serving.md.
 
+At / is a page for people: it asks, shows which passages an answer is from, and keeps
+the indexes; see docs/page.md.
+
 With --keys each request needs a key, which says what indexes and adapters it may use.
 Without, everybody on this machine may ask, and nobody else: --listen then takes a
 loopback address only.
@@ -158,7 +161,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		}
 		s, err := server.New(*o)
 		if err == nil {
-			o.Log.Info(fmt.Sprintf("Serving %s at http://%s/v1", o.Name, listener.Addr()))
+			o.Log.Info(fmt.Sprintf("Serving %s at http://%[2]s/v1, with its page at http://%[2]s", o.Name, listener.Addr()))
 		}
 		return s, err
 	})

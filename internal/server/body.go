@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,6 +127,7 @@ type common struct {
 	Stop              stops              `json:"stop"`
 	N                 *int               `json:"n"`
 	IgnoreEOS         bool               `json:"ignore_eos"`
+	CacheSalt         string             `json:"cache_salt"` // as vLLM calls it
 	Stream            bool               `json:"stream"`
 	StreamOptions     *struct {
 		IncludeUsage bool `json:"include_usage"`
@@ -164,6 +166,7 @@ const (
 	maxPassages  = 16
 	maxStride    = 1024
 	maxExcluded  = 1024
+	maxSalt      = 256 // bytes
 )
 
 // extension is the object "flashback" of a body: how passages are looked up and shown.
@@ -441,6 +444,13 @@ func (s *Server) request(k *Key, c *common, chat bool) (r flashback.Request, loo
 	}
 	if !s.o.SharePrompts {
 		r.Salt = k.salt()
+	}
+	if c.CacheSalt != "" {
+		if len(c.CacheSalt) > maxSalt {
+			return r, nil, Invalid("cache_salt", "cache_salt has %d bytes; up to %d can be", len(c.CacheSalt), maxSalt)
+		}
+		digest := sha256.Sum256([]byte(r.Salt + "\x00" + c.CacheSalt))
+		r.Salt = string(digest[:])
 	}
 	if len(names) > 0 {
 		if lookUp, err = s.look(names, c.Flashback.OnRetrievalError == "continue"); err != nil {

@@ -230,6 +230,10 @@ func TestKeysAreApart(t *testing.T) {
 			t.Errorf("%d tokens are cached before anything was asked", n)
 		}
 		own, other := cached("secret-of-the-first"), cached("secret-of-the-second")
+		apart := askChat(t, url, "secret-of-the-first", strings.Replace(body, "{", `{"cache_salt": "apart", `, 1)).Usage.Details.Cached
+		if apart != 0 {
+			t.Errorf("shared %v: a request with a salt of its own finds %d tokens", share, apart)
+		}
 		if own == 0 || share != (other != 0) {
 			t.Errorf("shared %v: a key finds %d tokens of its own, another %d of them", share, own, other)
 		}

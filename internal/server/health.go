@@ -50,12 +50,3 @@ func (s *Server) props(w http.ResponseWriter, _ *http.Request, k *Key) error {
 	})
 	return nil
 }
-
-// root is GET /: a line that names the API.
-func (s *Server) root(w http.ResponseWriter, _ *http.Request, _ *Key) error {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'")
-	_, err := w.Write([]byte("<!doctype html><title>FlashBack</title>FlashBack: an OpenAI-compatible API at <code>/v1</code>; <a href=\"/v1/models\">its models</a>.\n"))
-	return err
-}

@@ -12,6 +12,7 @@ import (
 type influenceBody struct {
 	Model     string           `json:"model"`
 	Messages  []message        `json:"messages"`
+	CacheSalt string           `json:"cache_salt"`
 	Flashback extension        `json:"flashback"`
 	Trace     *flashback.Trace `json:"trace"`
 }
@@ -35,7 +36,7 @@ func (s *Server) influence(w http.ResponseWriter, r *http.Request, k *Key) error
 	for _, stride := range body.Trace.Strides {
 		tokens += len(stride.Tokens)
 	}
-	asked := common{Model: body.Model, MaxTokens: &tokens, Flashback: body.Flashback}
+	asked := common{Model: body.Model, MaxTokens: &tokens, CacheSalt: body.CacheSalt, Flashback: body.Flashback}
 	request, lookUp, err := s.request(k, &asked, true)
 	if err != nil {
 		return err

@@ -159,6 +159,7 @@ func (s *Server) routes() {
 	s.handleOpen("GET /ready", s.ready)
 	s.handleOpen("GET /openapi.json", s.openAPI)
 	s.handleOpen("GET /{$}", s.root)
+	s.handleOpen("GET /page/{file}", s.pageFile)
 }
 
 // handler answers a request of a key, or returns an *Error or what asError makes one of.

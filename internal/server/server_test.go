@@ -53,6 +53,7 @@ func TestErrors(t *testing.T) {
 		{"chat/completions", `{"model": "tiny", "top_logprobs": 2, ` + hello + `}`, 400, "top_logprobs", "invalid_value"},
 		{"chat/completions", `{"model": "tiny", "logit_bias": {"x": 1}, ` + hello + `}`, 400, "logit_bias", "invalid_value"},
 		{"chat/completions", `{"model": "tiny", "logit_bias": {"1": 101}, ` + hello + `}`, 400, "logit_bias", "invalid_value"},
+		{"chat/completions", `{"model": "tiny", "cache_salt": "` + long + `", ` + hello + `}`, 400, "cache_salt", "invalid_value"},
 		{"chat/completions", `{"model": "tiny", "stop": [1], ` + hello + `}`, 400, "stop", "invalid_value"},
 		{"chat/completions", `{"model": "tiny", "stop": [` + strings.Repeat(`"x",`, 16) + `"x"], ` + hello + `}`, 400, "stop", "invalid_value"},
 		{"chat/completions", `{"model": "tiny", "flashback": {"kk": 1}, ` + hello + `}`, 400, "flashback", "invalid_value"},
