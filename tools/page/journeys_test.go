@@ -121,6 +121,15 @@ func TestJourneys(t *testing.T) {
 		v.says(".compare .after", "1 question so far")
 		v.until("document.querySelectorAll('.column .ms').length === 4 && document.querySelector('.compare .primary').textContent === 'Compare'")
 	})
+	at("08c-compare-text", func(v *tab) {
+		v.do(chromedp.Click(chromedp.CSS(`a[href="#compare"]`)))
+		v.choose("What is written", "text")
+		v.do(chromedp.SetValue(chromedp.CSS(".compare textarea"), strings.Repeat("The keys of the house are kept with care. The clock is wound. The harbour is deep. ", 20)+"The spare key of the north tower"))
+		v.click("form", "Compare")
+		v.until("document.querySelectorAll('.column .ms').length === 4 && document.querySelector('.compare .primary').textContent === 'Compare'")
+		v.says(".column:nth-child(3)", "computed")
+		v.says(".column:nth-child(3) .text", " ")
+	})
 	at("09-upload", func(v *tab) {
 		v.do(chromedp.Click(chromedp.CSS(`a[href="#documents"]`)), chromedp.SetUploadFiles(chromedp.CSS("#files"), []string{file(v.T, "harvest.md", "# Harvest\n\nThe last cart of barley came in on the third of October, drawn by two grey horses.\n")}))
 		v.until("document.querySelector('.uploads')?.innerText.includes('is in the index')")

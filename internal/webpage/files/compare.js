@@ -10,7 +10,7 @@ import { term } from "./tip.js";
 const placements = [
   ["virtual", "In front of the text by their positions, written behind it: the text’s keys and values stay."],
   ["append", "Behind the text, as in the paper: the text’s stay, the passages’ are read again each stride."],
-  ["prepend", "In front of the text, as is usual: a new passage has the whole text read again."],
+  ["prepend", "In front of the text, in a chat of the question: a new passage has all behind it read again."],
   ["none", "Nothing is looked up."],
 ];
 
@@ -25,8 +25,9 @@ export class Compare {
     this.#conversation = conversation;
     this.goOn = h("input", { type: "checkbox", checked: true });
     this.after = h("span");
-    this.question = h("textarea", { rows: 2, name: "question", placeholder: "A question for all placements", "aria-label": "The question", onkeydown: (e) => {
-      if (e.key === "Enter" && !e.shiftKey && !e.isComposing) {
+    this.kind = h("select", { onchange: () => this.#draw() }, h("option", { value: "answer" }, "an answer"), h("option", { value: "text" }, "more of a text"));
+    this.question = h("textarea", { rows: 2, name: "question", "aria-label": "The question, or the text to go on with", onkeydown: (e) => {
+      if (e.key === "Enter" && !e.shiftKey && this.#answers() && !e.isComposing) {
         e.preventDefault();
         this.#submit();
       }
@@ -35,18 +36,31 @@ export class Compare {
     this.results = h("div", { class: "results" });
     this.element = h("div", { class: "compare" },
       h("h1", {}, "The placements side by side"),
-      h("p", { class: "lead" }, `The same question is answered with the passages in four places, one after the other and each from nothing, so that none helps or disturbs another. Each writes ${tokens} tokens; only the placement differs, so the model answers without its own adapter unless you choose one. The longer the conversation before it, the more a placement that keeps the text’s keys and values saves.`),
+      h("p", { class: "lead" }, `The same is written with the passages in four places, one after the other and each from nothing, so that none helps or disturbs another. Each writes ${tokens} tokens; only the placement differs, so the model answers without its own adapter unless you choose one.`),
       h("form", { class: "composer", onsubmit: (e) => { e.preventDefault(); this.#submit(); } },
         h("div", { class: "field" }, this.question, this.button),
-        h("div", { class: "under" }, settings.bar("placement"), this.next = h("label", { class: "after" }, this.goOn, this.after))),
+        h("div", { class: "under" }, h("div", { class: "settings" }, h("label", {}, h("span", {}, "What is written"), this.kind)), settings.bar("placement"), this.next = h("label", { class: "after" }, this.goOn, this.after))),
       this.results);
   }
 
+  /** shown is called when the view is. */
   shown() {
-    const turns = this.#conversation().length / 2;
-    this.next.hidden = turns === 0;
-    this.after.textContent = `as the next question of the conversation (${count(turns, "question")} so far)`;
+    this.#draw();
     this.question.focus({ preventScroll: true });
+  }
+
+  /** #draw shows what belongs to what is written. */
+  #draw() {
+    const turns = this.#conversation().length / 2;
+    this.next.hidden = turns === 0 || !this.#answers();
+    this.question.placeholder = this.#answers() ? "A question for all placements" : "A text to go on with: the longer it is, the more it costs to read it again";
+    this.question.rows = this.#answers() ? 2 : 8;
+    this.after.textContent = `as the next question of the conversation (${count(turns, "question")} so far)`;
+  }
+
+  /** #answers tells whether a question is answered, and not a text gone on with. */
+  #answers() {
+    return this.kind.value === "answer";
   }
 
   #submit() {
@@ -60,7 +74,7 @@ export class Compare {
     this.run(question);
   }
 
-  /** run has the question answered in each placement. */
+  /** run has the question answered, or the text gone on with, in each placement. */
   async run(question) {
     this.#running = new AbortController();
     this.button.textContent = "Stop";
@@ -92,9 +106,12 @@ export class Compare {
     const salt = crypto.getRandomValues(new Uint32Array(4)).join("-"); // nothing that was read before is found
     c.state.textContent = "writes …";
     const { model, flashback } = settings.asked({ placement: c.name, adapter: settings.chose().adapter || "none" });
-    const body = { model, cache_salt: salt, flashback: { ...flashback, trace: true, cite: "none" }, messages: [...(this.goOn.checked ? this.#conversation() : []), { role: "user", content: question }], max_tokens: tokens, ignore_eos: true };
-    for await (const event of stream("v1/chat/completions", body, this.#running.signal)) {
-      const text = event.choices[0]?.delta.content;
+    const body = { model, cache_salt: salt, flashback: { ...flashback, trace: true, cite: "none" }, max_tokens: tokens, ignore_eos: true };
+    if (this.#answers()) body.messages = [...(this.goOn.checked ? this.#conversation() : []), { role: "user", content: question }];
+    else body.prompt = question;
+    for await (const event of stream(this.#answers() ? "v1/chat/completions" : "v1/completions", body, this.#running.signal)) {
+      const choice = event.choices[0];
+      const text = choice?.delta?.content ?? choice?.text;
       if (text) c.answer.add(text);
       if (event.flashback?.stride) c.answer.end(event.flashback.stride);
       if (event.flashback?.counts) c.answer.told(event.flashback);
