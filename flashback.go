@@ -180,6 +180,7 @@ func (e *Engine) path(source string) string {
 // Info says what an engine runs.
 type Info struct {
 	Model   string // path of the model file
+	Family  string // of models: llama, qwen3, …
 	Kernels string // compute path
 	Compute string // how it rounds: exact or fast
 	KV      string // how keys and values are stored: f32, f16 or q8
@@ -190,7 +191,7 @@ type Info struct {
 
 // Info returns what the engine runs.
 func (e *Engine) Info() Info {
-	return Info{Model: e.model.Path, Kernels: e.engine.Device().Info().Kernels, Compute: string(e.engine.Compute()), KV: e.engine.KVFormat().String(), Threads: e.engine.Device().Info().Threads, Context: e.engine.Config().Context, Vocab: e.engine.Config().Vocab}
+	return Info{Model: e.model.Path, Family: e.engine.Config().Family, Kernels: e.engine.Device().Info().Kernels, Compute: string(e.engine.Compute()), KV: e.engine.KVFormat().String(), Threads: e.engine.Device().Info().Threads, Context: e.engine.Config().Context, Vocab: e.engine.Config().Vocab}
 }
 
 // Stream writes a continuation of the prompt, one Event after the other: a

@@ -77,6 +77,7 @@ the process at once.`,
 	fs.StringVar(&o.System, "system", askSystem, "the system `MESSAGE` of chats that look passages up and bring none; empty: the model's own")
 	fs.IntVar(&o.MaxTokens, "tokens", o.MaxTokens, "tokens to write at most where a request does not say")
 	fs.BoolVar(&o.SharePrompts, "share-prompts", false, "reuse the KV of one key's texts and passages for other keys, which can tell by the time that an answer takes")
+	fs.BoolVar(&o.Ollama, "ollama", false, "speak Ollama's API too, for clients that have no other")
 	fs.StringVar(&o.PublicURL, "public-url", "", "what the addresses of passages begin with, where clients reach the server by another `URL` than it sees")
 	fs.DurationVar(&f.times.Shutdown, "shutdown-timeout", 30*time.Second, "how long what is under way may go on when the server is told to end")
 	fs.Int64Var(&o.MaxBody, "max-body", o.MaxBody, "bytes that a request may have")

@@ -120,6 +120,7 @@ type common struct {
 	MinP              *float64           `json:"min_p"`
 	RepetitionPenalty *float64           `json:"repetition_penalty"` // as vLLM calls it
 	RepeatPenalty     *float64           `json:"repeat_penalty"`     // as llama.cpp calls it
+	RepeatLast        *int               `json:"repeat_last_n"`
 	FrequencyPenalty  *float64           `json:"frequency_penalty"`
 	PresencePenalty   *float64           `json:"presence_penalty"`
 	LogitBias         map[string]float64 `json:"logit_bias"`
@@ -259,6 +260,7 @@ func (c *common) fill(r *flashback.Request) error {
 		number("min_p", c.MinP, 0, 1, &s.MinP),
 		number("repeat_penalty", c.RepeatPenalty, 0, 100, &s.RepeatPenalty),
 		number("repetition_penalty", c.RepetitionPenalty, 0, 100, &s.RepeatPenalty),
+		whole("repeat_last_n", c.RepeatLast, 1, math.MaxInt32, &s.RepeatLast),
 		number("frequency_penalty", c.FrequencyPenalty, -2, 2, &s.FrequencyPenalty),
 		number("presence_penalty", c.PresencePenalty, -2, 2, &s.PresencePenalty),
 		whole("flashback.k", x.K, 1, maxPassages, &r.Passages),

@@ -54,34 +54,49 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request, k *Key) err
 	if err := s.decode(w, r, &body, refusedInCompletion); err != nil {
 		return err
 	}
+	j, err := s.continuing(k, &body, s.base(r))
+	if err != nil {
+		return err
+	}
+	defer j.release()
+	j.shape = &textShape{s: s, id: newID("cmpl-"), created: time.Now().Unix(), model: body.Model, logprobs: body.Logprobs != nil, at: make([]int, j.choices)}
+	return s.generate(w, r, j)
+}
+
+// continuing resolves what a body asks of a text: a job that goes on with it. It has no
+// shape yet. The addresses of passages begin with base.
+func (s *Server) continuing(k *Key, body *completionBody, base string) (j *job, err error) {
 	if !body.Prompt.given {
-		return Invalid("prompt", "the prompt is empty: give a text or a list of token ids")
+		return nil, Invalid("prompt", "the prompt is empty: give a text or a list of token ids")
 	}
 	n, err := body.choices()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	request, lookUp, err := s.request(k, &body.common, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	release := sync.OnceFunc(lookUp.close)
-	defer release()
+	defer func() {
+		if err != nil {
+			lookUp.close()
+		}
+	}()
 	if body.Flashback.Influence {
-		return Invalid("flashback.influence", "flashback.influence is told of answers: POST /v1/chat/completions")
+		return nil, Invalid("flashback.influence", "flashback.influence is told of answers: POST /v1/chat/completions")
 	}
 	if body.Flashback.Cite == citeFooter {
-		return Invalid("flashback.cite", "flashback.cite footer is for answers: POST /v1/chat/completions")
+		return nil, Invalid("flashback.cite", "flashback.cite footer is for answers: POST /v1/chat/completions")
 	}
 	request.Logprobs = body.Logprobs != nil
 	if request.Likeliest, err = likeliest("logprobs", body.Logprobs); err != nil {
-		return err
+		return nil, err
 	}
 	if request.Tokens = body.Prompt.tokens; request.Tokens == nil {
 		request.Tokens = s.o.Model.Tokens(body.Prompt.text, false)
 	}
 	if request.MaxTokens == 0 && !body.Echo {
-		return Invalid("max_tokens", "max_tokens 0 writes nothing: ask for echo, or for a token")
+		return nil, Invalid("max_tokens", "max_tokens 0 writes nothing: ask for echo, or for a token")
 	}
 	writes := request.MaxTokens > 0
 	if !writes {
@@ -89,12 +104,11 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request, k *Key) err
 	}
 	plan, err := s.plan(request, false, body.MaxTokens != nil, len(request.Tokens))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	j := &job{
-		shape: &textShape{s: s, id: newID("cmpl-"), created: time.Now().Unix(), model: body.Model, logprobs: body.Logprobs != nil, at: make([]int, n)},
-		key:   k, asked: &body.common, lookUp: lookUp, address: lookUp.address(s.base(r)),
-		plan: plan, prompt: len(request.Tokens), choices: n, release: release,
+	j = &job{
+		key: k, asked: &body.common, lookUp: lookUp, address: lookUp.address(base),
+		plan: plan, prompt: len(request.Tokens), choices: n, release: sync.OnceFunc(lookUp.close),
 		run: func(ctx context.Context) iter.Seq2[flashback.Choice, error] {
 			if !writes {
 				return nothing
@@ -103,9 +117,9 @@ func (s *Server) completions(w http.ResponseWriter, r *http.Request, k *Key) err
 		},
 	}
 	if body.Echo {
-		j.begin = func(ctx context.Context) (part, error) { return s.echo(ctx, &body, plan.Request) }
+		j.begin = func(ctx context.Context) (part, error) { return s.echo(ctx, body, plan.Request) }
 	}
-	return s.generate(w, r, j)
+	return j, nil
 }
 
 // nothing is a text of no tokens.

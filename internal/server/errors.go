@@ -94,14 +94,17 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 }
 
 // write answers with the error.
-func (e *Error) write(w http.ResponseWriter) {
+func (e *Error) write(w http.ResponseWriter) { e.writeAs(w, e) }
+
+// writeAs answers with the error, told as a value that says it.
+func (e *Error) writeAs(w http.ResponseWriter, told any) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
 	}
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="flashback"`)
 	}
-	writeJSON(w, e.Status, map[string]any{"error": e})
+	writeJSON(w, e.Status, map[string]any{"error": told})
 }
 
 // answerTime is how long a client may take to read an answer that is not streamed.

@@ -21,22 +21,24 @@ func FuzzBodies(f *testing.F) {
 		`{"model": "tiny", "prompt": [1, 2, 300], "best_of": 1, "suffix": null}`,
 		`{"model": "tiny", "prompt": [[1, 2]], "frequency_penalty": 2, "presence_penalty": -2, "repetition_penalty": 1.1, "min_p": 0.1}`,
 		`{"model": "tiny", "input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}], "tools": [{"type": "file_search", "vector_store_ids": ["law"]}], "include": ["file_search_call.results"]}`,
+		`{"model": "tiny:latest", "prompt": "a", "raw": true, "options": {"num_predict": 2, "stop": "x", "mirostat": 0}}`,
+		`{"model": "tiny@law", "stream": false, "options": {"repeat_last_n": 0, "num_predict": -2}, ` + hello + `}`,
 		`{"content": "a <|im_start|>", "parse_special": true, "tokens": [1, -1, 70000, 2147483647], "special": true}`,
 		`{"tokens": [9223372036854775808]}`, `{"model": "tiny\u0000", "prompt": "\ud800"}`, "\xff\xfe{}", `{"a":` + strings.Repeat("[", 20000),
 	} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := New(Options{Model: &fake{text: "it is"}, Name: "tiny", Library: &shelf{}, Adapters: []Adapter{{Name: "terse"}}})
+		s, err := New(Options{Model: &fake{text: "it is"}, Name: "tiny", Library: &shelf{}, Adapters: []Adapter{{Name: "terse"}}, Ollama: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template"} {
+		for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/v1/responses", "/api/chat", "/api/generate", "/api/show", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template"} {
 			w := post(s, path, string(body))
 			if w.Code >= 500 || w.Code < 200 {
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)
 			}
-			if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") && !json.Valid(w.Body.Bytes()) {
+			if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/event-stream") && w.Header().Get("Content-Type") != "application/x-ndjson" && !json.Valid(w.Body.Bytes()) {
 				t.Errorf("%s: no JSON: %s", path, w.Body)
 			}
 		}

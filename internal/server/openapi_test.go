@@ -152,6 +152,12 @@ func (d *described) response(pattern string, status int, header http.Header, bod
 	switch kind {
 	case "application/json":
 		return d.check(pointer, body)
+	case "application/x-ndjson":
+		for line := range strings.Lines(string(body)) {
+			if err := d.check(pointer, []byte(line)); err != nil {
+				return fmt.Errorf("%s: %w", line, err)
+			}
+		}
 	case "text/event-stream":
 		for event := range strings.SplitSeq(string(body), "\n\n") {
 			_, data, ok := strings.Cut("\n"+event, "\ndata: ") // some events have a name
@@ -239,7 +245,7 @@ func (a *keptAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // Every route is described, and there is a route for all that is described.
 func TestRoutesAreDescribed(t *testing.T) {
-	s, d := managing(t), describedAPI()
+	s, d := managing(t, func(o *Options) { o.Ollama = true }), describedAPI()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -280,7 +286,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 func TestFieldsAreDescribed(t *testing.T) {
 	d := describedAPI()
 	for name, body := range map[string]any{
-		"ChatRequest": chatBody{}, "CompletionRequest": completionBody{}, "ResponseRequest": responseBody{}, "Flashback": extension{}, "SearchRequest": searchRequest{}, "InfluenceRequest": influenceBody{}, "VectorStoreRequest": storeRequest{},
+		"ChatRequest": chatBody{}, "CompletionRequest": completionBody{}, "ResponseRequest": responseBody{}, "OllamaChatRequest": ollamaChatBody{}, "OllamaGenerateRequest": ollamaGenerateBody{}, "Flashback": extension{}, "SearchRequest": searchRequest{}, "InfluenceRequest": influenceBody{}, "VectorStoreRequest": storeRequest{},
 	} {
 		schema := d.Schemas[name]
 		want := slices.Sorted(maps.Keys(schema.Properties))

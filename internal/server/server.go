@@ -38,6 +38,7 @@ type Options struct {
 	System       string // system message of chats that look passages up and have none
 	MaxTokens    int    // to write where a request does not say
 	SharePrompts bool   // keys and values of all keys' texts are shared
+	Ollama       bool   // Ollama's API is spoken too
 	PublicURL    string // what addresses of passages begin with; "": the request's host
 
 	MaxBody      int64         // bytes of a body
@@ -129,6 +130,9 @@ func New(o Options) (*Server, error) {
 		s.storeRoutes()
 	}
 	s.routes()
+	if o.Ollama {
+		s.ollamaRoutes()
+	}
 	s.metrics = newMetrics(s)
 	// Browsers say where a request comes from: no page of another origin may ask.
 	origins := http.NewCrossOriginProtection()
@@ -191,6 +195,10 @@ func (s *Server) handleOpen(pattern string, h handler) {
 // refuse answers with an error, and has the log tell it.
 func refuse(w http.ResponseWriter, r *http.Request, e *Error) {
 	entryOf(r.Context()).err = e
+	if isOllama(r) {
+		e.writeAs(w, e.Message)
+		return
+	}
 	e.write(w)
 }
 

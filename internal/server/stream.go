@@ -48,6 +48,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, j *job) error {
 // reader takes some or has taken none for so long that it is given up.
 type events struct {
 	w        http.ResponseWriter
+	kind     string // Content-Type
+	comment  string // a ping; "": the kind has none
 	control  *http.ResponseController
 	limit    int           // bytes of the buffer
 	patience time.Duration // for a piece to be taken
@@ -65,8 +67,17 @@ type events struct {
 }
 
 func newEvents(w http.ResponseWriter, o *Options, give context.CancelCauseFunc) *events {
+	return newFlow(w, "text/event-stream; charset=utf-8", ": ping\n\n", o, give)
+}
+
+// newLines returns events that are lines of JSON instead.
+func newLines(w http.ResponseWriter, o *Options, give context.CancelCauseFunc) *events {
+	return newFlow(w, "application/x-ndjson", "", o, give)
+}
+
+func newFlow(w http.ResponseWriter, kind, comment string, o *Options, give context.CancelCauseFunc) *events {
 	e := &events{
-		w: w, control: http.NewResponseController(w), limit: o.StreamBuffer, patience: o.StreamTime, ping: o.Ping, give: give,
+		w: w, kind: kind, comment: comment, control: http.NewResponseController(w), limit: o.StreamBuffer, patience: o.StreamTime, ping: o.Ping, give: give,
 		more: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	e.changed = sync.NewCond(&e.mu)
@@ -88,6 +99,15 @@ func (e *events) send(v any) error {
 		return err
 	}
 	return e.append("data: ", data, "\n\n")
+}
+
+// sendLine sends a value as a line.
+func (e *events) sendLine(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return e.append("", data, "\n")
 }
 
 // sendAs sends a value as an event of that name.
@@ -152,9 +172,9 @@ func (e *events) write() {
 			ping = true
 		}
 		e.mu.Lock()
-		if ping && len(e.buffer) == 0 && !e.ending {
+		if ping && e.comment != "" && len(e.buffer) == 0 && !e.ending {
 			e.started = true
-			e.buffer = append(e.buffer, ": ping\n\n"...)
+			e.buffer = append(e.buffer, e.comment...)
 		}
 		data, ending := e.buffer, e.ending
 		e.buffer = nil
@@ -162,7 +182,7 @@ func (e *events) write() {
 		e.mu.Unlock()
 		if !head && len(data) > 0 {
 			h := e.w.Header()
-			h.Set("Content-Type", "text/event-stream; charset=utf-8")
+			h.Set("Content-Type", e.kind)
 			h.Set("Cache-Control", "no-cache")
 			h.Set("X-Accel-Buffering", "no")
 			h.Set("X-Content-Type-Options", "nosniff")

@@ -13,7 +13,7 @@ cd "$(dirname "$0")"
 work=$(mktemp -d)
 trap 'kill $server 2>/dev/null || true; rm -rf "$work"' EXIT
 "$program" index notes -o "$work/notes.index" >/dev/null 2>&1
-"$program" serve --index notes="$work/notes.index" --library "$work/library" --listen 127.0.0.1:0 2>"$work/log" &
+"$program" serve --index notes="$work/notes.index" --library "$work/library" --ollama --listen 127.0.0.1:0 2>"$work/log" &
 server=$!
 address=
 for _ in $(seq 600); do
@@ -21,7 +21,7 @@ for _ in $(seq 600); do
 	[ -n "$address" ] && curl -sf "$address/ready" >/dev/null && break
 	sleep 0.1
 done
-export OPENAI_BASE_URL=$address/v1 OPENAI_API_BASE=$address/v1 OPENAI_API_KEY=none
+export OPENAI_BASE_URL=$address/v1 OPENAI_API_BASE=$address/v1 OPENAI_API_KEY=none OLLAMA_HOST=$address
 
 failed=0
 client() {
@@ -39,6 +39,8 @@ client "openai-go" go -C go run . $model
 client "langchain-openai" .venv/bin/python langchain_chat.py $model
 client "langchain-openai: responses" .venv/bin/python langchain_responses.py smollm2-135m notes
 client "litellm" .venv/bin/python litellm_chat.py $model
+client "ollama for Python" .venv/bin/python ollama_chat.py $model
+client "ollama for Node" node node/ollama.mjs $model
 client "aider" ./aider.sh .venv-aider/bin/aider $model
 client "MCP Inspector" ./mcp.sh node/node_modules/.bin/mcp-inspector "$address" "$program" "$work/notes.index"
 exit $failed
