@@ -8,7 +8,7 @@ import (
 // Stops streams the text of tokens and ends it at the first stop string. It
 // holds back what may yet become a stop string, and bytes that may yet become a
 // character, so whatever it returns is whole characters and final; bytes that
-// are none become U+FFFD, one each.
+// are none become U+FFFD, one each, and a character that the text ends within is left out.
 type Stops struct {
 	stops []string
 	held  string
@@ -45,9 +45,10 @@ func (s *Stops) Write(piece string) (text string, stopped bool) {
 	return valid(text), false
 }
 
-// Flush ends the text and returns what was held back.
+// Flush ends the text and returns what was held back, but for the bytes of a character
+// that it ends within: a limit of tokens cuts anywhere.
 func (s *Stops) Flush() string {
-	text := s.held
+	text := s.held[:len(s.held)-Begun(s.held)]
 	s.held = ""
 	return valid(text)
 }

@@ -179,8 +179,14 @@ func TestDisconnects(t *testing.T) {
 			go func() {
 				came <- send(ctx, fmt.Sprintf(`{"model": "tiny", "prompt": "%d%s", "stream": true, "max_tokens": 2}`, i, strings.Repeat("x", 1500)), nil)
 			}()
-			for running := 0; running == 0; running, _ = s.admission.load() {
-				runtime.Gosched()
+			for running, ended := 0, false; running == 0 && !ended; running, _ = s.admission.load() {
+				select {
+				case <-came: // before it was seen to run: on a machine that has much to do
+					ended = true
+					go func() { came <- "" }()
+				default:
+					runtime.Gosched()
+				}
 			}
 			leave()
 			if got := <-came; got != "" {
