@@ -241,6 +241,33 @@ func checkMatMulInt8(set *Set, rng *rand.Rand) error {
 	return nil
 }
 
+// TestMatMulInt8FewRows holds every number of rows around the heights of tiles to plain Go,
+// in every coding.
+func TestMatMulInt8FewRows(t *testing.T) {
+	for coding, weights := range codingTypes {
+		rng := rand.New(rand.NewPCG(uint64(coding), 17))
+		w := tensor.Matrix{Name: "w", Type: weights, Rows: 3*GroupRows + 5, Cols: 512}
+		w.Data = stored(rng, new(guard), w.Type, w.Rows*w.Cols)
+		p, err := Repack(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, set := range Sets() {
+			for rows := 1; rows <= 17; rows++ {
+				q := quantized(rng, set, rows, w.Cols)
+				got, want := make([]float32, rows*w.Rows), make([]float32, rows*w.Rows)
+				set.MatMulInt8(got, w.Rows, q, 0, rows, p, 0, p.Groups())
+				matMulInt8(want, w.Rows, q, 0, rows, p, 0, p.Groups())
+				for i, v := range want {
+					if !sameBit(got[i], v) {
+						t.Fatalf("%s, %v, %d rows: [%d, %d] = %v, want %v", set.Name, w.Type, rows, i/w.Rows, i%w.Rows, got[i], v)
+					}
+				}
+			}
+		}
+	}
+}
+
 // checkInt8Value holds a product to f64 arithmetic on what the codes stand for.
 func checkInt8Value(q *Quantized, p *Panel, i, j int, got float32) error {
 	codes, blocks := q.rows(i, 1)

@@ -317,7 +317,7 @@ end10:
 	RET
 
 // func matMulInt8Nibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Nibbles4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -344,6 +344,11 @@ loop13:
 	JZ     end16
 
 loop15:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z5, Z5, Z5
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
@@ -444,7 +449,7 @@ end14:
 	RET
 
 // func matMulInt8Nibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Nibbles5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -474,6 +479,11 @@ loop17:
 	JZ     end20
 
 loop19:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
@@ -592,7 +602,7 @@ end18:
 	RET
 
 // func matMulInt8Nibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Nibbles6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -623,6 +633,11 @@ loop21:
 	JZ     end24
 
 loop23:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
@@ -757,7 +772,7 @@ end22:
 	RET
 
 // func matMulInt8Nibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Nibbles7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -789,6 +804,11 @@ loop25:
 	JZ     end28
 
 loop27:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -939,7 +959,7 @@ end26:
 	RET
 
 // func matMulInt8Nibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Nibbles8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -972,6 +992,11 @@ loop29:
 	JZ     end32
 
 loop31:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -1422,7 +1447,7 @@ end42:
 	RET
 
 // func matMulInt8OffsetNibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetNibbles4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -1449,6 +1474,11 @@ loop45:
 	JZ     end48
 
 loop47:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z5, Z5, Z5
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
@@ -1553,7 +1583,7 @@ end46:
 	RET
 
 // func matMulInt8OffsetNibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetNibbles5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -1583,6 +1613,11 @@ loop49:
 	JZ     end52
 
 loop51:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
@@ -1706,7 +1741,7 @@ end50:
 	RET
 
 // func matMulInt8OffsetNibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetNibbles6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -1737,6 +1772,11 @@ loop53:
 	JZ     end56
 
 loop55:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
@@ -1877,7 +1917,7 @@ end54:
 	RET
 
 // func matMulInt8OffsetNibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetNibbles7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -1909,6 +1949,11 @@ loop57:
 	JZ     end60
 
 loop59:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -2066,7 +2111,7 @@ end58:
 	RET
 
 // func matMulInt8OffsetNibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetNibbles8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -2099,6 +2144,11 @@ loop61:
 	JZ     end64
 
 loop63:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -2596,7 +2646,7 @@ end76:
 	RET
 
 // func matMulInt8SuperNibbles4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperNibbles4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -2630,6 +2680,11 @@ loop82:
 	ADDQ      $0x00000040, CX
 
 inside84:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
@@ -2740,7 +2795,7 @@ end81:
 	RET
 
 // func matMulInt8SuperNibbles5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperNibbles5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -2777,6 +2832,11 @@ loop87:
 	ADDQ      $0x00000040, CX
 
 inside89:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -2906,7 +2966,7 @@ end86:
 	RET
 
 // func matMulInt8SuperNibbles6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperNibbles6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -2944,6 +3004,11 @@ loop92:
 	ADDQ      $0x00000040, CX
 
 inside94:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -3090,7 +3155,7 @@ end91:
 	RET
 
 // func matMulInt8SuperNibbles7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperNibbles7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -3129,6 +3194,11 @@ loop97:
 	ADDQ      $0x00000040, CX
 
 inside99:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
@@ -3292,7 +3362,7 @@ end96:
 	RET
 
 // func matMulInt8SuperNibbles8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperNibbles8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
 	MOVQ      out+0(FP), AX
@@ -3332,6 +3402,11 @@ loop102:
 	ADDQ      $0x00000040, CX
 
 inside104:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
 	VPXORD        Z13, Z13, Z13
@@ -3878,7 +3953,7 @@ end114:
 	RET
 
 // func matMulInt8Fives4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Fives4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -3906,6 +3981,12 @@ loop117:
 	JZ     end120
 
 loop119:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
@@ -4022,7 +4103,7 @@ end118:
 	RET
 
 // func matMulInt8Fives5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Fives5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -4053,6 +4134,12 @@ loop121:
 	JZ     end124
 
 loop123:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
@@ -4187,7 +4274,7 @@ end122:
 	RET
 
 // func matMulInt8Fives6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Fives6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -4219,6 +4306,12 @@ loop125:
 	JZ     end128
 
 loop127:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -4369,7 +4462,7 @@ end126:
 	RET
 
 // func matMulInt8Fives7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Fives7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -4402,6 +4495,12 @@ loop129:
 	JZ     end132
 
 loop131:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -4568,7 +4667,7 @@ end130:
 	RET
 
 // func matMulInt8Fives8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Fives8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -4602,6 +4701,12 @@ loop133:
 	JZ     end136
 
 loop135:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
@@ -5120,7 +5225,7 @@ end146:
 	RET
 
 // func matMulInt8OffsetFives4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetFives4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -5148,6 +5253,12 @@ loop149:
 	JZ     end152
 
 loop151:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
@@ -5268,7 +5379,7 @@ end150:
 	RET
 
 // func matMulInt8OffsetFives5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetFives5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -5299,6 +5410,12 @@ loop153:
 	JZ     end156
 
 loop155:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
@@ -5438,7 +5555,7 @@ end154:
 	RET
 
 // func matMulInt8OffsetFives6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetFives6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -5470,6 +5587,12 @@ loop157:
 	JZ     end160
 
 loop159:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -5626,7 +5749,7 @@ end158:
 	RET
 
 // func matMulInt8OffsetFives7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetFives7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -5659,6 +5782,12 @@ loop161:
 	JZ     end164
 
 loop163:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -5832,7 +5961,7 @@ end162:
 	RET
 
 // func matMulInt8OffsetFives8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8OffsetFives8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -5866,6 +5995,12 @@ loop165:
 	JZ     end168
 
 loop167:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
@@ -6431,7 +6566,7 @@ end180:
 	RET
 
 // func matMulInt8SuperFives4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperFives4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -6466,6 +6601,12 @@ loop186:
 	ADDQ      $0x00000040, CX
 
 inside188:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -6592,7 +6733,7 @@ end185:
 	RET
 
 // func matMulInt8SuperFives5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperFives5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -6630,6 +6771,12 @@ loop191:
 	ADDQ      $0x00000040, CX
 
 inside193:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -6775,7 +6922,7 @@ end190:
 	RET
 
 // func matMulInt8SuperFives6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperFives6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -6814,6 +6961,12 @@ loop196:
 	ADDQ      $0x00000040, CX
 
 inside198:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
@@ -6976,7 +7129,7 @@ end195:
 	RET
 
 // func matMulInt8SuperFives7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperFives7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -7016,6 +7169,12 @@ loop201:
 	ADDQ      $0x00000040, CX
 
 inside203:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
 	VPXORD        Z13, Z13, Z13
@@ -7195,7 +7354,7 @@ end200:
 	RET
 
 // func matMulInt8SuperFives8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperFives8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c1f1f1f1f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -7236,6 +7395,12 @@ loop206:
 	ADDQ      $0x00000040, CX
 
 inside208:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
 	VPXORD        Z12, Z12, Z12
 	VPXORD        Z13, Z13, Z13
 	VPXORD        Z14, Z14, Z14
@@ -7898,7 +8063,7 @@ end220:
 	RET
 
 // func matMulInt8SuperSixes4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperSixes4VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c3f3f3f3f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -7932,6 +8097,13 @@ loop226:
 	ADDQ      $0x00000020, CX
 
 inside228:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
@@ -8081,7 +8253,7 @@ end225:
 	RET
 
 // func matMulInt8SuperSixes5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperSixes5VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c3f3f3f3f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -8118,6 +8290,13 @@ loop231:
 	ADDQ      $0x00000020, CX
 
 inside233:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
@@ -8291,7 +8470,7 @@ end230:
 	RET
 
 // func matMulInt8SuperSixes6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperSixes6VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c3f3f3f3f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -8329,6 +8508,13 @@ loop236:
 	ADDQ      $0x00000020, CX
 
 inside238:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
@@ -8524,7 +8710,7 @@ end235:
 	RET
 
 // func matMulInt8SuperSixes7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperSixes7VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c3f3f3f3f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -8563,6 +8749,13 @@ loop241:
 	ADDQ      $0x00000020, CX
 
 inside243:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
 	VPXORD        Z10, Z10, Z10
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
@@ -8780,7 +8973,7 @@ end240:
 	RET
 
 // func matMulInt8SuperSixes8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8SuperSixes8VNNI(SB), NOSPLIT, $0-72
 	VMOVDQU32 c3f3f3f3f<>+0(SB), Z1
 	VMOVDQU32 c0f0f0f0f<>+0(SB), Z0
@@ -8820,6 +9013,13 @@ loop246:
 	ADDQ      $0x00000020, CX
 
 inside248:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
 	VPXORD        Z11, Z11, Z11
 	VPXORD        Z12, Z12, Z12
 	VPXORD        Z13, Z13, Z13
@@ -9332,7 +9532,7 @@ end258:
 	RET
 
 // func matMulInt8Wide4VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Wide4VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
@@ -9358,6 +9558,15 @@ loop261:
 	JZ     end264
 
 loop263:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
+	PREFETCHT0    4544(CX)
+	PREFETCHT0    4608(CX)
 	VPXORD        Z4, Z4, Z4
 	VPXORD        Z5, Z5, Z5
 	VPXORD        Z6, Z6, Z6
@@ -9450,7 +9659,7 @@ end262:
 	RET
 
 // func matMulInt8Wide5VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Wide5VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
@@ -9479,6 +9688,15 @@ loop265:
 	JZ     end268
 
 loop267:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
+	PREFETCHT0    4544(CX)
+	PREFETCHT0    4608(CX)
 	VPXORD        Z5, Z5, Z5
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
@@ -9589,7 +9807,7 @@ end266:
 	RET
 
 // func matMulInt8Wide6VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Wide6VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
@@ -9619,6 +9837,15 @@ loop269:
 	JZ     end272
 
 loop271:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
+	PREFETCHT0    4544(CX)
+	PREFETCHT0    4608(CX)
 	VPXORD        Z6, Z6, Z6
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
@@ -9745,7 +9972,7 @@ end270:
 	RET
 
 // func matMulInt8Wide7VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Wide7VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
@@ -9776,6 +10003,15 @@ loop273:
 	JZ     end276
 
 loop275:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
+	PREFETCHT0    4544(CX)
+	PREFETCHT0    4608(CX)
 	VPXORD        Z7, Z7, Z7
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
@@ -9918,7 +10154,7 @@ end274:
 	RET
 
 // func matMulInt8Wide8VNNI(out *float32, ldo int, q *int8, blocks *byte, cols int, w *byte, groups int, ahead int, step int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI
+// Requires: AVX, AVX512DQ, AVX512F, AVX512_VNNI, MMX+
 TEXT ·matMulInt8Wide8VNNI(SB), NOSPLIT, $0-72
 	MOVQ   out+0(FP), AX
 	MOVQ   w+40(FP), CX
@@ -9950,6 +10186,15 @@ loop277:
 	JZ     end280
 
 loop279:
+	PREFETCHT0    4096(CX)
+	PREFETCHT0    4160(CX)
+	PREFETCHT0    4224(CX)
+	PREFETCHT0    4288(CX)
+	PREFETCHT0    4352(CX)
+	PREFETCHT0    4416(CX)
+	PREFETCHT0    4480(CX)
+	PREFETCHT0    4544(CX)
+	PREFETCHT0    4608(CX)
 	VPXORD        Z8, Z8, Z8
 	VPXORD        Z9, Z9, Z9
 	VPXORD        Z10, Z10, Z10
