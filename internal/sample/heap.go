@@ -11,6 +11,40 @@ func (c candidate) before(d candidate) bool {
 	return c.logit > d.logit || c.logit == d.logit && c.id < d.id
 }
 
+// mostOf returns the n best of all, which it puts first in any order. Most of a vocabulary
+// are only compared with the worst that is kept so far.
+func mostOf(all []candidate, n int) []candidate {
+	kept := all[:n]
+	for i := n/2 - 1; i >= 0; i-- {
+		rise(kept, i)
+	}
+	for i := n; i < len(all); i++ {
+		if all[i].before(kept[0]) {
+			kept[0], all[i] = all[i], kept[0]
+			rise(kept, 0)
+		}
+	}
+	return kept
+}
+
+// rise makes a heap with the worst on top of candidates that are one but for the i-th.
+func rise(all []candidate, i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(all) {
+			return
+		}
+		if child+1 < len(all) && all[child].before(all[child+1]) {
+			child++
+		}
+		if all[child].before(all[i]) {
+			return
+		}
+		all[i], all[child] = all[child], all[i]
+		i = child
+	}
+}
+
 // heap hands candidates out best first, and orders no more of them than it is
 // asked for: the filters mostly keep a few of a vocabulary. Those handed out
 // stand at the end, the best last.

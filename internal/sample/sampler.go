@@ -99,12 +99,43 @@ func Greedy() *Sampler {
 // Sample returns the token to follow text, given its logits [vocabulary], which
 // stay as they are. Logits that are not numbers are never chosen over others.
 func (s *Sampler) Sample(logits []float32, text []int32) int32 {
+	if s.o.Temperature == 0 && !s.changes() {
+		return greatest(logits)
+	}
 	s.load(logits, text)
 	token := s.choose()
 	if s.sampled != nil {
 		s.sampled[token]++
 	}
 	return token
+}
+
+// changes reports whether penalties or biases change logits.
+func (s *Sampler) changes() bool {
+	return s.o.RepeatPenalty != 1 || s.sampled != nil || len(s.o.LogitBias) > 0
+}
+
+// greatest returns the token of the greatest logit, the smallest id among equals. It looks
+// at eight at a time: few of a vocabulary beat all before them.
+func greatest(logits []float32) int32 {
+	best, token, at := float32(math.Inf(-1)), 0, 0
+	look := func(end int) {
+		for ; at < end; at++ {
+			if l := finite(logits[at]); l > best {
+				best, token = l, at
+			}
+		}
+	}
+	for at+8 <= len(logits) {
+		l := logits[at : at+8 : at+8]
+		if l[0] > best || l[1] > best || l[2] > best || l[3] > best || l[4] > best || l[5] > best || l[6] > best || l[7] > best {
+			look(at + 8)
+		} else {
+			at += 8
+		}
+	}
+	look(len(logits))
+	return int32(token)
 }
 
 // choose chooses among the candidates.
@@ -180,13 +211,17 @@ func (s *Sampler) filter() (kept []candidate, top float32) {
 		}
 		return all, top
 	}
+	cut := count < len(all)
+	if cut {
+		all = mostOf(all, count)
+	}
 	h := newHeap(all)
 	top = h.best(0).logit
 	enough := math.Inf(1)
 	if s.o.TopP < 1 {
 		var mass float64
 		for i := range count {
-			if count < len(all) {
+			if cut {
 				mass += weight(h.best(i).logit, top, 1)
 			} else {
 				mass += weight(all[i].logit, top, 1) // all of them, in whatever order

@@ -81,6 +81,52 @@ func TestGreedyTakesTheFirstOfEquals(t *testing.T) {
 	}
 }
 
+// TestGreatestIsTheBestCandidate compares the quick look for the greatest logit with the choice
+// among candidates, with equals and with what is no number.
+func TestGreatestIsTheBestCandidate(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	odd := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.MaxFloat32, 3, 3}
+	for range 2000 {
+		logits := make([]float32, 1+rng.IntN(40))
+		for i := range logits {
+			logits[i] = float32(rng.IntN(9) - 4)
+			if rng.IntN(12) == 0 {
+				logits[i] = odd[rng.IntN(len(odd))]
+			}
+		}
+		s := Greedy()
+		s.load(logits, nil)
+		if got, want := s.Sample(logits, nil), s.choose(); got != want {
+			t.Fatalf("%v: token %d, want %d", logits, got, want)
+		}
+	}
+}
+
+// TestMostOf compares with a sort.
+func TestMostOf(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for range 500 {
+		all := make([]candidate, 1+rng.IntN(60))
+		for i := range all {
+			all[i] = candidate{int32(i), float32(rng.IntN(20))}
+		}
+		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		order := func(a, b candidate) int {
+			if a.before(b) {
+				return -1
+			}
+			return 1
+		}
+		want := slices.SortedFunc(slices.Values(all), order)
+		n := 1 + rng.IntN(len(all))
+		got := mostOf(all, n)
+		slices.SortFunc(got, order)
+		if !slices.Equal(got, want[:n]) {
+			t.Fatalf("%v, want %v", got, want[:n])
+		}
+	}
+}
+
 // TestFrequencies compares 200,000 draws with the probabilities; the standard
 // deviation of a share is at most .0011, the bound is five of them.
 func TestFrequencies(t *testing.T) {

@@ -176,6 +176,7 @@ func (p *pool) await(seen uint64) uint64 {
 				return e
 			}
 		}
+		runtime.Gosched() // who chooses a token may need the core
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
