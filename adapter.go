@@ -21,6 +21,9 @@ type AdapterInfo = lora.Info
 // mlx-lm wrote, or a GGUF file of llama.cpp's. Any number may be loaded. One of another
 // base model is an error.
 func (e *Engine) LoadAdapter(path string) (*Adapter, error) {
+	if e.engine == nil {
+		return nil, errNoAdapters(e.backend)
+	}
 	loaded, err := e.engine.OpenAdapter(path)
 	if err != nil {
 		return nil, err
@@ -31,6 +34,9 @@ func (e *Engine) LoadAdapter(path string) (*Adapter, error) {
 // LoadAdapterFS is LoadAdapter of the files in fsys, such as those of package
 // adapters; errors call it by name.
 func (e *Engine) LoadAdapterFS(fsys fs.FS, name string) (*Adapter, error) {
+	if e.engine == nil {
+		return nil, errNoAdapters(e.backend)
+	}
 	loaded, err := e.engine.OpenAdapterFS(fsys, name)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/ralm"
 	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
@@ -17,7 +16,7 @@ import (
 // concurrent use.
 type Chat struct {
 	e        *Engine
-	sequence *engine.Sequence
+	sequence sequence
 	messages []tokenizer.Message
 	left     int // turns left out by the last question
 	last     answered
@@ -34,9 +33,9 @@ type answered struct {
 // NewChat starts a conversation; system is the system message, "" for the model's
 // own. Where the chat template has none, it stands in front of the first question.
 func (e *Engine) NewChat(system string) *Chat {
-	c := &Chat{e: e, sequence: e.engine.NewSequence()}
+	c := &Chat{e: e, sequence: e.backend.newSequence()}
 	if system != "" {
-		if !e.model.Tokenizer.HasSystemRole() {
+		if !e.tokenizer.HasSystemRole() {
 			e.noSystem()
 		}
 		c.messages = append(c.messages, tokenizer.Message{Role: "system", Content: system})
@@ -76,7 +75,7 @@ func (c *Chat) Choices(ctx context.Context, question string, r Request, n int) i
 	return func(yield func(Choice, error) bool) {
 		o, err := c.e.loop(r, true)
 		if err == nil {
-			err = c.sequence.SetAdapter(r.engine())
+			err = c.sequence.apply(r)
 		}
 		if err != nil {
 			yield(Choice{}, err)
@@ -88,14 +87,12 @@ func (c *Chat) Choices(ctx context.Context, question string, r Request, n int) i
 			return
 		}
 		// What the new prompt repeats of the text so far keeps its KV.
-		c.sequence.LookAhead(r.LookAhead)
-		c.sequence.SetSalt(r.Salt)
 		kept := common(prompt, c.sequence.Tokens())
 		c.sequence.Truncate(kept)
 		o = c.placed(o, at)
 		asked := c.asks(question)
 		o.Exchange = exchangeAt
-		o.Query = ralm.Question(c.e.model.Tokenizer, asked, o.QueryLen)
+		o.Query = ralm.Question(c.e.tokenizer, asked, o.QueryLen)
 		var trace Trace
 		failed := false
 		begun := make([]bool, n) // answers that have text
@@ -127,7 +124,7 @@ func (c *Chat) Choices(ctx context.Context, question string, r Request, n int) i
 // placed says where passages stand in a turn that begins at a token.
 func (c *Chat) placed(o ralm.Options, at int) ralm.Options {
 	if o.Placement.InText() {
-		o.Placement.At, o.Joined, o.Separator = at, true, c.e.model.Tokenizer.EncodeMore("\n\n")
+		o.Placement.At, o.Joined, o.Separator = at, true, c.e.tokenizer.EncodeMore("\n\n")
 	}
 	o.Sink, o.Turn = -1, at
 	return o
@@ -182,7 +179,7 @@ func (c *Chat) prompt(question string) (tokens []int32, at int, err error) {
 		return nil, 0, errors.New("the question is empty")
 	}
 	messages := append(c.messages[:len(c.messages):len(c.messages)], tokenizer.Message{Role: "user", Content: question})
-	return c.e.model.Tokenizer.Question(messages)
+	return c.e.tokenizer.Question(messages)
 }
 
 // common returns the length of the longest common beginning.

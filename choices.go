@@ -5,7 +5,6 @@ import (
 	"iter"
 	"sync"
 
-	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/ralm"
 )
 
@@ -27,14 +26,12 @@ func (e *Engine) Choices(ctx context.Context, r Request, n int) iter.Seq2[Choice
 			yield(Choice{}, err)
 			return
 		}
-		seq := e.engine.NewSequence()
+		seq := e.backend.newSequence()
 		defer seq.Close()
-		if err := seq.SetAdapter(r.engine()); err != nil {
+		if err := seq.apply(r); err != nil {
 			yield(Choice{}, err)
 			return
 		}
-		seq.LookAhead(r.LookAhead)
-		seq.SetSalt(r.Salt)
 		prompt := e.prompt(r, o.Sink)
 		if n > 1 && o.Sink >= 0 {
 			prompt = append([]int32{o.Sink}, prompt...)
@@ -45,7 +42,7 @@ func (e *Engine) Choices(ctx context.Context, r Request, n int) iter.Seq2[Choice
 
 // write writes n texts behind what the sequence has and the prompt: the first is its own,
 // the others are of forks.
-func (e *Engine) write(ctx context.Context, seq *engine.Sequence, prompt []int32, r Request, o ralm.Options, n int, yield func(Choice, error) bool) {
+func (e *Engine) write(ctx context.Context, seq sequence, prompt []int32, r Request, o ralm.Options, n int, yield func(Choice, error) bool) {
 	if n == 1 {
 		for event, err := range e.generate(ctx, seq, prompt, r, o) {
 			if !yield(Choice{Event: event}, err) {
@@ -69,7 +66,7 @@ func (e *Engine) write(ctx context.Context, seq *engine.Sequence, prompt []int32
 	for i := range texts {
 		of := seq
 		if i > 0 {
-			of = seq.Fork()
+			of = seq.fork()
 			defer of.Close()
 			again := r.Sampling
 			again.Seed += uint64(i)
@@ -90,8 +87,8 @@ func (e *Engine) write(ctx context.Context, seq *engine.Sequence, prompt []int32
 }
 
 // generate writes one text.
-func (e *Engine) generate(ctx context.Context, seq *engine.Sequence, prompt []int32, r Request, o ralm.Options) iter.Seq2[Event, error] {
-	return ralm.New(seq, e.model.Tokenizer, e.looksIn(r)).Generate(ctx, prompt, o)
+func (e *Engine) generate(ctx context.Context, seq sequence, prompt []int32, r Request, o ralm.Options) iter.Seq2[Event, error] {
+	return ralm.New(seq, e.tokenizer, e.looksIn(r)).Generate(ctx, prompt, o)
 }
 
 // sideBySide reads texts, each in a goroutine of its own, until all have ended, one has

@@ -13,6 +13,7 @@ package flashback
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 
@@ -20,8 +21,10 @@ import (
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/hub"
 	"github.com/flashback-lm/flashback/internal/model"
+	"github.com/flashback-lm/flashback/internal/peer"
 	"github.com/flashback-lm/flashback/internal/retrieve"
 	"github.com/flashback-lm/flashback/internal/retrieve/bm25"
+	"github.com/flashback-lm/flashback/internal/tokenizer"
 )
 
 // DefaultModel is the model that is used where none is named.
@@ -62,12 +65,21 @@ type Options struct {
 	// Reserve is how many positions a model with learned ones (OPT, GPT-2) keeps free in
 	// front of the text for virtual passages; 0: 130. Longer passages are cut to it.
 	Reserve int
+	// Engine, where its URL is set, is a server that runs the model: Model then gives the
+	// tokenizer and the chat template alone. It does placements none, append and prepend, one
+	// passage a stride; what else is asked of it is ErrUnsupported, and what fails there an
+	// EngineError. Threads, Kernels, Compute, Quantize, KV, KVBudget and Reserve say nothing
+	// then.
+	Engine EngineOptions
 	// Template is the chat template, in Jinja, instead of the model's; "": the model's.
 	Template string
 	// Warn, if not nil, is told what of the model's file is wrong and was left out, and
 	// what of a request cannot be done as it asks.
 	Warn func(string)
 }
+
+// EngineOptions name a server of llama.cpp, vLLM or SGLang.
+type EngineOptions = peer.Options
 
 // What errors of a generation may be.
 var (
@@ -82,8 +94,11 @@ var (
 // Engine is a model, and perhaps indexes, ready to write. It is safe for
 // concurrent use.
 type Engine struct {
-	model     *model.Model
-	engine    *engine.Engine
+	backend   backend
+	model     *model.Model   // nil: the backend has it
+	engine    *engine.Engine // the backend, where it is this machine's
+	tokenizer *tokenizer.Tokenizer
+	path      string // of the model's file
 	retriever retrieve.Retriever
 	index     *bm25.Several
 	locate    []func(source string) string // what finds files, an index each
@@ -105,30 +120,19 @@ func Open(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{retriever: o.Retriever, warn: o.Warn}
+	e := &Engine{path: found.Path, retriever: o.Retriever, warn: o.Warn}
 	if e.warn == nil {
 		e.warn = func(string) {}
-	}
-	if e.model, err = model.Load(found.Path); err != nil {
-		return nil, err
-	}
-	if err := e.model.QuantizeTo(o.Quantize); err != nil {
-		e.Close()
-		return nil, err
-	}
-	if o.Template != "" {
-		if e.model.Tokenizer, err = e.model.Tokenizer.WithTemplate(o.Template); err != nil {
-			e.Close()
-			return nil, err
-		}
 	}
 	e.noSystem = sync.OnceFunc(func() {
 		e.warn("the model's chat template has no system role: the system message stands in front of the first question")
 	})
-	for _, w := range e.model.Warnings {
-		e.warn(w)
+	if o.Engine.URL != "" {
+		err = e.dial(o)
+	} else {
+		err = e.load(o, compute)
 	}
-	if e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget, Reserve: o.Reserve}); err != nil {
+	if err != nil {
 		e.Close()
 		return nil, err
 	}
@@ -150,6 +154,55 @@ func Open(o Options) (*Engine, error) {
 	return e, nil
 }
 
+// load binds the model to the engine of this machine.
+func (e *Engine) load(o Options, compute engine.Compute) (err error) {
+	if e.model, err = model.Load(e.path); err != nil {
+		return err
+	}
+	if err := e.model.QuantizeTo(o.Quantize); err != nil {
+		return err
+	}
+	if err := e.read(e.model.Tokenizer, o); err != nil {
+		return err
+	}
+	e.model.Tokenizer = e.tokenizer
+	for _, w := range e.model.Warnings {
+		e.warn(w)
+	}
+	e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget, Reserve: o.Reserve})
+	e.backend = local{e.engine}
+	return err
+}
+
+// dial asks the server that runs the model.
+func (e *Engine) dial(o Options) error {
+	t, err := model.LoadTokenizer(e.path)
+	if err == nil {
+		err = e.read(t, o)
+	}
+	if err != nil {
+		return err
+	}
+	p, err := peer.Dial(context.Background(), o.Engine, e.tokenizer)
+	if err != nil {
+		return err
+	}
+	if !p.TellsCached {
+		e.warn(p.String() + " does not tell how many tokens its cache had: all of a prompt count as computed")
+	}
+	e.backend = behindHTTP{p}
+	return nil
+}
+
+// read takes a tokenizer, with the chat template that the options name.
+func (e *Engine) read(t *tokenizer.Tokenizer, o Options) (err error) {
+	if o.Template != "" {
+		t, err = t.WithTemplate(o.Template)
+	}
+	e.tokenizer = t
+	return err
+}
+
 // Close releases the model and the indexes.
 func (e *Engine) Close() error {
 	if e.engine != nil {
@@ -159,14 +212,14 @@ func (e *Engine) Close() error {
 	if e.index != nil {
 		err = e.index.Close()
 	}
-	if closeErr := e.model.Close(); err == nil {
-		err = closeErr
+	if e.model != nil {
+		err = errors.Join(err, e.model.Close())
 	}
 	return err
 }
 
-// path returns the file of a source, or "" where it is not known.
-func (e *Engine) path(source string) string {
+// file returns the file of a source, or "" where it is not known.
+func (e *Engine) file(source string) string {
 	if e.index == nil || source == "" {
 		return ""
 	}
@@ -180,7 +233,8 @@ func (e *Engine) path(source string) string {
 // Info says what an engine runs.
 type Info struct {
 	Model   string // path of the model file
-	Family  string // of models: llama, qwen3, …
+	Engine  string // the server that runs it; "": this machine
+	Family  string // of models: llama, qwen3, …; "" where a server runs it
 	Kernels string // compute path
 	Compute string // how it rounds: exact or fast
 	KV      string // how keys and values are stored: f32, f16 or q8
@@ -191,7 +245,9 @@ type Info struct {
 
 // Info returns what the engine runs.
 func (e *Engine) Info() Info {
-	return Info{Model: e.model.Path, Family: e.engine.Config().Family, Kernels: e.engine.Device().Info().Kernels, Compute: string(e.engine.Compute()), KV: e.engine.KVFormat().String(), Threads: e.engine.Device().Info().Threads, Context: e.engine.Config().Context, Vocab: e.engine.Config().Vocab}
+	i := Info{Model: e.path, Context: e.backend.context(), Vocab: e.backend.vocab()}
+	e.backend.info(&i)
+	return i
 }
 
 // Stream writes a continuation of the prompt, one Event after the other: a
@@ -215,9 +271,9 @@ func (e *Engine) prompt(r Request, sink int32) []int32 {
 	switch {
 	case tokens != nil:
 	case !r.Special:
-		return e.model.Tokenizer.Encode(r.Prompt)
+		return e.tokenizer.Encode(r.Prompt)
 	default:
-		tokens = e.model.Tokenizer.EncodeSpecial(r.Prompt)
+		tokens = e.tokenizer.EncodeSpecial(r.Prompt)
 	}
 	if len(tokens) > 0 && tokens[0] == sink {
 		return tokens[1:]

@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"internal/corpus", "internal/device/cpu", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
 	{"internal/lora", "internal/retrieve/bm25"},
 	{"internal/merge", "internal/nn", "internal/nn/backward", "internal/oracle"},
-	{"internal/collection", "internal/engine", "internal/ralm"},
+	{"internal/collection", "internal/engine", "internal/peer", "internal/ralm"},
 	{"internal/library", "internal/trainset"},
 	{"internal/bench", "internal/eval", "internal/train"},
 	{""},

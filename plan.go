@@ -29,7 +29,7 @@ func (e *Engine) Plan(r Request, chat bool) (Plan, error) {
 	if r.Adapter != nil {
 		trained = r.Adapter.Info()
 	}
-	r, err = r.Resolve(trained, e.looksIn(r) != nil, chat)
+	r, err = e.resolve(r, trained, chat)
 	return Plan{Request: r, Room: e.room(o), placed: o.Placement}, err
 }
 
@@ -43,7 +43,7 @@ func (e *Engine) room(o ralm.Options) int {
 	case placement.BeforeTurn:
 		passages = append([]int{o.K * (o.PassageLen + around)}, passages...)
 	}
-	return e.engine.Config().Context - o.Placement.Positions(0, passages, 0)
+	return e.backend.context() - o.Placement.Positions(0, passages, 0)
 }
 
 // KVTokens returns how many tokens' keys and values n texts behind one prompt of so many

@@ -17,7 +17,7 @@ var ErrOtherTrace = errors.New("the trace is not of an answer to this question")
 func (c *Chat) Recall(question string, r Request, trace Trace) error {
 	o, err := c.e.loop(r, true)
 	if err == nil {
-		err = c.sequence.SetAdapter(r.engine())
+		err = c.sequence.apply(r)
 	}
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (c *Chat) Recall(question string, r Request, trace Trace) error {
 			return fmt.Errorf("%w: its stride %d has %d passages, more than %d", ErrOtherTrace, i, len(s.Passages), most)
 		}
 		for _, token := range s.Tokens {
-			if token < 0 || int(token) >= c.e.engine.Config().Vocab {
+			if token < 0 || int(token) >= c.e.backend.vocab() {
 				return fmt.Errorf("%w: the model has no token %d", ErrOtherTrace, token)
 			}
 		}
@@ -42,7 +42,6 @@ func (c *Chat) Recall(question string, r Request, trace Trace) error {
 	}
 	kept := common(text, c.sequence.Tokens())
 	c.sequence.Truncate(kept)
-	c.sequence.SetSalt(r.Salt)
 	if err := c.sequence.Append(text[kept:]...); err != nil {
 		return err
 	}

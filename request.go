@@ -229,6 +229,14 @@ func (r Request) placed() (placement.Placement, error) {
 	return p, err
 }
 
+// resolve is Resolve on this engine.
+func (e *Engine) resolve(r Request, trained AdapterInfo, chat bool) (Request, error) {
+	if e.engine == nil && r.Placement == "" && e.looksIn(r) != nil {
+		r.Placement = EnginePlacement
+	}
+	return r.Resolve(trained, e.looksIn(r) != nil, chat)
+}
+
 // loop returns the loop's options for a request on this engine, in the request's
 // order.
 func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
@@ -236,7 +244,7 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 	if r.Adapter != nil {
 		trained = r.Adapter.Info()
 	}
-	if r, err = r.Resolve(trained, e.looksIn(r) != nil, chat); err != nil {
+	if r, err = e.resolve(r, trained, chat); err != nil {
 		return o, err
 	}
 	if err := e.checkTokens(r); err != nil {
@@ -251,23 +259,30 @@ func (e *Engine) loop(r Request, chat bool) (o ralm.Options, err error) {
 	if o.Placement, err = r.placed(); err != nil {
 		return o, err
 	}
-	o.Placement = e.engine.Place(o.Placement)
+	o.Placement = e.backend.place(o.Placement)
+	pieces := r.Passages
+	if chat && o.Placement.InText() {
+		pieces = 1 // they are joined
+	}
+	if err := e.backend.check(r, o.Placement, pieces); err != nil {
+		return o, err
+	}
 	e.cut(&o)
-	lead := e.model.Tokenizer.Lead()
+	lead := e.tokenizer.Lead()
 	switch {
 	case len(lead) > 0 && r.Sink != nil:
 		return o, fmt.Errorf("this model's texts begin with its own token %d, %s, which is the sink: leave out the one that you name",
-			lead[0], e.model.Tokenizer.Bytes(lead[0]))
+			lead[0], e.tokenizer.Bytes(lead[0]))
 	case len(lead) > 0:
 		o.Sink = lead[0]
 	case r.Sink != nil:
-		if *r.Sink < 0 || int(*r.Sink) >= e.engine.Config().Vocab {
-			return o, fmt.Errorf("sink %d is not one of the model's %d tokens", *r.Sink, e.engine.Config().Vocab)
+		if *r.Sink < 0 || int(*r.Sink) >= e.backend.vocab() {
+			return o, fmt.Errorf("sink %d is not one of the model's %d tokens", *r.Sink, e.backend.vocab())
 		}
 		o.Sink = *r.Sink
 	}
 	if !r.IgnoreEOS {
-		o.StopTokens = e.model.Tokenizer.Ends()
+		o.StopTokens = e.tokenizer.Ends()
 	}
 	if o.Sampler, err = r.Sampling.sampler(); err != nil {
 		return o, err
@@ -288,7 +303,7 @@ func (e *Engine) looksIn(r Request) Retriever {
 
 // checkTokens refuses ids that are no token of the model.
 func (e *Engine) checkTokens(r Request) error {
-	vocab := e.engine.Config().Vocab
+	vocab := e.backend.vocab()
 	for _, id := range r.Tokens {
 		if id < 0 || int(id) >= vocab {
 			return fmt.Errorf("token %d of the prompt is not one of the model's %d", id, vocab)

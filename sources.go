@@ -70,7 +70,7 @@ type Sentence struct {
 // long as reading the turn again once for each passage, and changes nothing of the
 // conversation.
 func (c *Chat) Provenance(ctx context.Context) (Provenance, error) {
-	weighed, err := ralm.Weigh(ctx, func() ralm.Scored { return c.sequence.Fork() }, c.e.model.Tokenizer, &c.last.trace, c.last.options)
+	weighed, err := ralm.Weigh(ctx, func() ralm.Scored { return c.sequence.fork() }, c.e.tokenizer, &c.last.trace, c.last.options)
 	if err != nil {
 		return Provenance{}, err
 	}
@@ -84,7 +84,7 @@ func (c *Chat) Provenance(ctx context.Context) (Provenance, error) {
 		starts := make([]int, len(in.Tokens))
 		for i := range in.Tokens {
 			starts[i] = at
-			at += len(c.e.model.Tokenizer.Decode(in.Tokens[i : i+1]))
+			at += len(c.e.tokenizer.Decode(in.Tokens[i : i+1]))
 		}
 		for i, p := range in.Passages {
 			a.add(p, starts, in.Lost[i])
@@ -95,7 +95,7 @@ func (c *Chat) Provenance(ctx context.Context) (Provenance, error) {
 		if r, ok := c.last.from.(retrieve.Coverer); ok {
 			covered, err = r.Covered(c.last.asked, p)
 		}
-		return c.e.path(p.Source), covered, err
+		return c.e.file(p.Source), covered, err
 	})
 	p.Strides = byStride(c.last.trace.Strides, weighed)
 	return p, err

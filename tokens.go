@@ -12,20 +12,20 @@ import (
 // as <|im_start|>; otherwise they are plain text.
 func (e *Engine) Tokens(text string, special bool) []int32 {
 	if special {
-		return e.model.Tokenizer.EncodeSpecial(text)
+		return e.tokenizer.EncodeSpecial(text)
 	}
-	return e.model.Tokenizer.Encode(text)
+	return e.tokenizer.Encode(text)
 }
 
 // Text returns the text of tokens, which may begin or end inside a character. Control
 // tokens are left out, or named where special asks for it.
 func (e *Engine) Text(tokens []int32, special bool) string {
 	if !special {
-		return e.model.Tokenizer.Decode(tokens)
+		return e.tokenizer.Decode(tokens)
 	}
 	var text []byte
 	for _, id := range tokens {
-		text = append(text, e.model.Tokenizer.Bytes(id)...)
+		text = append(text, e.tokenizer.Bytes(id)...)
 	}
 	return string(text)
 }
@@ -33,7 +33,7 @@ func (e *Engine) Text(tokens []int32, special bool) string {
 // ChatTokens returns the ids of a conversation in the model's chat template, up to where
 // the answer to it begins. The error says what the template refuses.
 func (e *Engine) ChatTokens(messages []Message) ([]int32, error) {
-	return e.model.Tokenizer.Chat(messages, true)
+	return e.tokenizer.Chat(messages, true)
 }
 
 // Score returns how probable each token of the request's prompt is behind those before it,
@@ -51,12 +51,11 @@ func (e *Engine) Score(ctx context.Context, r Request, row func(token Likely, li
 	if len(tokens) < 2 {
 		return nil
 	}
-	seq := e.engine.NewSequence()
+	seq := e.backend.newSequence()
 	defer seq.Close()
-	if err := seq.SetAdapter(r.engine()); err != nil {
+	if err := seq.apply(r); err != nil {
 		return err
 	}
-	seq.SetSalt(r.Salt)
 	if err := seq.Append(tokens[0]); err != nil {
 		return err
 	}
@@ -75,8 +74,8 @@ type KVUsage = kvcache.Usage
 const PageTokens = kvcache.PageTokens
 
 // KV returns how full the memory for keys and values is, of what is kept for reuse too.
-func (e *Engine) KV() KVUsage { return e.engine.KV() }
+func (e *Engine) KV() KVUsage { return e.backend.kv() }
 
 // DropKept gives up what is kept for reuse: all that then is in use is of texts and
 // conversations that have not ended.
-func (e *Engine) DropKept() { e.engine.DropKept() }
+func (e *Engine) DropKept() { e.backend.dropKept() }

@@ -34,7 +34,7 @@ func TestOwnAdapter(t *testing.T) {
 		if err := f.adapter.choose(cmd, m.model, f.Placement); err != nil {
 			t.Fatal(err)
 		}
-		r, err := f.request(cmd)
+		r, err := f.request(cmd, false)
 		if err != nil {
 			t.Fatal(err)
 		}

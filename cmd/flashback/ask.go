@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,6 +66,7 @@ conversation it ends the answer only.`,
 		},
 	}
 	f.model.add(cmd)
+	f.model.remote.add(cmd)
 	addTemplate(cmd.Flags(), &f.model.template)
 	f.request = newRequestFlags(cmd, flashback.AnswerDefaults(), true)
 	fs := cmd.Flags()
@@ -82,10 +84,12 @@ func (f *askFlags) run(cmd *cobra.Command, question string) error {
 	if !f.request.retrieves() && !cmd.Flags().Changed("placement") {
 		return usagef("name the index to answer from with --index ('flashback index' makes one) or a service with --retriever, or ask without passages by --placement none")
 	}
-	if err := f.request.adapter.choose(cmd, f.model.model, f.request.Placement); err != nil {
-		return err
+	if !f.model.remote.used() { // it has its own weights
+		if err := f.request.adapter.choose(cmd, f.model.model, f.request.Placement); err != nil {
+			return err
+		}
 	}
-	r, err := f.request.request(cmd)
+	r, err := f.request.request(cmd, f.model.remote.used())
 	if err != nil {
 		return err
 	}
@@ -186,6 +190,8 @@ func (a *asker) answer(ctx context.Context, question string) error {
 		case err == nil:
 			t.provenance = &p
 			printProvenance(a.out, p)
+		case errors.Is(err, flashback.ErrUnsupported):
+			printInSight(a.out, &shown.Trace)
 		case ctx.Err() != nil:
 			stopped = errInterrupted
 		default:
@@ -210,10 +216,11 @@ func (a *asker) json(ctx context.Context, question string) error {
 	t.Question = question
 	if a.request.Placement != "none" && stopped == nil {
 		p, err := a.chat.Provenance(ctx)
-		if err != nil {
+		if err == nil {
+			t.Provenance = &p
+		} else if !errors.Is(err, flashback.ErrUnsupported) {
 			return err
 		}
-		t.Provenance = &p
 	}
 	if err := writeJSON(a.out, t); err != nil {
 		return err

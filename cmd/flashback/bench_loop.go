@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -55,6 +56,9 @@ same model: llama.cpp's (start it with -np 1 and --cache-ram 0), or one with
 OpenAI's completions. It does not know virtual evidence, so that is compared with
 its append. "peer prefilled" shows whether its prompt cache kept the context.
 
+--engine measures the loop on a server that runs the model, as generate --engine runs
+it, and holds what that says it computed to the placement table.
+
 --shape computes the floating-point operations and the bytes of a stride for a model
 of that shape, and measures nothing.`,
 		Example: `  flashback bench loop
@@ -63,11 +67,13 @@ of that shape, and measures nothing.`,
   flashback bench loop --contexts 1024 --k 1,2,4,8 --plot passages.png
   flashback bench loop --adapter notes.adapter --echo 16
   flashback bench loop --against http://localhost:8080 --rounds 5
+  flashback bench loop --engine vllm=http://localhost:8000 --model DIR --contexts 1024,4096
   flashback bench loop --shape llama-2-7b --contexts 1024,3072`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.benchFlags.add(cmd, 3)
+	f.remote.add(cmd)
 	fs := cmd.Flags()
 	fs.IntSliceVar(&f.loop.Contexts, "contexts", []int{512, 1024, 2048}, "kept tokens before a stride")
 	fs.IntSliceVarP(&f.loop.Passages, "k", "k", []int{1}, "passages a stride")
@@ -91,7 +97,7 @@ func names(ps []placement.Placement) []string {
 }
 
 // options checks the flags.
-func (f *benchLoopFlags) options() (bench.LoopOptions, error) {
+func (f *benchLoopFlags) options(cmd *cobra.Command) (bench.LoopOptions, error) {
 	o := f.loop
 	o.Rounds = f.rounds
 	for _, name := range f.placements {
@@ -113,16 +119,31 @@ func (f *benchLoopFlags) options() (bench.LoopOptions, error) {
 	if f.shape != "" && (f.plot != "" || f.against != "") {
 		return o, usagef("--shape measures nothing: it goes with neither --plot nor --against")
 	}
-	return o, f.check()
+	if err := f.check(); err != nil {
+		return o, err
+	}
+	if !f.remote.used() {
+		return o, nil
+	}
+	if f.shape != "" || f.against != "" || o.Adapter != "" || f.plot != "" {
+		return o, usagef("--engine goes with none of --shape, --against, --adapter and --plot")
+	}
+	if !cmd.Flags().Changed("placements") { // those that an engine behind HTTP does
+		o.Placements = slices.DeleteFunc(o.Placements, func(p placement.Placement) bool { return p.Evidence == placement.BeforeZero })
+	}
+	return o, nil
 }
 
 func (f *benchLoopFlags) run(cmd *cobra.Command) error {
-	o, err := f.options()
+	o, err := f.options(cmd)
 	if err != nil {
 		return err
 	}
 	if f.shape != "" {
 		return f.compute(cmd.OutOrStdout(), o)
+	}
+	if f.remote.used() {
+		return f.runRemote(cmd, o)
 	}
 	m, text, err := f.open(cmd.Context())
 	if err != nil {

@@ -46,6 +46,9 @@ The text goes to standard output while it is written, a line with what was
 computed to standard error. Ctrl-C ends the text there: the line is still printed,
 and the exit code is 130.
 
+With --engine another server has the weights: llama.cpp's, vLLM or SGLang. It is sent
+token ids of text and passages and keeps what it has read of them; see docs/engines.md.
+
 --verify computes every stride twice more: by the same kernels from empty caches,
 which must give equal bits, and by an oracle in plain Go that knows no cache. It is
 slow, and computes in f32 as the oracle does unless --compute fast is asked for, which
@@ -53,11 +56,13 @@ leaves the oracle out. The exit code is 1 where they differ.`,
 		Example: `  flashback generate --prompt "The Go programming language is" --tokens 64
   flashback generate --index notes.index --prompt-file draft.txt --trace
   echo "A mutex is" | flashback generate --index notes.index --prompt-file - -k 3 --json
-  flashback generate --index notes.index --prompt "A mutex is" --placement append --echo 16 --verify`,
+  flashback generate --index notes.index --prompt "A mutex is" --placement append --echo 16 --verify
+  flashback generate --index notes.index --prompt "A mutex is" --engine vllm=http://gpu:8000 --model hf:meta-llama/Llama-3.1-70B`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.model.add(cmd)
+	f.model.remote.add(cmd)
 	f.request = newRequestFlags(cmd, flashback.Defaults(), false)
 	fs := cmd.Flags()
 	fs.StringVar(&f.request.Prompt, "prompt", "", "the `TEXT` to continue")
@@ -73,7 +78,7 @@ func (f *generateFlags) run(cmd *cobra.Command) error {
 	if err := f.model.check(); err != nil {
 		return err
 	}
-	r, err := f.request.request(cmd)
+	r, err := f.request.request(cmd, f.model.remote.used())
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type modelFlags struct {
 	reserve  int
 	template string       // the file of a chat template, and then its text
 	warn     func(string) // prints what of the model's file was left out
+	remote   engineFlags  // of commands that have them
 }
 
 // add gives the command the flags.
@@ -101,6 +102,9 @@ func (f *modelFlags) check() error {
 			return usageError{err}
 		}
 	}
+	if err := f.remote.check(); err != nil {
+		return err
+	}
 	var err error
 	f.template, err = readTemplate(f.template)
 	return err
@@ -108,7 +112,7 @@ func (f *modelFlags) check() error {
 
 // options returns what flashback.Open takes, without an index.
 func (f *modelFlags) options() flashback.Options {
-	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, Quantize: f.quantize, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Template: f.template, Warn: f.warn}
+	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, Quantize: f.quantize, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Template: f.template, Engine: f.remote.options, Warn: f.warn}
 }
 
 // engineOptions returns what engine.New takes.

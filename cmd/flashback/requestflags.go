@@ -71,9 +71,13 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) 
 	return f
 }
 
-// request returns what the flags say, or a usage error.
-func (f *requestFlags) request(cmd *cobra.Command) (flashback.Request, error) {
+// request returns what the flags say, or a usage error; remote tells whether another
+// server runs the model.
+func (f *requestFlags) request(cmd *cobra.Command, remote bool) (flashback.Request, error) {
 	r := f.Request
+	if remote && r.Placement == "" && f.retrieves() {
+		r.Placement = flashback.EnginePlacement
+	}
 	if err := f.adapter.read(); err != nil {
 		return r, err
 	}

@@ -20,7 +20,7 @@ func TestTopPOfNothing(t *testing.T) {
 		if err := cmd.ParseFlags(c.args); err != nil {
 			t.Fatal(err)
 		}
-		r, err := f.request(cmd)
+		r, err := f.request(cmd, false)
 		if err != nil || r.Sampling.TopK != c.topK {
 			t.Errorf("%q: top-k %d, %v; want %d", c.args, r.Sampling.TopK, err, c.topK)
 		}

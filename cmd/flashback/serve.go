@@ -67,6 +67,7 @@ the process at once.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.model.add(cmd)
+	f.model.remote.add(cmd)
 	addTemplate(cmd.Flags(), &f.model.template)
 	fs, o := cmd.Flags(), &f.options
 	fs.StringArrayVar(&f.indexes, "index", nil, "an index that requests may name, as `NAME=DIR` (repeatable); what 'flashback sync' changes of it is seen at once")
@@ -200,7 +201,7 @@ func listen(flag, address string, here bool, or string) (net.Listener, error) {
 // loadAdapters loads the adapters that requests may name, and the one for answers that
 // comes with the program where it is for this model.
 func (f *serveFlags) loadAdapters(e *flashback.Engine) error {
-	o, own := &f.options, f.model.model == flashback.DefaultModel
+	o, own := &f.options, f.model.model == flashback.DefaultModel && !f.model.remote.used()
 	for _, named := range f.adapters {
 		if named == noAdapter {
 			own = false

@@ -39,6 +39,30 @@ func printProvenance(w io.Writer, p flashback.Provenance) {
 	}
 }
 
+// printInSight lists the passages that were in sight, where it is not known what they gave.
+func printInSight(w io.Writer, t *flashback.Trace) {
+	seen := map[string]bool{}
+	for _, s := range t.Strides {
+		for _, p := range s.Passages {
+			name, at := sourceName(p.Passage), sourcePlace(flashback.Source{Passage: p.Passage})
+			if seen[name+at] {
+				continue
+			}
+			if len(seen) == 0 {
+				fmt.Fprintln(w, "In sight while it was written")
+			}
+			seen[name+at] = true
+			fmt.Fprintf(w, "  %s\n", name)
+			if at != "" {
+				fmt.Fprintf(w, "      %s\n", at)
+			}
+		}
+	}
+	if len(seen) == 0 {
+		fmt.Fprintln(w, "Not in your documents: nothing in them fits the question.")
+	}
+}
+
 // notFound says why an answer is not from the documents.
 func notFound(p flashback.Provenance) string {
 	switch {

@@ -467,6 +467,9 @@ func (s *Server) request(k *Key, c *common, chat bool) (r flashback.Request, loo
 // be written behind it.
 func (s *Server) plan(r flashback.Request, chat, named bool, prompt int) (flashback.Plan, error) {
 	p, err := s.o.Model.Plan(r, chat)
+	if errors.Is(err, flashback.ErrUnsupported) {
+		return p, unsupported("", "%v", err)
+	}
 	if err != nil {
 		return p, Invalid("", "%v", err)
 	}

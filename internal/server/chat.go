@@ -70,6 +70,9 @@ func (s *Server) answering(k *Key, body *chatBody, messages []flashback.Message,
 	if body.Flashback.Influence && n > 1 {
 		return nil, Invalid("flashback.influence", "flashback.influence is told of one answer: leave n at 1")
 	}
+	if engine := s.o.Model.Info().Engine; body.Flashback.Influence && engine != "" {
+		return nil, unsupported("flashback.influence", "flashback.influence: %s runs the model, which shows no probabilities", engine)
+	}
 	messages = s.withSystem(messages, lookUp != nil)
 	tokens, err := s.o.Model.ChatTokens(messages)
 	if err != nil {

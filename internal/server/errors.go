@@ -64,6 +64,7 @@ func asError(err error) *Error {
 	var known *Error
 	var tooLarge *http.MaxBytesError
 	var retrieval retrievalError
+	var engine *flashback.EngineError
 	switch {
 	case errors.As(err, &known):
 		return known
@@ -72,6 +73,10 @@ func asError(err error) *Error {
 			Message: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
 	case errors.As(err, &retrieval):
 		return &Error{Status: http.StatusBadGateway, Type: serverError, Code: "retrieval_failed", Message: err.Error()}
+	case errors.As(err, &engine):
+		return &Error{Status: http.StatusBadGateway, Type: serverError, Code: "engine_failed", Message: err.Error()}
+	case errors.Is(err, flashback.ErrUnsupported):
+		return unsupported("", "%v", err)
 	case errors.Is(err, flashback.ErrTooLong):
 		e := Invalid("messages", "%v", err)
 		e.Code = "context_length_exceeded"
