@@ -141,6 +141,9 @@ func (d *described) response(pattern string, status int, header http.Header, bod
 	if len(r.Content) == 0 && len(body) == 0 {
 		return nil
 	}
+	if len(r.Content) == 0 && len(body) == 0 {
+		return nil
+	}
 	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil {
 		return fmt.Errorf("%s: %d: %w", pattern, status, err)

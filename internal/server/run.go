@@ -4,8 +4,11 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/flashback-lm/flashback/internal/webpage"
 )
 
 // Times are how long a server waits for what it has no say in.
@@ -66,11 +69,20 @@ func Run(ctx context.Context, l net.Listener, t Times, open func() (*Server, err
 	return nil
 }
 
-// loading answers while there is no model yet.
+// loading answers while there is no model yet. The page is there, and says so.
 func loading(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet && r.URL.Path == "/health" {
-		writeJSON(w, http.StatusOK, alive)
-		return
+	if r.Method == http.MethodGet {
+		file, ofPage := strings.CutPrefix(r.URL.Path, "/page/")
+		switch {
+		case r.URL.Path == "/health":
+			writeJSON(w, http.StatusOK, alive)
+			return
+		case r.URL.Path == "/":
+			file, ofPage = webpage.Index, true
+		}
+		if ofPage && showPage(w, r, file) == nil {
+			return
+		}
 	}
 	Unavailable(time.Second, "loading", "the model is being loaded").write(w)
 }

@@ -51,7 +51,7 @@ func (f *front) ask(method, path, body string) (status int, text, again string) 
 func TestLoading(t *testing.T) {
 	loaded := make(chan struct{})
 	f := run(t, time.Second, func() (*Server, error) { <-loaded; return serve(t, &fake{text: "it"}), nil })
-	for path, want := range map[string]int{"/health": 200, "/ready": 503, "/v1/models": 503} {
+	for path, want := range map[string]int{"/health": 200, "/ready": 503, "/v1/models": 503, "/": 200, "/page/app.js": 200, "/page/absent": 503} {
 		status, text, again := f.ask("GET", path, "")
 		if status != want || status == 503 && (again == "" || !strings.Contains(text, `"loading"`)) {
 			t.Errorf("%s: %d, again in %q: %s", path, status, again, text)

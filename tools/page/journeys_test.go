@@ -45,6 +45,9 @@ func TestJourneys(t *testing.T) {
 		if parts, text := get[string](v, "[...document.querySelectorAll('.part')].map((p) => p.textContent).join('')"), get[string](v, "document.querySelector('.text').textContent"); parts != text {
 			v.Errorf("the parts %q are not the answer %q", parts, text)
 		}
+		if number := get[string](v, "getComputedStyle([...document.querySelectorAll('.part:not([hidden])')].at(-1), '::after').content"); number != `"1"` {
+			v.Errorf("the answer ends with the number %s", number)
+		}
 		if n := get[int](v, "document.querySelectorAll('.part.hue-0').length"); n == 0 {
 			v.Error("no part has a colour")
 		}
@@ -65,6 +68,14 @@ func TestJourneys(t *testing.T) {
 		v.says(".evidence .card", "New")
 		v.says(".evidence .card .passage-text", "hangs behind the kitchen door")
 		v.says(".evidence mark", "kitchen door")
+	})
+	at("04b-hover-while-it-is-written", func(v *tab) {
+		v.choose("Adapter", "none")
+		v.begin("Tell me all that is known of the tower clock.")
+		v.until("document.querySelector('.part')")
+		v.hover(".part")
+		v.until("document.querySelector('.evidence .passage-text')?.textContent.includes('wound every Saturday')")
+		v.until("document.querySelector('.turn:last-child:not([aria-busy]) .foot')?.textContent")
 	})
 	at("05-keep", func(v *tab) {
 		v.ask(question)

@@ -127,6 +127,10 @@ export class Answer {
       const n = this.leading(i);
       odd = !odd;
       part.className = `part ${n ? `hue-${(n - 1) % hues}` : "hue-none"} ${odd ? "odd" : ""} ${part.classList.contains("looked") ? "looked" : ""}`;
+      // The number stands where the next part has another passage: colour is not all that tells.
+      const next = this.#parts.findIndex((p, j) => j > i && !p.hidden);
+      if (n && !part.hidden && (next < 0 || this.leading(next) !== n)) part.setAttribute("data-number", n);
+      else part.removeAttribute("data-number");
       const seen = this.strides[i].passages.map((p) => p.number);
       const told = this.#byInfluence
         ? (n ? `mostly from passage ${n}` : "no passage mattered")

@@ -33,6 +33,10 @@ async function start() {
     show();
   } catch (e) {
     if (e.status === 401) return askForKey(e);
+    if (e.code === "loading") {
+      fill(notice, h("p", {}, "The model is being loaded …"));
+      return setTimeout(start, 500);
+    }
     fill(notice, h("p", {}, e.message, " ", h("button", { type: "button", onclick: start }, "Try again")));
   }
 }

@@ -93,6 +93,7 @@ export class Documents {
         fill(this.#told);
         this.#draw(s);
         this.drawn = s.id;
+        for (const row of this.#uploads.children) row.hidden = row.getAttribute("data-store") !== s.id;
       }
       this.about.textContent = `${count(s.documents, "document")} · ${count(s.passages, "passage")} · ${bytes(s.usage_bytes)} · changed ${new Date(s.last_active_at * 1000).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}`;
       try {
@@ -182,7 +183,7 @@ export class Documents {
     await Promise.all(files.map(async (file) => {
       const bar = h("progress", { max: 1, value: 0, "aria-label": `Upload of ${file.name}` });
       const state = h("span", { class: "state" }, "waits");
-      const row = h("li", {}, h("span", { class: "label" }, file.name), bar, state);
+      const row = h("li", { "data-store": s.id }, h("span", { class: "label" }, file.name), bar, state);
       this.#uploads.append(row);
       try {
         state.textContent = "is uploaded";
