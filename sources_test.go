@@ -162,7 +162,7 @@ func lost(t *testing.T, c *Chat, without Passage) float64 {
 }
 
 // kettles opens the default model with an index of two short documents.
-func kettles(t *testing.T) *Engine {
+func kettles(t testing.TB) *Engine {
 	t.Helper()
 	model, dir := hubtest.Model(t), t.TempDir()
 	for name, text := range map[string]string{

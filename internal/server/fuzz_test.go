@@ -23,6 +23,7 @@ func FuzzBodies(f *testing.F) {
 		`{"model": "tiny", "input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}], "tools": [{"type": "file_search", "vector_store_ids": ["law"]}], "include": ["file_search_call.results"]}`,
 		`{"model": "tiny:latest", "prompt": "a", "raw": true, "options": {"num_predict": 2, "stop": "x", "mirostat": 0}}`,
 		`{"model": "tiny@law", "stream": false, "options": {"repeat_last_n": 0, "num_predict": -2}, ` + hello + `}`,
+		`{"model": "tiny@notes", "flashback": {"k": 2}, ` + hello + `, "trace": {"strides": [{"stride": 0, "context": 10, "passages": [{"id": "a", "text": "b", "score": 1, "in_turn": true}], "tokens": [65, -1]}, {}], "finish": null}}`,
 		`{"content": "a <|im_start|>", "parse_special": true, "tokens": [1, -1, 70000, 2147483647], "special": true}`,
 		`{"tokens": [9223372036854775808]}`, `{"model": "tiny\u0000", "prompt": "\ud800"}`, "\xff\xfe{}", `{"a":` + strings.Repeat("[", 20000),
 	} {
@@ -33,7 +34,7 @@ func FuzzBodies(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/v1/responses", "/api/chat", "/api/generate", "/api/show", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template"} {
+		for _, path := range []string{"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/influence", "/api/chat", "/api/generate", "/api/show", "/v1/embeddings", "/tokenize", "/detokenize", "/apply-template"} {
 			w := post(s, path, string(body))
 			if w.Code >= 500 || w.Code < 200 {
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)

@@ -37,6 +37,8 @@ func newMutator() *mutator {
 			"flashback": {"stride": 2, "trace": true}}`},
 		{"/api/generate", `{"model": "tiny", "prompt": "Where?", "system": "Be brief.", "raw": false, "stream": false, "options": {"num_predict": -1, "mirostat": 0}}`},
 		{"/api/show", `{"model": "tiny", "name": "tiny@law"}`},
+		{"/v1/influence", `{"model": "tiny@notes", "messages": [{"role": "user", "content": "Where?"}], "flashback": {"k": 2},
+			"trace": {"strides": [{"stride": 0, "context": 10, "placement": "virtual", "passages": [{"id": "a", "text": "b", "score": 1, "in_turn": true}], "tokens": [65, 66], "text": "AB"}]}}`},
 		{"/tokenize", `{"content": "a text", "parse_special": true}`},
 		{"/detokenize", `{"tokens": [65, 66], "special": true}`},
 		{"/apply-template", `{"messages": [{"role": "user", "content": "Hello"}]}`},
