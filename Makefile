@@ -6,16 +6,22 @@ export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 SYSTEMS = linux/arm64 darwin/arm64 windows/amd64
 
+# What is not in the default build: NVIDIA cards (docs/cuda.md).
+CUDA = ./cmd/flashback ./internal/device/cuda/...
+
 # Where goroutines meet.
 RACED = . ./internal/device/cpu ./internal/engine ./internal/hub ./internal/kvcache ./internal/library ./internal/ralm ./internal/retrieve/... ./internal/server
 
-.PHONY: help build test check format cross lint generate generated race clients page load soak demo model bench ci
+.PHONY: help build cuda test check format cross lint generate generated race clients page load soak demo model bench ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the binary into ./flashback
 	$(GO) build -o flashback ./cmd/flashback
+
+cuda: ## Build the binary that computes on NVIDIA cards too into ./flashback-cuda
+	$(GO) build -tags cuda -o flashback-cuda ./cmd/flashback
 
 test: ## Run the tests; those that need the model say how to get it and skip without it
 	$(GO) test -timeout 30m ./...
@@ -27,6 +33,8 @@ format:
 
 cross:
 	$(GO) build ./...
+	$(GO) build -tags cuda ./... && $(GO) vet -tags cuda $(CUDA)
+	GOARCH=arm64 $(GO) vet -tags cuda $(CUDA)
 	@for s in $(SYSTEMS); do echo "build and vet for $$s"; \
 		GOOS=$${s%/*} GOARCH=$${s#*/} $(GO) build ./... && GOOS=$${s%/*} GOARCH=$${s#*/} $(GO) vet ./... || exit 1; done
 

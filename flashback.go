@@ -42,6 +42,10 @@ type Options struct {
 	Indexes []string
 	// Retriever is used instead of indexes where it is not nil.
 	Retriever Retriever
+	// Device is what computes: "cpu", "cuda", or "cuda:N" for the card of a number; "" or
+	// "auto" is a card if the program can use one (docs/cuda.md), one is found and the model
+	// fits, else the CPU.
+	Device string
 	// Threads is how many threads compute; 0: one a core.
 	Threads int
 	// Kernels forces a compute path: "go", on amd64 "avx2", "avx512", "avx512vnni" or "amx", on arm64
@@ -169,7 +173,7 @@ func (e *Engine) load(o Options, compute engine.Compute) (err error) {
 	for _, w := range e.model.Warnings {
 		e.warn(w)
 	}
-	e.engine, err = engine.New(&e.model.Weights, engine.Options{Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget, Reserve: o.Reserve})
+	e.engine, err = engine.New(&e.model.Weights, engine.Options{Device: o.Device, Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget, Reserve: o.Reserve})
 	e.backend = local{e.engine}
 	return err
 }

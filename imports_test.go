@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"internal/corpus/office", "internal/lm", "internal/plots", "internal/progress", "internal/tensor/quant"},
 	{"internal/checkpoint/gguf", "internal/checkpoint/safetensors", "internal/device/cpu/kernel", "internal/device/cuda/kernel", "internal/folder", "internal/hub", "internal/kvcache", "internal/retrieve", "internal/retrieve/bm25/analysis", "internal/tokenizer"},
 	{"internal/corpus/pdf", "internal/device"},
-	{"internal/corpus", "internal/device/cpu", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
+	{"internal/corpus", "internal/device/cpu", "internal/device/cuda", "internal/model", "internal/retrieve/remote", "internal/retrieve/trec"},
 	{"internal/lora", "internal/retrieve/bm25"},
 	{"internal/merge", "internal/nn", "internal/nn/backward", "internal/oracle"},
 	{"internal/collection", "internal/engine", "internal/peer", "internal/ralm"},
@@ -35,7 +35,7 @@ var layers = [][]string{
 }
 
 // forTests are packages that only tests import.
-var forTests = []string{"internal/device/cuda/driver/fake", "internal/hub/hubtest", "internal/model/modeltest", "internal/fixture"}
+var forTests = []string{"internal/device/cuda/driver/fake", "internal/device/cuda/kernel/plain", "internal/hub/hubtest", "internal/model/modeltest", "internal/fixture"}
 
 func layerOf(pkg string) (int, bool) {
 	for i, layer := range layers {

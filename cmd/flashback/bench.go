@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback/internal/bench"
 	"github.com/flashback-lm/flashback/internal/corpus"
+	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/model"
 )
 
@@ -31,10 +33,12 @@ type benchFlags struct {
 	text   string
 	rounds int
 	json   bool
+	note   func(string) // prints what is no figure
 }
 
 func (f *benchFlags) add(cmd *cobra.Command, rounds int) {
 	f.modelFlags.add(cmd)
+	f.note = func(s string) { fmt.Fprintln(cmd.ErrOrStderr(), s) }
 	fs := cmd.Flags()
 	fs.StringVar(&f.text, "text", "", "take text from this `FILE` or directory (default: the Go standard library's documentation)")
 	fs.IntVar(&f.rounds, "rounds", rounds, "measurements, of which the median counts")
@@ -48,8 +52,18 @@ func (f *benchFlags) check() error {
 	return f.modelFlags.check()
 }
 
+// foundCard says in a line which card the options could use, or why there is none.
+func foundCard(o engine.Options) string {
+	card, err := o.FindCard()
+	if err != nil {
+		return err.Error()
+	}
+	return card
+}
+
 // open binds the model and starts to read the text. Close both.
 func (f *benchFlags) open(ctx context.Context) (*model.Model, *bench.Text, error) {
+	f.note("card: " + foundCard(f.engineOptions()))
 	docs, err := f.documents(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -32,6 +32,7 @@ type inspection struct {
 	Tensors   []tensorFacts  `json:"tensors"`
 	Tokenizer tokenizerFacts `json:"tokenizer"`
 	Memory    memoryFacts    `json:"memory"`
+	Card      string         `json:"card"` // that --device could use, or why there is none
 }
 
 type configFacts struct {
@@ -227,6 +228,7 @@ func inspect(found hub.Model, context int, f *modelFlags) (inspection, error) {
 			HeadDim: c.HeadDim, FF: c.FF, Context: c.Context, Vocab: c.Vocab, RopeBase: c.RopeBase, Positions: positions(c), NormEps: c.NormEps, TiedHead: m.Tied(),
 		},
 		Memory: memory,
+		Card:   foundCard(f.engineOptions()),
 	}
 	types := map[string]*typeFacts{}
 	for s, t := range m.All() {
@@ -317,6 +319,7 @@ func (in inspection) print(out io.Writer, tensors bool) error {
 	row("buffers", "%s", hub.FormatSize(m.Work))
 	row("program", "%s at most, the tokenizer among it", hub.FormatSize(m.Program))
 	row("in all", "%s besides the mapped file", hub.FormatSize(m.Total))
+	row("card", "%s", in.Card)
 	if err := w.Flush(); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 // modelFlags are the flags of every command that runs a model.
 type modelFlags struct {
 	model    string
+	device   string
 	threads  int
 	kernels  string
 	compute  string
@@ -50,6 +51,7 @@ func (f *modelFlags) add(cmd *cobra.Command) {
 // addMemory gives the command the flags that the size of an open model depends on.
 func (f *modelFlags) addMemory(cmd *cobra.Command) {
 	fs := cmd.Flags()
+	fs.StringVar(&f.device, "device", engine.DefaultDevice, "what computes: cpu, cuda, cuda:N for the card of a number, or auto: a card if one is found that the model fits")
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
 	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, keys and values in 16 bits")
 	fs.StringVar(&f.quantize, "quantize", "", "round float weights when the model is opened: q8_0, q4_0 or q4_k")
@@ -94,6 +96,9 @@ func (f *modelFlags) check() error {
 	if f.reserve < 3 {
 		return usagef("--reserve %d: must be at least 3, for a token and its marks", f.reserve)
 	}
+	if err := engine.ParseDevice(f.device); err != nil {
+		return usageError{err}
+	}
 	if _, err := engine.ParseCompute(f.compute); err != nil {
 		return usageError{err}
 	}
@@ -112,12 +117,12 @@ func (f *modelFlags) check() error {
 
 // options returns what flashback.Open takes, without an index.
 func (f *modelFlags) options() flashback.Options {
-	return flashback.Options{Model: f.model, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, Quantize: f.quantize, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Template: f.template, Engine: f.remote.options, Warn: f.warn}
+	return flashback.Options{Model: f.model, Device: f.device, Threads: f.threads, Kernels: f.kernels, Compute: f.compute, Quantize: f.quantize, KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve, Template: f.template, Engine: f.remote.options, Warn: f.warn}
 }
 
 // engineOptions returns what engine.New takes.
 func (f *modelFlags) engineOptions() engine.Options {
-	return engine.Options{Threads: f.threads, Kernels: f.kernels, Compute: engine.Compute(f.compute), KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve}
+	return engine.Options{Device: f.device, Threads: f.threads, Kernels: f.kernels, Compute: engine.Compute(f.compute), KV: f.kv, KVBudget: int64(f.kvBudget), Reserve: f.reserve}
 }
 
 // load binds the model alone, for commands that build their own engines.

@@ -148,6 +148,7 @@ func TestInspect(t *testing.T) {
 		},
 		Types:     []typeFacts{{"Q4_1", 210, 106168320, 66355200}, {"Q8_0", 1, 28311552, 30081024}, {"F32", 61, 35136, 140544}},
 		Tokenizer: tokenizerFacts{Model: "gpt2", Pre: "smollm", Tokens: 49152, Merges: 48900, Special: 17, BOS: "<|im_start|>", EOS: "<|im_end|>", Ends: []string{"<|endoftext|>", "<|im_end|>"}, ChatTemplate: true},
+		Card:      got.Card, // of this machine
 		Memory: memoryFacts{
 			Context: 2048, Compute: "fast", KVFormat: "f16", Mapped: 98362432, Weights: 66355200 + 30081024, // Q4_1 and Q8_0 keep their size
 			KV: 30 * 2 * 3 * 64 * 2 * 2048, KVPerPos: 30 * 2 * 3 * 64 * 2, Work: got.Memory.Work, Program: 32<<20 + 256*(49152+48900),

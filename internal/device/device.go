@@ -9,6 +9,8 @@
 package device
 
 import (
+	"errors"
+
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
@@ -50,6 +52,14 @@ type Device interface {
 	// Close ends the device. Nothing that it made may be used afterwards.
 	Close()
 }
+
+// What errors of a device with memory of its own may be.
+var (
+	// ErrMemory says that it has too little of it left. What was there stays.
+	ErrMemory = errors.New("the device's memory is full")
+	// ErrLost says that the device does not answer any more; nothing on it can be used.
+	ErrLost = errors.New("the device is lost: the program must be started again")
+)
 
 // Info says what a device is.
 type Info struct {

@@ -13,6 +13,8 @@ import (
 
 // Options configure an engine; the zero value is a good default.
 type Options struct {
+	// Device is what computes: auto, cpu, cuda or cuda:N; "": DefaultDevice.
+	Device  string
 	Threads int    // threads; 0: one a core
 	Kernels string // compute path by name; "": the fastest that the processor has
 	Compute Compute
@@ -84,15 +86,17 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	kv, err := opt.KVFormat(w.Config)
+	dev, opt, err := openDevice(w, opt)
 	if err != nil {
 		return nil, err
 	}
-	if opt.KVBudget <= 0 {
-		opt.KVBudget = DefaultKVBudget(w.Config, kv)
+	// The format that the device reads fastest, and the memory that it takes, are known now.
+	kv, err := opt.KVFormat(w.Config)
+	if err == nil {
+		opt.KVBudget, err = opt.budget(w.Config)
 	}
-	dev, err := openDevice(opt)
 	if err != nil {
+		dev.Close()
 		return nil, err
 	}
 	e, err := newEngine(w, dev, compute, KVShape(w.Config, kv), opt)

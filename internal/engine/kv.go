@@ -12,6 +12,15 @@ func DefaultKVBudget(c model.Config, kv kvcache.Format) int64 {
 	return int64(KVShape(c, kv).TokenBytes()) * int64(min(c.Context, 8192)) * 2
 }
 
+// budget returns Options.KVBudget, or its default for a model.
+func (o Options) budget(c model.Config) (int64, error) {
+	if o.KVBudget > 0 {
+		return o.KVBudget, nil
+	}
+	kv, err := o.KVFormat(c)
+	return DefaultKVBudget(c, kv), err
+}
+
 // KVShape returns the size of one token's keys and values.
 func KVShape(c model.Config, kv kvcache.Format) kvcache.Shape {
 	return kvcache.Shape{Layers: c.Layers, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Format: kv}

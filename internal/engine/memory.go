@@ -16,6 +16,16 @@ type Memory struct {
 // Memory says what an engine with these options takes for a text of so many positions,
 // before anything is loaded.
 func (o Options) Memory(w *model.Weights, context int) (Memory, error) {
+	dev, o, err := openDevice(w, o)
+	if err != nil {
+		return Memory{}, err
+	}
+	defer dev.Close()
+	return o.memoryOn(dev, w, context)
+}
+
+// memoryOn is Memory on a device.
+func (o Options) memoryOn(dev device.Device, w *model.Weights, context int) (Memory, error) {
 	compute, err := ParseCompute(string(o.Compute))
 	if err != nil {
 		return Memory{}, err
@@ -24,11 +34,6 @@ func (o Options) Memory(w *model.Weights, context int) (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	dev, err := openDevice(o)
-	if err != nil {
-		return Memory{}, err
-	}
-	defer dev.Close()
 	m := Memory{KV: int64(KVShape(w.Config, kv).TokenBytes()) * int64(context)}
 	for s, stored := range w.All() {
 		r := s.Role

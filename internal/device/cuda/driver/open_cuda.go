@@ -18,9 +18,29 @@ type card struct {
 	info    Info
 }
 
-// Open returns the card of a number, counted from 0. Where there is none, or none that
-// can be used, the error wraps ErrNone and says why.
+// Look says what the card of a number is, counted from 0, without taking anything of it.
+// Where there is none, or none that can be used, the error wraps ErrNone and says why.
+func Look(number int) (Info, error) {
+	c, err := look(number)
+	if err != nil {
+		return Info{}, err
+	}
+	return c.info, nil
+}
+
+// Open returns the card of a number; its errors are Look's.
 func Open(number int) (Driver, error) {
+	c, err := look(number)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check("cuDevicePrimaryCtxRetain", c.cuDevicePrimaryCtxRetain(&c.context, c.device)); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.info.Name, err)
+	}
+	return c, nil
+}
+
+func look(number int) (*card, error) {
 	l, err := open()
 	if err != nil {
 		return nil, err
@@ -45,13 +65,7 @@ func Open(number int) (Driver, error) {
 	if err := l.check("cuDeviceGet", l.cuDeviceGet(&c.device, int32(number))); err != nil {
 		return nil, err
 	}
-	if err := c.describe(); err != nil {
-		return nil, err
-	}
-	if err := l.check("cuDevicePrimaryCtxRetain", l.cuDevicePrimaryCtxRetain(&c.context, c.device)); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.info.Name, err)
-	}
-	return c, nil
+	return c, c.describe()
 }
 
 // Numbers of CUdevice_attribute.

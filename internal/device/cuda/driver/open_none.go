@@ -8,9 +8,14 @@ import (
 )
 
 // Open returns no card: this program has no code for any.
-func Open(int) (Driver, error) {
+func Open(int) (Driver, error) { return nil, none() }
+
+// Look says why there is none.
+func Look(int) (Info, error) { return Info{}, none() }
+
+func none() error {
 	if runtime.GOOS != "linux" {
-		return nil, fmt.Errorf("%w is used on %s; on Linux a program built with the tag cuda does", ErrNone, runtime.GOOS)
+		return fmt.Errorf("%w is used on %s, only on Linux", ErrNone, runtime.GOOS)
 	}
-	return nil, fmt.Errorf("%w is looked for: this program was built without the tag cuda (docs/cuda.md)", ErrNone)
+	return fmt.Errorf("%w is looked for: this program was built without the tag cuda (docs/cuda.md)", ErrNone)
 }

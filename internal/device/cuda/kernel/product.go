@@ -117,6 +117,16 @@ func (s *Set) Product(stream driver.Stream, p *Product, early bool) error {
 	return s.launch(stream, c.name, [3]int{ceil(int(p.Rows), c.rows), ceil(q.groups(), 8*c.teams), 1}, c.threads, c.shared, early, &q)
 }
 
+// InPlace reports whether Product reads the weights as they are packed, without Scratch, and
+// can normalise its input.
+func (s *Set) InPlace(p *Product) bool {
+	if p.Rows > ManyRows {
+		return false
+	}
+	_, ok := s.few(p)
+	return ok
+}
+
 // formatNames are the formats in the names of kernels.
 var formatNames = [formats]string{"f16", "bf16", "f8", "q8", "q6", "q4"}
 
