@@ -56,7 +56,7 @@ type Options struct {
 	// values in 16 bits); "": the default.
 	Compute string
 	// Quantize rounds float weights when the model is opened: "q8_0", "q4_0", "q4_k", or ""
-	// to leave them as they are stored.
+	// to leave them as they are stored; "fp8" rounds all matrices on a card.
 	Quantize string
 	// KV is how keys and values are stored: "f32", "f16", "i16" (integers of 13 bits and
 	// a scale for each head) or "q8" (8 bits and a scale for each 32); "": f32 in exact
@@ -163,8 +163,10 @@ func (e *Engine) load(o Options, compute engine.Compute) (err error) {
 	if e.model, err = model.Load(e.path); err != nil {
 		return err
 	}
-	if err := e.model.QuantizeTo(o.Quantize); err != nil {
-		return err
+	if o.Quantize != engine.Float8 { // which the card does
+		if err := e.model.QuantizeTo(o.Quantize); err != nil {
+			return err
+		}
 	}
 	if err := e.read(e.model.Tokenizer, o); err != nil {
 		return err
@@ -173,7 +175,7 @@ func (e *Engine) load(o Options, compute engine.Compute) (err error) {
 	for _, w := range e.model.Warnings {
 		e.warn(w)
 	}
-	e.engine, err = engine.New(&e.model.Weights, engine.Options{Device: o.Device, Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget, Reserve: o.Reserve})
+	e.engine, err = engine.New(&e.model.Weights, engine.Options{Device: o.Device, Float8: o.Quantize == engine.Float8, Threads: o.Threads, Kernels: o.Kernels, Compute: compute, KV: o.KV, KVBudget: o.KVBudget, Reserve: o.Reserve})
 	e.backend = local{e.engine}
 	return err
 }

@@ -214,8 +214,10 @@ func inspect(found hub.Model, context int, f *modelFlags) (inspection, error) {
 	if context > c.Context {
 		return inspection{}, usagef("--context %d: %s takes %d tokens at most", context, found.Name, c.Context)
 	}
-	if err := m.QuantizeTo(f.quantize); err != nil {
-		return inspection{}, err
+	if f.quantize != engine.Float8 {
+		if err := m.QuantizeTo(f.quantize); err != nil {
+			return inspection{}, err
+		}
 	}
 	memory, err := memoryOf(m, found.Size, context, f.engineOptions())
 	if err != nil {

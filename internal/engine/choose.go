@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,6 +21,9 @@ import (
 // DefaultDevice is Options.Device where that is "": the card if one is found that the
 // model fits, else the CPU.
 const DefaultDevice = "auto"
+
+// Float8 is how rounding to 8 bits on a card is called beside model.QuantizeTo's names.
+const Float8 = "fp8"
 
 // choice is what Options.Device asks for.
 type choice struct {
@@ -87,9 +92,13 @@ func openDevice(w *model.Weights, o Options) (device.Device, Options, error) {
 	if c.card {
 		o.Device = fmt.Sprintf("cuda:%d", c.number)
 		dev, err := openCard(w, o, c.number)
-		if err == nil || !c.cpu {
+		if err == nil || !c.cpu || o.Float8 {
 			return dev, o, err
 		}
+	}
+	if o.Float8 {
+		_, err := cuda.Look(c.number)
+		return nil, o, fmt.Errorf("weights are rounded to fp8 on a card only, in fast compute with keys and values in f16: %w", cmp.Or(err, errors.New("use --device cuda")))
 	}
 	o.Device = "cpu"
 	dev, err := cpu.Open(o.Kernels, o.Threads)
@@ -106,7 +115,7 @@ func openCard(w *model.Weights, o Options, number int) (device.Device, error) {
 	case o.Kernels != "":
 		return nil, fmt.Errorf("kernels %s are the CPU's: leave them out, or use --device cpu", o.Kernels)
 	}
-	dev, err := cuda.Open(number, cuda.Options{})
+	dev, err := cuda.Open(number, cuda.Options{F8: o.Float8})
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +141,7 @@ func (o Options) fits(w *model.Weights, dev device.Device, free func() (int64, e
 	}
 	for s, stored := range w.All() { // tables of rows are copied as they are stored
 		if s.Role == model.Embedding || s.Role == model.PositionTable {
-			m.Weights += int64(len(stored.Data))
+			m.Weights += int64(stored.Rows) * int64(stored.RowBytes())
 		}
 	}
 	if need := m.Weights + m.KV + m.Work; need > has {

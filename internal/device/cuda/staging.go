@@ -55,8 +55,8 @@ func (s *staging) take() (*room, error) {
 
 // each brings rows of rowBytes each to the card, in chunks whose number of rows is a
 // multiple of whole but for the last, and hands each chunk over to use, which puts work on the
-// stream. It returns when all is done.
-func (s *staging) each(rows, rowBytes, whole int, fill func(to []byte, row, n int), use func(at driver.Ptr, row, n int) error) error {
+// stream. It returns when all is done. Without send use makes what is on the card.
+func (s *staging) each(rows, rowBytes, whole int, send bool, fill func(to []byte, row, n int), use func(at driver.Ptr, row, n int) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	most := stagingBytes / rowBytes / whole * whole
@@ -69,9 +69,14 @@ func (s *staging) each(rows, rowBytes, whole int, fill func(to []byte, row, n in
 		if err != nil {
 			return err
 		}
-		chunk := r.host[:n*rowBytes]
-		fill(chunk, row, n)
-		if err := errors.Join(s.stream.Upload(r.card, chunk), use(r.card, row, n), s.stream.Record(r.free)); err != nil {
+		if send {
+			chunk := r.host[:n*rowBytes]
+			fill(chunk, row, n)
+			if err := s.stream.Upload(r.card, chunk); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(use(r.card, row, n), s.stream.Record(r.free)); err != nil {
 			return err
 		}
 	}

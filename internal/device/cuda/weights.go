@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"sync"
 
@@ -137,18 +138,22 @@ func storedAs(t tensor.Type, cols int) (kernel.Stored, int) {
 func (d *Device) bring(m tensor.Matrix, whole int, use func(at driver.Ptr, stored kernel.Stored, row, n int) error) error {
 	stored, rowBytes := storedAs(m.Type, m.Cols)
 	var fill func(to []byte, row, n int)
-	made := m.Data == nil
+	random := m.Data == nil && m.Type.BlockWeights() == 1
 	switch {
-	case made:
+	case random: // the card makes them
 		fill = func([]byte, int, int) {}
-	case m.Type.RowBytes(m.Cols) == rowBytes && asStored[m.Type] == stored && isStored(m.Type):
+	case m.Data == nil:
+		fill = func(to []byte, _, _ int) { makeUpBlocks(to, m.Type) }
+	case isStored(m.Type):
 		fill = func(to []byte, row, n int) { copyAside(to, m.Data[row*rowBytes:(row+n)*rowBytes]) }
 	default:
 		fill = func(to []byte, row, n int) { halves(to, m, row, n) }
 	}
-	return d.staging.each(m.Rows, rowBytes, whole, fill, func(at driver.Ptr, row, n int) error {
-		if made {
-			if err := d.makeUp(at, stored, n*m.Cols, m.Cols); err != nil {
+	return d.staging.each(m.Rows, rowBytes, whole, !random, fill, func(at driver.Ptr, row, n int) error {
+		if random {
+			err := d.kernels.Random(d.staging.stream, &kernel.Random{To: at, Count: uint64(n * m.Cols), Seed: d.seed.Add(1),
+				Std: float32(1 / math.Sqrt(float64(m.Cols))), Stored: stored})
+			if err != nil {
 				return err
 			}
 		}
@@ -158,10 +163,22 @@ func (d *Device) bring(m tensor.Matrix, whole int, use func(at driver.Ptr, store
 
 func isStored(t tensor.Type) bool { _, ok := asStored[t]; return ok }
 
-// makeUp writes numbers of the spread that weights of trained models have.
-func (d *Device) makeUp(at driver.Ptr, stored kernel.Stored, count, cols int) error {
-	return d.kernels.Random(d.staging.stream, &kernel.Random{To: at, Count: uint64(count), Seed: d.seed.Add(1),
-		Std: float32(1 / math.Sqrt(float64(cols))), Stored: stored})
+// makeUpBlocks fills memory with the same few quantised blocks of random numbers; with zeros
+// where nothing is ever rounded to the type.
+func makeUpBlocks(to []byte, t tensor.Type) {
+	if !quant.CanQuantize(t) {
+		clear(to)
+		return
+	}
+	numbers := make([]float32, 64*t.BlockWeights())
+	r := rand.New(rand.NewPCG(1, uint64(len(to))))
+	for i := range numbers {
+		numbers[i] = float32(r.NormFloat64()) / 64
+	}
+	blocks, _ := quant.Quantize(t, numbers) // of numbers that are finite
+	for len(to) > 0 {
+		to = to[copy(to, blocks):]
+	}
 }
 
 // copyAside copies on several threads: one does not read a file in memory as fast as
