@@ -48,9 +48,39 @@ type Input struct {
 	// Wanted are the rows that Gather collects.
 	Wanted []int
 
+	// Choices say how a token is chosen of each wanted row; empty: none is. Only devices
+	// that are a Chooser know what to do with them.
+	Choices []Choice
+
 	// Repeats says that the operations are those of every other forward of this
-	// workspace that says so, has as many tokens, and wants as many rows.
+	// workspace that says so, has as many tokens, wants as many rows, and chooses tokens of
+	// them or does not.
 	Repeats bool
+}
+
+// Choice says how the token of a row is chosen, as sample.Options do.
+type Choice struct {
+	Temperature float32 // 0: the greatest logit
+	TopP        float32 // 0 and 1: all
+	MinP        float32 // 0: all
+	TopK        int32   // 0: all
+	Uniform     float32 // from [0, 1): where in the sum of weights the token lies
+}
+
+// Chooser is a Workspace that chooses tokens, so that logits need not be read. Its Ops have
+// Choose, which is asked for behind a head.
+type Chooser interface {
+	Workspace
+	// Chosen returns the token of a wanted row of the last forward that chose, and whether all
+	// its logits were finite numbers.
+	Chosen(row int) (token int32, finite bool)
+}
+
+// ChoosingOps are the Ops of a Chooser.
+type ChoosingOps interface {
+	Ops
+	// Choose chooses tokens of the wanted rows' logits by the input's Choices.
+	Choose(logits Buffer)
 }
 
 // Rows are consecutive rows of a batch with the same view. A row's position is that of

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,9 +16,11 @@ import (
 	"github.com/flashback-lm/flashback/internal/device/cuda/driver"
 	"github.com/flashback-lm/flashback/internal/device/cuda/kernel/plain"
 	"github.com/flashback-lm/flashback/internal/kvcache"
+	"github.com/flashback-lm/flashback/internal/lm"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/model/modeltest"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
 )
 
 // openTestCard opens a card: where there is one and the tests are built with the tag
@@ -322,5 +325,52 @@ func TestExplicitCard(t *testing.T) {
 	}
 	if _, err := New(w, Options{Device: "cuda:99"}); !errors.Is(err, driver.ErrNone) {
 		t.Errorf("card 99: %v", err)
+	}
+}
+
+// hidden is a sampler that must have the logits.
+type hidden struct{ lm.Sampler }
+
+// TestCardChooses: the card takes the token that a greedy sampler does, and at a
+// temperature those of its seed, whatever was guessed meanwhile.
+func TestCardChooses(t *testing.T) {
+	write := func(o sample.Options, guesses int, hide bool) []int32 {
+		s := onCard(t, modeltest.Tiny(1), Options{}).NewSequence()
+		defer s.Close()
+		s.LookAhead(guesses)
+		sampler, err := sample.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var used lm.Sampler = sampler
+		if hide {
+			used = hidden{sampler}
+		}
+		r := rand.New(rand.NewPCG(1, 1))
+		if err := s.Append(randomTokens(r, 40)...); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			ev := []lm.Evidence{{Tokens: randomTokens(r, 30), Weight: 1}}
+			if _, err := s.Continue(context.Background(), placement.Virtual, ev, 16, used, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if chose := s.choosing != nil; chose == hide {
+			t.Errorf("the card chose: %v", chose)
+		}
+		return slices.Clone(s.Tokens())
+	}
+	greedy := write(sample.Options{}, 0, true)
+	for _, o := range []sample.Options{{}, {Temperature: 1, TopK: 1}} {
+		if got := write(o, 4, false); !slices.Equal(got, greedy) {
+			t.Errorf("%+v: the card chose %v, the sampler %v", o, got[40:], greedy[40:])
+		}
+	}
+	for _, o := range []sample.Options{{Temperature: 0.7, TopK: 20, Seed: 3}, {Temperature: 1.3, TopP: 0.8, Seed: 4}, {Temperature: 1, MinP: 0.05, Seed: 5}} {
+		alone, guessed := write(o, 0, false), write(o, 5, false)
+		if !slices.Equal(alone, guessed) || slices.Equal(alone, greedy) {
+			t.Errorf("%+v: %v, with guesses %v", o, alone[40:], guessed[40:])
+		}
 	}
 }

@@ -21,7 +21,7 @@ var errDeserted = errors.New("nobody wants it")
 func (w *workspace) encode(chunk []piece, wanted func() bool) error {
 	w.wanted, w.adapted = wanted, w.adapted[:0]
 	in := &w.in
-	in.Tokens, in.Positions, in.Rows, in.Wanted = in.Tokens[:0], in.Positions[:0], in.Rows[:0], in.Wanted[:0]
+	in.Tokens, in.Positions, in.Rows, in.Wanted, in.Choices = in.Tokens[:0], in.Positions[:0], in.Rows[:0], in.Wanted[:0], in.Choices[:0]
 	for i := range chunk {
 		p := &chunk[i]
 		first := len(in.Tokens)
@@ -79,6 +79,9 @@ func (w *workspace) runHead(d device.Ops) error {
 		head = w.ownHead
 	}
 	head.Forward(d, w.act, w.logits, w.headIn, len(w.in.Wanted))
+	if len(w.in.Choices) > 0 {
+		d.(device.ChoosingOps).Choose(w.logits)
+	}
 	return nil
 }
 
@@ -116,14 +119,28 @@ func (w *workspace) emit(chunk []piece) error {
 				break
 			}
 		}
-		in.Wanted = in.Wanted[:0]
+		in.Wanted, in.Choices = in.Wanted[:0], in.Choices[:0]
+		chooses := false
 		for _, row := range rest[:n] {
 			in.Wanted = append(in.Wanted, row.row)
+			in.Choices = append(in.Choices, row.choose.of(row.token-row.logitsFrom))
+			chooses = chooses || row.choose != nil
+		}
+		if !chooses {
+			in.Choices = in.Choices[:0]
 		}
 		if err := w.device.Forward(in, w.head); err != nil {
 			return err
 		}
 		for i, row := range rest[:n] {
+			if row.choose != nil {
+				token, finite := w.chooser.Chosen(i)
+				if !finite {
+					row.failed = ErrNotFinite
+				}
+				row.choose.tokens = append(row.choose.tokens, token)
+				continue
+			}
 			logits := w.logits.Read(i, 1)
 			if err := checkLogits(logits); err != nil {
 				row.failed = err

@@ -20,7 +20,9 @@ type segment struct {
 	// and their logits [vocabulary] given to emit, which must not keep them.
 	logitsFrom int
 	emit       func(row int, logits []float32)
-	failed     error // logits that are no numbers were not given to emit
+	// choose, if not nil, is given the tokens that the device chooses of those rows instead.
+	choose *choosing
+	failed error // logits that are no numbers were not given to emit
 }
 
 // forward is what a sequence asks of the engine: to encode segments. A segment may

@@ -26,6 +26,7 @@ type Sequence struct {
 	lookAhead int
 	adapter   *Adapter // nil: none
 	salt      string
+	choosing  *choosing // by which the device chooses what Continue samples; nil: the sampler does
 
 	fw forward // the one that it asks for
 }
@@ -97,6 +98,7 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 	if n <= 0 {
 		return nil, nil
 	}
+	s.choosing = s.choosingFor(sampler)
 	st, err := s.open(ctx, p, evidence, nil, n)
 	if err != nil {
 		return nil, err
@@ -108,7 +110,7 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 	var guesses []int32 // encoded behind the last sampled token, and not yet sampled
 	row := 0            // of logits
 	for {
-		token := sampler.Sample(st.logits(row), text)
+		token := st.sample(sampler, row, text)
 		text = append(text, token)
 		stop := accept != nil && accept(token)
 		if stop || len(text) == len(s.tokens)+n {

@@ -112,6 +112,13 @@ func (s *Sequence) open(ctx context.Context, p placement.Placement, evidence []l
 	if s.e.tamper != nil {
 		s.e.tamper(st, pl)
 	}
+	if choosing := st.choosing(); choosing != nil && score == nil {
+		for i := range pl.segments {
+			if pl.segments[i].emit != nil {
+				pl.segments[i].choose = choosing
+			}
+		}
+	}
 	rows := 0
 	for _, sg := range pl.segments {
 		rows += len(sg.tokens)
@@ -335,7 +342,7 @@ func (st *stride) decode(ctx context.Context, tokens []int32) (draft []int32, er
 	for i := range st.branches {
 		b := &st.branches[i]
 		b.logits = b.logits[:0]
-		f.segments = append(f.segments, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail), long: st.s.frame.long, emit: b.emit})
+		f.segments = append(f.segments, segment{tokens: tokens, view: b.view, into: b.tail, adapter: st.s.adapterOf(b.tail), long: st.s.frame.long, emit: b.emit, choose: st.choosing()})
 	}
 	f.samples, f.decodes, f.drafts = true, true, len(tokens)-1
 	if err := st.s.forward(ctx); err != nil {

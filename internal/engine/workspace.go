@@ -15,7 +15,9 @@ const headRows = 32
 type workspace struct {
 	*core
 	device device.Workspace
-	batch  int // rows that the buffers hold
+	// chooser is the workspace too, where its device chooses tokens; else nil.
+	chooser device.Chooser
+	batch   int // rows that the buffers hold
 
 	act    *nn.Activations
 	turns  []device.Rotation // of each rope of the model [batch, pairs]
@@ -42,6 +44,7 @@ func (c *core) newWorkspace(batch int, kv kvcache.Storage) (*workspace, error) {
 		return nil, err
 	}
 	w := &workspace{core: c, device: dw, batch: batch, turns: make([]device.Rotation, len(c.loaded.Ropes)), cos: make([]float32, cfg.HeadDim/2), sin: make([]float32, cfg.HeadDim/2)}
+	w.chooser, _ = dw.(device.Chooser)
 	w.blocks, w.head = w.runBlocks, w.runHead
 	buffer := func(to *device.Buffer, rows, width int) {
 		if err == nil {

@@ -49,6 +49,14 @@ type Sampler interface {
 	Options() sample.Options
 }
 
+// Chooser is a Sampler for which a device may choose, from the logits that it has: where it
+// is Plain, by its Options and one number from Uniform for each token.
+type Chooser interface {
+	Sampler
+	Plain() bool
+	Uniform() float64
+}
+
 // Accept is told each token as soon as it is sampled; stop ends the call after it.
 type Accept func(token int32) (stop bool)
 

@@ -96,6 +96,21 @@ func Greedy() *Sampler {
 	return s
 }
 
+// Plain reports whether the sampler looks at the logits alone, at nothing that was sampled
+// before: another can then choose as it does, by its Options and numbers from Uniform.
+func (s *Sampler) Plain() bool {
+	return s.o.RepeatPenalty == 1 && s.o.PresencePenalty == 0 && s.o.FrequencyPenalty == 0 && len(s.o.LogitBias) == 0
+}
+
+// Uniform returns the next random number from [0, 1), which Sample would choose by; 0, and
+// none is drawn, of a greedy sampler.
+func (s *Sampler) Uniform() float64 {
+	if s.o.Temperature == 0 {
+		return 0
+	}
+	return s.rng.Float64()
+}
+
 // Sample returns the token to follow text, given its logits [vocabulary], which
 // stay as they are. Logits that are not numbers are never chosen over others.
 func (s *Sampler) Sample(logits []float32, text []int32) int32 {

@@ -148,6 +148,8 @@ func (p *planner) step(nth int) int {
 		g := &kernel.Gather{Index: p.at.wanted, From: s.x.full, To: s.to.full, Rows: int32(p.sizes.wanted), Width: int32(s.to.width), Stride: int32(s.to.width)}
 		p.do(func(s driver.Stream, early bool) error { return k.Gather(s, g, early) })
 		p.holds[s.to] = full
+	case choose:
+		p.choose(s)
 	default:
 		p.err = fmt.Errorf("unknown operation %d", s.op)
 	}
@@ -412,6 +414,17 @@ func (p *planner) attend(nth int) {
 		many.Count, many.MaxRows, many.MaxSplit = int32(n.many), int32(n.manyRows), int32(n.manySplits)
 		p.do(func(s driver.Stream, early bool) error { return k.AttendMany(s, &many, early) })
 	}
+}
+
+// choose plans the choice of tokens, and what takes them to the host.
+func (p *planner) choose(s *step) {
+	p.ensure(s.x, full, p.sizes.wanted)
+	n, w, k := p.sizes.wanted, p.w, p.w.d.kernels
+	at, err := w.chosenRoom(n)
+	p.err = errors.Join(p.err, err)
+	c := &kernel.Choose{Logits: s.x.full, Choices: p.at.choices, Tokens: at, Finite: at + driver.Ptr(4*n), Rows: int32(n), Vocab: int32(s.x.width), Stride: int32(s.x.width)}
+	p.do(func(s driver.Stream, early bool) error { return k.Choose(s, c, early) })
+	p.do(func(s driver.Stream, _ bool) error { return s.Download(w.chosen[:8*n], at) })
 }
 
 // scratch returns room that the kernels of one forward use one after the other.

@@ -52,6 +52,7 @@ const (
 	lowRank
 	attend
 	gather
+	choose
 )
 
 // recorder takes what a forward asks for.
@@ -147,6 +148,8 @@ func (r *recorder) Gather(dst, src device.Buffer) {
 	r.add(step{op: gather, to: bufferOf(dst), x: bufferOf(src)})
 }
 
+func (r *recorder) Choose(logits device.Buffer) { r.add(step{op: choose, x: bufferOf(logits)}) }
+
 // forms are the forms of a buffer's numbers, as bits.
 type forms uint8
 
@@ -169,7 +172,7 @@ func (s *step) reads(b *buffer) (f forms) {
 				f |= full
 			}
 		}
-	case norm, gather:
+	case norm, gather, choose:
 		if s.x == b {
 			f = full
 		}

@@ -23,7 +23,8 @@ type workspace struct {
 		at    driver.Ptr
 		bytes int64
 	}
-	last int // rows that the last forward wanted
+	last   int    // rows that the last forward wanted
+	chosen []byte // pinned: tokens of the last forward, and whether their rows were finite
 }
 
 // record is a planned forward.
@@ -39,6 +40,7 @@ type record struct {
 // rounded up: what lies above those that are there is not read.
 type sizes struct {
 	tokens, wanted                           int
+	chooses                                  bool
 	few, many                                int // groups
 	fewRows, fewSplits, manyRows, manySplits int
 	splits                                   int // of all groups
@@ -50,6 +52,7 @@ const (
 	middle          // x·Aᵀ of low-rank updates
 	queries         // turned, in f16
 	parts           // of attention
+	choices         // tokens, and whether rows are finite
 	counters        // of attention: zeros between forwards
 	rooms
 )
@@ -86,6 +89,29 @@ func (w *workspace) Close() {
 	for i := range w.inputs {
 		w.inputs[i].close(d)
 	}
+	d.card.Unpin(w.chosen)
+}
+
+// Chosen returns what was chosen of a row of the last forward.
+func (w *workspace) Chosen(row int) (token int32, finite bool) {
+	values := valuesOf[int32](w.chosen)
+	return values[row], values[w.last+row] != 0
+}
+
+// chosenRoom returns room for chosen tokens, on the card and on the host.
+func (w *workspace) chosenRoom(rows int) (driver.Ptr, error) {
+	if len(w.chosen) < 8*rows {
+		if err := w.d.stream.Sync(); err != nil {
+			return 0, err
+		}
+		w.forget()
+		w.d.card.Unpin(w.chosen)
+		var err error
+		if w.chosen, err = w.d.card.Pinned(max(8*rows, 1<<12)); err != nil {
+			return 0, explain(err)
+		}
+	}
+	return w.scratch(choices, int64(8*rows))
 }
 
 // forget gives the records back: addresses in them are those of memory that has been
@@ -180,7 +206,7 @@ func (w *workspace) Forward(in *device.Input, ops func(device.Ops) error) error 
 func (w *workspace) sizes(in *device.Input) sizes {
 	v := &w.views
 	return sizes{
-		tokens: len(in.Tokens), wanted: len(in.Wanted), few: v.few, many: len(v.groups) - v.few,
+		tokens: len(in.Tokens), wanted: len(in.Wanted), chooses: len(in.Choices) > 0, few: v.few, many: len(v.groups) - v.few,
 		fewRows: v.fewRows, fewSplits: roundUp(v.fewSplits), manyRows: v.manyRows, manySplits: roundUp(v.manySplits), splits: roundUp(len(v.splits)),
 	}
 }
@@ -306,15 +332,16 @@ func (i *input) close(d *Device) {
 
 // layout is where in the input what is, as addresses of the card.
 type layout struct {
-	tokens, positions, slots, wanted, groups, splits driver.Ptr
-	turns                                            map[*buffer]driver.Ptr // cosines and sines
-	order                                            []*buffer              // those
-	bytes                                            int64
+	tokens, positions, slots, wanted, choices, groups, splits driver.Ptr
+	turns                                                     map[*buffer]driver.Ptr // cosines and sines
+	order                                                     []*buffer              // those
+	bytes                                                     int64
 }
 
 const (
-	groupBytes = int(unsafe.Sizeof(kernel.Group{}))
-	splitBytes = int(unsafe.Sizeof(kernel.Split{}))
+	choiceBytes = int(unsafe.Sizeof(kernel.Choice{}))
+	groupBytes  = int(unsafe.Sizeof(kernel.Group{}))
+	splitBytes  = int(unsafe.Sizeof(kernel.Split{}))
 )
 
 // layout lays the input of forwards of such sizes out.
@@ -329,6 +356,7 @@ func (i *input) layout(w *workspace, n sizes, steps []step) (layout, error) {
 	room(&l.positions, n.tokens, 4)
 	room(&l.slots, n.tokens, 4)
 	room(&l.wanted, n.wanted, 4)
+	room(&l.choices, n.wanted, choiceBytes)
 	room(&l.groups, n.few+n.many, groupBytes)
 	room(&l.splits, n.splits, splitBytes)
 	for _, s := range steps {
@@ -361,7 +389,7 @@ func (i *input) layout(w *workspace, n sizes, steps []step) (layout, error) {
 		}
 		i.bytes = size
 	}
-	for _, p := range []*driver.Ptr{&l.tokens, &l.positions, &l.slots, &l.wanted, &l.groups, &l.splits} {
+	for _, p := range []*driver.Ptr{&l.tokens, &l.positions, &l.slots, &l.wanted, &l.choices, &l.groups, &l.splits} {
 		*p += i.card
 	}
 	for b := range l.turns {
@@ -386,6 +414,10 @@ func (i *input) fill(w *workspace, l layout, in *device.Input) error {
 	wanted := valuesOf[int32](i.host[l.wanted-i.card:][:4*len(in.Wanted)])
 	for j, row := range in.Wanted {
 		wanted[j] = int32(row)
+	}
+	choices := valuesOf[kernel.Choice](i.host[l.choices-i.card:][:choiceBytes*len(in.Choices)])
+	for j, c := range in.Choices {
+		choices[j] = kernel.Choice{Temperature: c.Temperature, TopP: c.TopP, MinP: c.MinP, TopK: c.TopK, Uniform: c.Uniform}
 	}
 	for _, b := range l.order {
 		if b.mirror == nil {
