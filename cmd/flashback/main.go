@@ -109,6 +109,7 @@ func newRoot() *cobra.Command {
 		newTrainCmd(),
 		newMergeCmd(),
 		newEvalCmd(),
+		newManCmd(),
 		newVersionCmd(),
 	)
 	return root

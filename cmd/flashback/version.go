@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -21,11 +22,14 @@ func newVersionCmd() *cobra.Command {
 	}
 }
 
+// release is the version that a release was built as; it is set by the linker.
+var release string
+
 // version says what this program is: its version, revision, compiler and system.
 func version() string {
-	version, revision := "devel", ""
+	version, revision := release, ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" && info.Main.Version != "(devel)" {
+		if version == "" && info.Main.Version != "(devel)" {
 			version = info.Main.Version
 		}
 		for _, s := range info.Settings {
@@ -34,5 +38,5 @@ func version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("flashback %s%s %s %s/%s", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("flashback %s%s %s %s/%s", cmp.Or(version, "devel"), revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -44,11 +44,13 @@ func Run(ctx context.Context, l net.Listener, t Times, open func() (*Server, err
 		return err
 	}
 	ready.Store(s)
+	s.notify(systemdReady)
 	select {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
 	}
+	s.notify(systemdStopping)
 	late, cancel := context.WithTimeout(context.Background(), t.Shutdown)
 	defer cancel()
 	running, waiting := s.admission.load()

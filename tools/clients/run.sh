@@ -41,6 +41,7 @@ client "langchain-openai: responses" .venv/bin/python langchain_responses.py smo
 client "litellm" .venv/bin/python litellm_chat.py $model
 client "ollama for Python" .venv/bin/python ollama_chat.py $model
 client "ollama for Node" node node/ollama.mjs $model
+client "what others are complained of" .venv/bin/python "$PWD/complaints.py" "$address" smollm2-135m notes
 client "aider" ./aider.sh .venv-aider/bin/aider $model
 client "MCP Inspector" ./mcp.sh node/node_modules/.bin/mcp-inspector "$address" "$program" "$work/notes.index"
 exit $failed
