@@ -60,6 +60,15 @@ func TestJourneys(t *testing.T) {
 		}
 		v.says(".turn:last-child .text", "harbour master")
 	})
+	at("03b-long-conversation", func(v *tab) {
+		v.choose("Adapter", "none")
+		for _, q := range []string{"Tell me all that is known of the tower clock.", "Tell me all that is known of the harbour.", "Tell me all that is known of the garden and of the kitchen."} {
+			v.ask(q)
+		}
+		if over := get[float64](v, "document.querySelector('.turn:last-child .foot').getBoundingClientRect().bottom - document.querySelector('.composer').getBoundingClientRect().top"); over > 0 {
+			v.Errorf("the end of the answer is %v pixels under the question's field", over)
+		}
+	})
 	at("04-hover", func(v *tab) {
 		v.ask(question)
 		v.hover(".part")

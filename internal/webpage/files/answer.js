@@ -174,7 +174,7 @@ export class Answer {
     const most = Math.max(1, ...this.passages.map((p) => Math.abs(p.nats ?? 0)));
     const weighed = this.passages[0].nats !== null;
     fill(this.sources,
-      h("p", { class: "heading" }, this.#byInfluence ? ["Coloured by ", tips.influence()] : ["Coloured by ", tips.provenance()]),
+      h("p", { class: "heading" }, "Coloured by ", this.#byInfluence ? [tips.influence(), ": what mattered"] : [tips.provenance(), ": what was in sight"]),
       h("ol", {}, this.passages.map((p, n) => h("li", {
         class: `hue-${n % hues}`, onpointerenter: () => this.#light(n + 1), onpointerleave: () => this.#light(0),
       },

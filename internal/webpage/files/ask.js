@@ -73,7 +73,7 @@ export class Ask {
     this.#empty.hidden = true;
     this.again.hidden = false;
     this.turns.append(turn);
-    turn.scrollIntoView({ block: "nearest" });
+    toEnd();
     this.#busy(new AbortController());
     const sentences = new Sentences();
     answer.foot = foot;
@@ -82,6 +82,7 @@ export class Ask {
       const body = { ...request, flashback: { ...request.flashback, trace: true, cite: "none" } };
       for await (const event of stream("v1/chat/completions", body, this.#running.signal)) {
         const text = event.choices[0]?.delta.content;
+        const follow = atEnd();
         if (text) {
           if (foot.textContent) foot.textContent = "";
           answer.add(text);
@@ -89,10 +90,13 @@ export class Ask {
         }
         if (event.flashback?.stride) answer.end(event.flashback.stride);
         if (event.flashback?.counts) answer.told(event.flashback);
+        if (follow) toEnd();
       }
       sentences.end();
       this.#messages = [...request.messages, { role: "assistant", content: answer.whole() }];
+      const follow = atEnd();
       this.#finish(answer);
+      if (follow) toEnd();
       say(answer.passages.length ? `The answer is complete; ${count(answer.passages.length, "passage")} in sight.` : "The answer is complete.");
     } catch (e) {
       sentences.end();
@@ -148,3 +152,7 @@ export class Ask {
     this.evidence.render();
   }
 }
+
+/** atEnd tells whether the end of the page is in sight, so that it is to stay there. */
+const atEnd = () => document.documentElement.scrollHeight - scrollY - innerHeight < 80;
+const toEnd = () => scrollTo(0, document.documentElement.scrollHeight);
