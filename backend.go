@@ -54,7 +54,7 @@ func (l local) info(i *Info) {
 	device := l.Device().Info()
 	i.Family = l.Config().Family
 	i.Kernels, i.Threads = device.Kernels, device.Threads
-	i.Compute, i.KV = string(l.Compute()), l.KVFormat().String()
+	i.Compute, i.KV, i.KVBudget = string(l.Compute()), l.KVFormat().String(), l.KVBudget()
 }
 
 type localSequence struct{ *engine.Sequence }

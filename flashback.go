@@ -244,6 +244,7 @@ type Info struct {
 	Kernels string // compute path
 	Compute string // how it rounds: exact or fast
 	KV      string // how keys and values are stored: f32, f16 or q8
+	KVBudget int64 // bytes for keys and values in this process
 	Threads int
 	Context int // longest sequence, in positions
 	Vocab   int // tokens

@@ -163,6 +163,7 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		}
 		s, err := server.New(*o)
 		if err == nil {
+			server.FitProcess(engine.Info())
 			o.Log.Info(fmt.Sprintf("Serving %s at http://%[2]s/v1, with its page at http://%[2]s", o.Name, listener.Addr()))
 		}
 		return s, err

@@ -156,6 +156,12 @@ func (e *Engine) KVTokenBytes() int { return e.pool.Shape().TokenBytes() }
 // KVFormat returns how keys and values are stored.
 func (e *Engine) KVFormat() kvcache.Format { return e.pool.Shape().Format }
 
+// KVBudget returns the bytes for keys and values.
+func (e *Engine) KVBudget() int64 {
+	s := e.pool.Storage()
+	return int64(s.Pages()) * kvcache.PageTokens * int64(s.Shape().TokenBytes())
+}
+
 // KV returns how full the KV cache is, and how much of it is kept for texts to come.
 func (e *Engine) KV() kvcache.Usage {
 	u := e.pool.Usage()

@@ -45,7 +45,7 @@ func (s *Server) props(w http.ResponseWriter, _ *http.Request, k *Key) error {
 		"model": s.o.Name, "models": names,
 		"engine": info.Engine, "kernels": info.Kernels, "compute": info.Compute, "kv": info.KV, "threads": info.Threads,
 		"max_model_len": info.Context, "vocab": info.Vocab,
-		"kv_pages_used": kv.Pages, "kv_pages_kept": kv.Kept, "kv_pages": kv.Limit, "kv_page_tokens": pageTokens,
+		"kv_pages_used": kv.Pages, "kv_pages_kept": kv.Kept, "kv_pages_peak": kv.Peak, "kv_pages": kv.Limit, "kv_page_tokens": pageTokens,
 		"requests_running": running, "requests_waiting": waiting,
 	})
 	return nil

@@ -30,9 +30,10 @@ type reply struct {
 	sent   time.Time
 }
 
-// declared reports whether the server refused the request in a way that it declares.
+// declared reports whether the server refused the request in a way that it declares. One
+// that waits for long has pings meanwhile, so that its refusal is an event.
 func (r *reply) declared() bool {
-	return r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable
+	return r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable || r.code == "queue_timeout" && r.text == ""
 }
 
 // ask streams an answer. The error is a fault: of the connection, or of what came by it.
@@ -93,6 +94,9 @@ func (s *server) ask(ctx context.Context, path string, body object) (*reply, err
 			return r, fmt.Errorf("an event is no JSON: %w: %s", err, data)
 		}
 		if event.Error != nil {
+			if r.code = event.Error.Code; r.declared() {
+				return r, nil
+			}
 			return r, fmt.Errorf("in the middle: %s: %s", event.Error.Code, event.Error.Message)
 		}
 		for _, c := range event.Choices {

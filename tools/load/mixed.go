@@ -50,7 +50,7 @@ func (s *server) have(c conversation, more func() bool, each func(turn int, r *r
 		}
 		r, err := s.ask(context.Background(), "/v1/chat/completions", body)
 		each(turn, r, err)
-		if err != nil || r.status != 200 {
+		if err != nil || r.declared() {
 			return
 		}
 		messages = append(messages, object{"role": "assistant", "content": r.text})
@@ -75,7 +75,7 @@ func mixed(s *server, out *report, long time.Duration) {
 				outcomes["fault"]++
 				faults = append(faults, fmt.Sprintf("%+v, turn %d: %v", all[i], turn, err))
 			case r.declared():
-				outcomes[fmt.Sprint(r.status, " ", r.code)]++
+				outcomes[r.code]++
 			default:
 				outcomes[r.finish]++
 				if before, ok := texts[q]; ok && before != r.text {
@@ -107,8 +107,8 @@ func mixed(s *server, out *report, long time.Duration) {
 	memory, warm := 0, false
 	for before() {
 		time.Sleep(time.Second)
-		// Warm is when the budget is full and a quarter of the time is over.
-		if !warm && time.Until(end) < long*3/4 && s.props("kv_pages_used") > s.props("kv_pages")*95/100 {
+		// Warm is when the whole budget has been in use and a quarter of the time is over.
+		if !warm && time.Until(end) < long*3/4 && s.props("kv_pages_peak") == s.props("kv_pages") {
 			memory, warm = s.proc("RssAnon", "VmSwap"), true
 		}
 	}
@@ -119,10 +119,12 @@ func mixed(s *server, out *report, long time.Duration) {
 		client.CloseIdleConnections()
 		return s.goroutines() <= goroutines && s.files() <= files+1 && s.props("kv_pages_used") == s.props("kv_pages_kept")
 	}
-	for !settled() && time.Since(began) < 5*time.Second {
+	done := settled()
+	for !done && time.Since(began) < 5*time.Second {
 		time.Sleep(50 * time.Millisecond)
+		done = settled()
 	}
-	out.want(settled(), "after %v: %d goroutines, %d at first; %d descriptors, %d at first; %d pages in use, %d of them kept for texts to come",
+	out.want(done, "after %v: %d goroutines, %d at first; %d descriptors, %d at first; %d pages in use, %d of them kept for texts to come",
 		time.Since(began).Round(time.Millisecond), s.goroutines(), goroutines, s.files(), files, s.props("kv_pages_used"), s.props("kv_pages_kept"))
 	out.want(outcomes["fault"] == 0, "ends: %v", outcomes)
 	if warm {
