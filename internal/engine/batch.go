@@ -36,10 +36,26 @@ type batch struct {
 	step     time.Duration // of the last chunk without a prefill
 	end      time.Time     // of the last chunk
 	chunks   int           // that have run
+
+	// Sequences that write and are away for a moment, since when: they choose for longer
+	// than was waited for, or look passages up. A prefill that then took whole chunks
+	// would have them wait for one when they are back.
+	away []absence
 }
 
+type absence struct {
+	*forward
+	since time.Time
+}
+
+// absent is how long a sequence that is away is thought of: one whose reader has stopped
+// is to slow nobody down for long.
+const absent = 250 * time.Millisecond
+
 // pieceTokens is what a prefill gets of a chunk before it is another's turn, and all
-// that prefills get of one in which others decode.
+// that prefills get of one in which others decode, or would if they were not away. Beside
+// prefills of sequences that write, with which their strides begin, it is all that those
+// get who have written nothing yet.
 const pieceTokens = kvcache.PageTokens
 
 // sharedRows is up to how many rows of a chunk that several sequences share may be
@@ -96,11 +112,28 @@ func (b *batch) first() *forward {
 	return nil
 }
 
-// done says that f's sequence has chosen its token and will not decode it.
+// done says that f's sequence has chosen its token and will not decode it, but perhaps
+// goes on in a moment.
 func (b *batch) done(f *forward) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.leave(f)
-	b.mu.Unlock()
+	if f.writes {
+		b.away = append(b.away, absence{f, time.Now()})
+	}
+}
+
+// gone says that f's sequence has ended.
+func (b *batch) gone(f *forward) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.leave(f)
+}
+
+// awaits reports whether a sequence that writes will be back in a moment.
+func (b *batch) awaits() bool {
+	b.away = slices.DeleteFunc(b.away, func(a absence) bool { return time.Since(a.since) > absent })
+	return len(b.away) > 0
 }
 
 // progress returns how many chunks have run.
@@ -110,8 +143,9 @@ func (b *batch) progress() int {
 	return b.chunks
 }
 
-// leave notes that f is not chosen from any more.
+// leave notes that f is neither chosen from nor away any more.
 func (b *batch) leave(f *forward) {
+	b.away = slices.DeleteFunc(b.away, func(a absence) bool { return a.forward == f })
 	i := slices.Index(b.choosing, f)
 	if i < 0 {
 		return
@@ -125,12 +159,15 @@ func (b *batch) leave(f *forward) {
 	}
 }
 
-// await waits for the sequences that are choosing. Those that take too long are not
-// waited for again until they come back. b.mu is held, but for the waiting.
+// await waits for the sequences that are choosing. Those that take too long are away, and
+// not waited for again until they come back. b.mu is held, but for the waiting.
 func (b *batch) await() {
 	for len(b.choosing) > 0 {
 		left := b.step - time.Since(b.end)
 		if left <= 0 {
+			for _, f := range b.choosing {
+				b.away = append(b.away, absence{f, time.Now()})
+			}
 			b.choosing = b.choosing[:0]
 			return
 		}
@@ -194,6 +231,7 @@ func (f *forward) settle(err error) {
 		f.left -= f.rows
 		f.ended = f.left == 0
 	}
+	f.writes = f.writes || f.samples && f.ended && f.err == nil
 }
 
 // release takes the ended forwards out of those that wait and wakes their sequences.
@@ -247,23 +285,31 @@ func (b *batch) fill() (prefills bool) {
 
 // share gives prefills their rows of up to room, in turns, and returns how many.
 func (b *batch) share(room int) int {
-	if len(b.chosen) > 0 {
+	if len(b.chosen) > 0 || b.awaits() {
 		room = min(room, pieceTokens)
 	}
-	given, served := 0, 0
+	given, served, fresh := 0, 0, room
 	for _, f := range b.prefills {
 		f.rows = 0
-		f.cancelled()
+		if !f.cancelled() && f.writes {
+			fresh = min(room, pieceTokens)
+		}
 	}
 	for before := -1; given < room && given > before; {
 		before = given
 		for i, f := range b.prefills {
 			n := min(pieceTokens, f.left-f.rows, room-given)
+			if !f.writes {
+				n = min(n, fresh)
+			}
 			if f.ended || n <= 0 {
 				continue
 			}
 			if f.rows == 0 {
 				b.chosen = append(b.chosen, f)
+			}
+			if !f.writes {
+				fresh -= n
 			}
 			f.rows += n
 			given += n

@@ -230,6 +230,12 @@ func waitingOn(decodes bool, tokens ...int) *forward {
 	return f
 }
 
+// writing returns a forward whose sequence has chosen a token before.
+func writing(f *forward) *forward {
+	f.writes = true
+	return f
+}
+
 // TestFill: a row of each decode, pieces of prefills in turns, drafts last.
 func TestFill(t *testing.T) {
 	type rows map[string][]int // of each forward's segments
@@ -245,6 +251,10 @@ func TestFill(t *testing.T) {
 			[]rows{{"p0": {64}, "p1": {32}}, {"p0": {36}, "p1": {8}}}},
 		{"one piece a chunk beside decodes", 256, []*forward{waitingOn(true, 1)}, []*forward{waitingOn(false, 33), waitingOn(false, 40), waitingOn(false, 1)},
 			[]rows{{"d0": {1}, "p0": {32}}, {"p0": {1}, "p1": {40}, "p2": {1}}}},
+		{"a stride begins beside prompts", 256, nil, []*forward{waitingOn(false, 300), writing(waitingOn(false, 40)), waitingOn(false, 33)},
+			[]rows{{"p0": {32}, "p1": {40}}, {"p0": {223}, "p2": {33}}, {"p0": {45}}}},
+		{"strides begin alone", 256, nil, []*forward{writing(waitingOn(false, 300)), writing(waitingOn(false, 40))},
+			[]rows{{"p0": {216}, "p1": {40}}, {"p0": {84}}}},
 		{"a row of each branch", 256, []*forward{waitingOn(true, 1), waitingOn(true, 1, 1, 1)}, nil,
 			[]rows{{"d0": {1}, "d1": {1, 1, 1}}}},
 		{"drafts in the room that is left", 10, []*forward{waitingOn(true, 4), waitingOn(true, 4, 4), waitingOn(true, 2)}, nil,
@@ -331,4 +341,59 @@ func TestSlowChoosersAreLeft(t *testing.T) {
 	e.batch.mu.Unlock()
 	close(going)
 	slow.Wait()
+}
+
+// TestPrefillsMakeRoomForWhoIsAway: a prefill gets small pieces while a sequence that
+// writes is away for a moment, and whole chunks when it is back, has ended or is away for
+// long.
+func TestPrefillsMakeRoomForWhoIsAway(t *testing.T) {
+	b := newBatch(&workspace{batch: 256})
+	writes, scores := &forward{writes: true}, &forward{}
+	chunk := func() (rows int) {
+		b.prefills = []*forward{waitingOn(false, 1000)}
+		b.fill()
+		for _, p := range b.chunk {
+			rows += p.count
+		}
+		return rows
+	}
+	for _, c := range []struct {
+		what string
+		do   func()
+		want int
+	}{
+		{"nobody is away", func() {}, 256},
+		{"one has chosen", func() { b.done(writes) }, pieceTokens},
+		{"it is back", func() { b.leave(writes) }, 256},
+		{"it has chosen and ended", func() { b.done(writes); b.gone(writes) }, 256},
+		{"it scores", func() { b.done(scores) }, 256},
+		{"it chooses for longer than is waited for", func() {
+			b.choosing = append(b.choosing, writes)
+			b.await()
+		}, pieceTokens},
+		{"it is away for long", func() { b.away[0].since = time.Now().Add(-absent - time.Second) }, 256},
+	} {
+		c.do()
+		if got := chunk(); got != c.want {
+			t.Errorf("%s: a chunk has %d rows of a prefill, want %d", c.what, got, c.want)
+		}
+	}
+}
+
+// TestSequencesLeaveNothingBehind: a batch thinks of no sequence that was closed.
+func TestSequencesLeaveNothingBehind(t *testing.T) {
+	e := newTiny(t, Options{})
+	s := e.NewSequence()
+	if err := s.Append(1, 2, 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Continue(context.Background(), placement.None, nil, 3, pickGreedy, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.batch.away) != 1 {
+		t.Errorf("%d sequences are away behind a stride, want 1", len(e.batch.away))
+	}
+	if s.Close(); len(e.batch.away) != 0 {
+		t.Error("a closed sequence is thought of")
+	}
 }

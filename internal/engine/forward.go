@@ -32,6 +32,7 @@ type forward struct {
 	segments []segment
 	samples  bool // a token is chosen from its logits, and perhaps another forward follows soon
 	decodes  bool // its segments are a sampled token each and drafts, not a prefill
+	writes   bool // its sequence has chosen a token before
 	drafts   int  // so many last tokens of each segment are guessed; fewer may be encoded
 
 	ctx     context.Context

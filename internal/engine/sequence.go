@@ -39,6 +39,7 @@ func (e *Engine) NewSequence() *Sequence {
 // Close gives the sequence's KV back. That of whole pages of text is kept, as long as
 // there is room, for sequences that begin alike.
 func (s *Sequence) Close() {
+	s.e.batch.gone(&s.fw)
 	s.forgetReading()
 	if s.e.beginnings != nil {
 		s.e.beginnings.keep(s.origin(), s.tokens, s.context)
