@@ -10,8 +10,8 @@ import (
 )
 
 // admission lets as many requests run at once as find room in the KV budget if each
-// takes all that it may need, and has the others wait in the order of their coming, up to
-// a number and for a time.
+// takes all that it may need, and has the others wait, up to a number and for a time: in
+// the order of their coming, but that small ones may pass a large one a few times.
 type admission struct {
 	maxQueue int
 	patience time.Duration
@@ -29,6 +29,7 @@ type admission struct {
 type ticket struct {
 	key      string
 	need     int
+	passed   int           // by how many that came later
 	admitted chan struct{} // closed when it may run
 	came     time.Time
 }
@@ -110,16 +111,31 @@ func (a *admission) refuse(key *Key) error {
 	return nil
 }
 
-// admit lets those run that wait, in order, as long as there is room; a.mu is held.
+// passes is how often a request that waits for more room than there is may be passed by
+// ones that need less. Then all wait for it: none starves.
+const passes = 8
+
+// admit lets those run that wait and find room, in order; a.mu is held.
 func (a *admission) admit() {
-	for at := a.queue.Front(); at != nil; at = a.queue.Front() {
-		t := at.Value.(*ticket)
+	var passed []*ticket
+	for at := a.queue.Front(); at != nil; {
+		t, next := at.Value.(*ticket), at.Next()
 		if t.need > a.free {
-			return
+			if t.passed == passes {
+				return
+			}
+			passed = append(passed, t)
+		} else {
+			a.free -= t.need
+			a.queue.Remove(at)
+			close(t.admitted)
+			for _, p := range passed {
+				if p.passed++; p.passed == passes {
+					return
+				}
+			}
 		}
-		a.free -= t.need
-		a.queue.Remove(at)
-		close(t.admitted)
+		at = next
 	}
 }
 

@@ -30,8 +30,8 @@ func code(err error) string {
 	return ""
 }
 
-// Requests run as long as there is room, in the order of their coming, and are refused
-// where too many wait, one waits too long, or the server is about to end.
+// Requests run as long as there is room, and are refused where too many wait, one waits
+// too long, or the server is about to end.
 func TestAdmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(&Options{MaxQueue: 3, QueueTime: time.Minute, PerKey: 9}, 100)
@@ -43,13 +43,13 @@ func TestAdmission(t *testing.T) {
 		}
 		ctx := context.Background()
 		first, _ := enter(a, ctx, nil, 60)
-		large, _ := enter(a, ctx, nil, 70) // waits
-		small, _ := enter(a, ctx, nil, 10) // comes after it
+		second, _ := enter(a, ctx, nil, 50)
+		third, _ := enter(a, ctx, nil, 45)
 		load(1, 2)
 		gone, cancel := context.WithCancel(ctx)
-		_, left := enter(a, gone, nil, 10)
+		_, left := enter(a, gone, nil, 50)
 		load(1, 3)
-		if _, err := a.enter(ctx, nil, 1); code(err) != "queue_full" {
+		if _, err := a.enter(ctx, nil, 50); code(err) != "queue_full" {
 			t.Errorf("a fifth: %v", err)
 		}
 		cancel()
@@ -60,18 +60,15 @@ func TestAdmission(t *testing.T) {
 		first()
 		load(2, 0)
 		_, late := enter(a, ctx, nil, 1000) // needs more than there is: it would run alone
-		time.Sleep(time.Second)
-		last, _ := enter(a, ctx, nil, 1)
-		load(2, 2)
-		time.Sleep(time.Minute - time.Second)
+		load(2, 1)
+		time.Sleep(time.Minute)
 		if err := <-late; code(err) != "queue_timeout" {
 			t.Errorf("one that waited: %v", err)
 		}
 		synctest.Wait()
-		load(3, 0) // what waited behind it needs less
-		for _, leave := range []func(){small, large, last} {
-			leave()
-		}
+		load(2, 0)
+		second()
+		third()
 		load(0, 0)
 		a.drain()
 		if _, err := a.enter(ctx, nil, 1); code(err) != "draining" || !a.drains() {
@@ -98,6 +95,55 @@ func TestAdmissionOfTheHuge(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Small requests pass a large one that waits, so many and no more: it runs before the
+// others, however many come. What waits for it goes on when it gives up.
+func TestAdmissionLetsTheSmallPass(t *testing.T) {
+	for _, givesUp := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAdmission(&Options{MaxQueue: 99, QueueTime: time.Minute, PerKey: 9}, 100)
+			load := func(running, waiting int) {
+				t.Helper()
+				if r, w := a.load(); r != running || w != waiting {
+					t.Errorf("%d run and %d wait, want %d and %d", r, w, running, waiting)
+				}
+			}
+			first, _ := enter(a, context.Background(), nil, 50)
+			large, refused := enter(a, context.Background(), nil, 80)
+			time.Sleep(time.Second)
+			var small []func()
+			for range passes + 4 {
+				leave, _ := enter(a, context.Background(), nil, 5)
+				small = append(small, leave)
+			}
+			load(1+passes, 1+4) // though there is room for two more
+			if givesUp {
+				time.Sleep(time.Minute - time.Second)
+				if err := <-refused; code(err) != "queue_timeout" {
+					t.Errorf("the large one: %v", err)
+				}
+				synctest.Wait()
+				load(1+passes+2, 2)
+				first()
+			} else {
+				first()
+				for _, leave := range small[:4] {
+					leave()
+				}
+				load(passes-4+1, 4)
+				large()
+				small = small[4:]
+			}
+			load(len(small), 0)
+			for _, leave := range small {
+				leave()
+			}
+			if a.free != a.limit {
+				t.Errorf("%d of %d tokens are free", a.free, a.limit)
+			}
+		})
+	}
 }
 
 // A key has so many requests under way at most; others do not suffer by it.
