@@ -79,7 +79,7 @@ func (x *index) readDocuments() error {
 				return fmt.Errorf("%s: it is of the file %q, called %q", x.record(e.Name()), d.File, d.Name)
 			}
 			x.documents[id] = d
-			x.names[foldName(d.Name)] = true
+			x.names[foldName(d.Name)] = d
 			os.Remove(filepath.Join(x.uploads, "."+id)) // half placed
 		}
 	}
@@ -116,7 +116,7 @@ func (l *Library) Attach(name, file string) (Document, error) {
 	d = &Document{File: file, Size: f.Size, Added: time.Now().UTC(), State: Queued}
 	d.Name = freeName(f.Name, func(name string) bool {
 		_, err := os.Lstat(filepath.Join(x.uploads, name))
-		return x.names[foldName(name)] || err == nil
+		return x.names[foldName(name)] != nil || err == nil
 	})
 	if err := os.MkdirAll(filepath.Join(x.uploads, recordDir), 0o777); err != nil {
 		return Document{}, err
@@ -124,7 +124,7 @@ func (l *Library) Attach(name, file string) (Document, error) {
 	if err := writeJSON(x.record(d.record()), d); err != nil {
 		return Document{}, err
 	}
-	x.documents[file], x.names[foldName(d.Name)] = d, true
+	x.documents[file], x.names[foldName(d.Name)] = d, d
 	l.jobs.add(x, d)
 	return x.shown(d), nil
 }

@@ -30,13 +30,13 @@ type index struct {
 	mu        sync.Mutex
 	made      *made                // nil for one that was given
 	documents map[string]*Document // by the ids of their files
-	names     map[string]bool      // of documents, folded
+	names     map[string]*Document // by what their names fold to
 	progress  float64              // of the change under way, from 0 to 1
 	interrupt context.CancelFunc   // ends it; nil: none is under way
 }
 
 func newIndex(name, dir string) *index {
-	return &index{name: name, dir: dir, uploads: strings.TrimSuffix(dir, ".index") + ".uploads", documents: map[string]*Document{}, names: map[string]bool{}}
+	return &index{name: name, dir: dir, uploads: strings.TrimSuffix(dir, ".index") + ".uploads", documents: map[string]*Document{}, names: map[string]*Document{}}
 }
 
 // recordDir is where an index's folder of uploads keeps what is known of them: it is

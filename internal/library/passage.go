@@ -89,10 +89,8 @@ func (l *Library) Upload(name, source string) (d Document, ok bool) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, d := range x.documents {
-		if d.Name == file && d.State != removing {
-			return x.shown(d), true
-		}
+	if d := x.names[foldName(file)]; d != nil && d.Name == file && d.State != removing {
+		return x.shown(d), true
 	}
 	return d, false
 }
