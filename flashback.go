@@ -238,16 +238,16 @@ func (e *Engine) file(source string) string {
 
 // Info says what an engine runs.
 type Info struct {
-	Model   string // path of the model file
-	Engine  string // the server that runs it; "": this machine
-	Family  string // of models: llama, qwen3, …; "" where a server runs it
-	Kernels string // compute path
-	Compute string // how it rounds: exact or fast
-	KV      string // how keys and values are stored: f32, f16 or q8
-	KVBudget int64 // bytes for keys and values in this process
-	Threads int
-	Context int // longest sequence, in positions
-	Vocab   int // tokens
+	Model    string // path of the model file
+	Engine   string // the server that runs it; "": this machine
+	Family   string // of models: llama, qwen3, …; "" where a server runs it
+	Kernels  string // compute path
+	Compute  string // how it rounds: exact or fast
+	KV       string // how keys and values are stored: f32, f16 or q8
+	KVBudget int64  // bytes for keys and values in this process
+	Threads  int
+	Context  int // longest sequence, in positions
+	Vocab    int // tokens
 }
 
 // Info returns what the engine runs.

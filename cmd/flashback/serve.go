@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -26,7 +27,7 @@ type serveFlags struct {
 	times             server.Times
 	log               logFlags
 	config            config
-	pprof             string
+	pprof, otlp       string
 	options           server.Options
 }
 
@@ -93,6 +94,7 @@ the process at once.`,
 	fs.DurationVar(&o.StreamTime, "stream-timeout", o.StreamTime, "how long a slow reader may take none of them")
 	fs.DurationVar(&o.RetrievalTime, "retrieval-timeout", o.RetrievalTime, "how long one look-up of passages may take")
 	fs.StringVar(&f.pprof, "pprof", "", "an `ADDRESS` of this machine to tell profiles at, such as 127.0.0.1:6060; empty: none")
+	fs.StringVar(&f.otlp, "otlp", "", "the `URL` of an OpenTelemetry collector to send traces to, such as http://localhost:4318; empty: that of OTEL_EXPORTER_OTLP_ENDPOINT, or none")
 	f.log.add(cmd)
 	f.config.add(cmd)
 	return cmd
@@ -143,6 +145,18 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		defer profiles.Close()
 		go http.Serve(profiles, server.Profiles())
 	}
+	tracer, flush, err := server.OpenTraces(cmd.Context(), f.otlp)
+	if err != nil {
+		return usagef("--otlp: %v", err)
+	}
+	o.Tracer = tracer
+	defer func() {
+		late, cancel := context.WithTimeout(context.Background(), flushTime)
+		defer cancel()
+		if err := flush(late); err != nil {
+			o.Log.Warn("the last traces were not sent", "error", err)
+		}
+	}()
 	if o.Stores, err = f.openLibrary(); err != nil {
 		return err
 	}
@@ -169,6 +183,9 @@ func (f *serveFlags) run(cmd *cobra.Command) (err error) {
 		return s, err
 	})
 }
+
+// flushTime is how long the last traces may take to be sent.
+const flushTime = 5 * time.Second
 
 // readKeys reads the file of keys, if there is one.
 func (f *serveFlags) readKeys() error {

@@ -159,30 +159,43 @@ type lookUp struct {
 	patience time.Duration // for one look-up
 	goesOn   bool          // without passages where they cannot be looked up
 	took     func(time.Duration)
+	traced   func(context.Context) (context.Context, func(found int, err error))
 }
 
 // look opens the indexes of these names.
 func (s *Server) look(names []string, goesOn bool) (*lookUp, error) {
 	reading, err := s.o.Library.Acquire(names...)
 	if err != nil {
-		return nil, retrievalError{err}
+		return nil, retrievalError{error: err}
 	}
+	return s.lookIn(reading, names, goesOn), nil
+}
+
+// lookIn returns what looks passages up in the indexes that a reading is of.
+func (s *Server) lookIn(reading Reading, names []string, goesOn bool) *lookUp {
 	s.metrics.acquired(names, reading)
-	return &lookUp{Reading: reading, patience: s.o.RetrievalTime, goesOn: goesOn, took: func(t time.Duration) { s.metrics.retrieved(names, t) }}, nil
+	return &lookUp{Reading: reading, patience: s.o.RetrievalTime, goesOn: goesOn, took: func(t time.Duration) { s.metrics.retrieved(names, t) },
+		traced: func(ctx context.Context) (context.Context, func(int, error)) {
+			return traceRetrieval(ctx, s.o.Tracer, names)
+		}}
 }
 
 // Retrieve implements retrieve.Retriever.
-func (l *lookUp) Retrieve(ctx context.Context, q flashback.Query) ([]flashback.Passage, error) {
+func (l *lookUp) Retrieve(ctx context.Context, q flashback.Query) (found []flashback.Passage, err error) {
+	ctx, traced := l.traced(ctx)
+	defer func() { traced(len(found), err) }()
 	began := time.Now()
 	inTime, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
-	found, err := l.Reading.Retrieve(inTime, q)
+	found, err = l.Reading.Retrieve(inTime, q)
 	l.took(time.Since(began))
+	told := false
 	if inTime.Err() != nil && ctx.Err() == nil {
-		err = fmt.Errorf("it took longer than %v", l.patience)
+		err, told = fmt.Errorf("it took longer than %v", l.patience), true
 	}
 	if err == nil {
 		found, err = believable(found, q.K)
+		told = err != nil
 	}
 	switch {
 	case err == nil || ctx.Err() != nil:
@@ -190,7 +203,7 @@ func (l *lookUp) Retrieve(ctx context.Context, q flashback.Query) ([]flashback.P
 	case l.goesOn:
 		return nil, nil
 	}
-	return nil, retrievalError{err}
+	return nil, retrievalError{err, told}
 }
 
 // believable returns at most the k passages that were asked for. The error says that a

@@ -20,6 +20,8 @@ type Error struct {
 	Code    string `json:"code"`  // "" is null
 	// RetryAfter is when to try again; 0: it is not said.
 	RetryAfter time.Duration `json:"-"`
+
+	cause error // that the log tells, and the client is not: it may name files; nil: the message is all
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -55,7 +57,10 @@ func Unavailable(after time.Duration, code, format string, args ...any) *Error {
 }
 
 // retrievalError says that passages could not be looked up.
-type retrievalError struct{ error }
+type retrievalError struct {
+	error
+	told bool // its text is this program's own, and says nothing of files and addresses
+}
 
 func (e retrievalError) Unwrap() error { return e.error }
 
@@ -72,7 +77,11 @@ func asError(err error) *Error {
 		return &Error{Status: http.StatusRequestEntityTooLarge, Type: invalidRequest, Code: "request_too_large",
 			Message: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)}
 	case errors.As(err, &retrieval):
-		return &Error{Status: http.StatusBadGateway, Type: serverError, Code: "retrieval_failed", Message: err.Error()}
+		e := &Error{Status: http.StatusBadGateway, Type: serverError, Code: "retrieval_failed", Message: "passages could not be looked up" + seeLog, cause: err}
+		if retrieval.told {
+			e.Message = "passages could not be looked up: " + retrieval.Error()
+		}
+		return e
 	case errors.As(err, &engine):
 		return &Error{Status: http.StatusBadGateway, Type: serverError, Code: "engine_failed", Message: err.Error()}
 	case errors.Is(err, flashback.ErrUnsupported):
@@ -84,8 +93,11 @@ func asError(err error) *Error {
 	case errors.Is(err, flashback.ErrFull):
 		return Unavailable(time.Second, "kv_full", "%v", err)
 	}
-	return &Error{Status: http.StatusInternalServerError, Type: serverError, Code: "internal_error", Message: err.Error()}
+	return &Error{Status: http.StatusInternalServerError, Type: serverError, Code: "internal_error", Message: "the server has failed" + seeLog, cause: err}
 }
+
+// seeLog is said where only the log tells why.
+const seeLog = "; its log says why, beside the id that this answer's X-Request-Id has"
 
 // MarshalJSON writes the error with null for what is not said.
 func (e *Error) MarshalJSON() ([]byte, error) {

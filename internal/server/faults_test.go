@@ -239,7 +239,7 @@ func TestRetrieverFaults(t *testing.T) {
 		}, "took longer than"},
 		{"fails", func(context.Context, flashback.Query) ([]flashback.Passage, error) {
 			return nil, errors.New("a disk is broken")
-		}, "a disk is broken"},
+		}, "its log says why"},
 		{"NaN", passage(func(p *flashback.Passage) { p.Score = math.NaN() }), "the score of passage"},
 		{"infinite", passage(func(p *flashback.Passage) { p.Score = math.Inf(1) }), "the score of passage"},
 		{"negative", passage(func(p *flashback.Passage) { p.Score = -5 }), ""},

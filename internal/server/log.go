@@ -45,7 +45,7 @@ func entryOf(ctx context.Context) *entry {
 // in a log.
 var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
 
-// ServeHTTP implements http.Handler: it answers, counts the answer and logs it.
+// ServeHTTP implements http.Handler: it answers, counts the answer, logs and traces it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &entry{id: r.Header.Get("X-Request-Id"), came: time.Now()}
 	if !requestIDs.MatchString(e.id) {
@@ -53,6 +53,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("X-Request-Id", e.id)
 	r = r.WithContext(context.WithValue(r.Context(), entryKey{}, e))
+	r, traced := s.traceRequest(r)
 	s.handler.ServeHTTP(&watchedWriter{w, e}, r)
 	if e.status == 0 {
 		e.status = statusGone // nobody was told anything
@@ -63,6 +64,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.metrics.answers.WithLabelValues(route, strconv.Itoa(e.status)).Inc()
 	s.log(r, e, route)
+	traced(route, e)
 }
 
 // statusGone stands for the status of a request whose client went away before it had an
@@ -95,6 +97,9 @@ func (s *Server) log(r *http.Request, e *entry, route string) {
 		}
 		if e.err.Status >= http.StatusInternalServerError { // others repeat what the client sent
 			a = append(a, slog.String("error", e.err.Message))
+			if e.err.cause != nil {
+				a = append(a, slog.String("cause", e.err.cause.Error()))
+			}
 		}
 	}
 	if e.model != "" {

@@ -111,9 +111,9 @@ func (s *Server) searchStore(w http.ResponseWriter, r *http.Request, _ *Key, ind
 		return storeError(err)
 	}
 	defer reading.Release()
-	passages, err := reading.Retrieve(r.Context(), flashback.Query{Text: text, K: k})
+	passages, err := s.lookIn(reading, []string{index.Name}, false).Retrieve(r.Context(), flashback.Query{Text: text, K: k})
 	if err != nil {
-		return retrievalError{err}
+		return err
 	}
 	found := []foundObject{}
 	for _, p := range passages {

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/flashback-lm/flashback"
 	"github.com/flashback-lm/flashback/internal/library"
 )
@@ -53,6 +55,8 @@ type Options struct {
 	// RetrievalTime is how long one look-up of passages may take.
 	RetrievalTime time.Duration
 	Ping          time.Duration // between comments in a stream that is silent
+
+	Tracer trace.Tracer // makes spans of requests; nil: there are none
 
 	Log *slog.Logger // has a line for each request; nil: nobody reads it
 }
@@ -121,6 +125,9 @@ func New(o Options) (*Server, error) {
 	o.StreamTime = cmp.Or(o.StreamTime, d.StreamTime)
 	o.RetrievalTime = cmp.Or(o.RetrievalTime, d.RetrievalTime)
 	o.Ping = cmp.Or(o.Ping, d.Ping)
+	if o.Tracer == nil {
+		o.Tracer = noTracer()
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -213,11 +214,22 @@ func TestStreamFails(t *testing.T) {
 	}
 }
 
+// What fails unexpectedly is told to the log only: it may name files.
+func TestInternalErrors(t *testing.T) {
+	for _, body := range []string{`{"model": "tiny", ` + hello + `}`, `{"model": "tiny", "stream": true, ` + hello + `}`} {
+		s, log := logged(t, &fake{text: "it", err: errors.New("open /var/model: no such file")})
+		w := post(s, "/v1/chat/completions", body)
+		if got := w.Body.String(); strings.Contains(got, "/var/model") || !strings.Contains(got, "internal_error") || !strings.Contains(log.String(), "/var/model") || w.Header().Get("X-Request-Id") == "" {
+			t.Errorf("%d %s, and the log says %s", w.Code, got, log)
+		}
+	}
+}
+
 // Passages that cannot be looked up fail a request, unless it goes on without.
 func TestRetrievalFails(t *testing.T) {
-	s := serve(t, &fake{text: "it"}, func(o *Options) { o.Library = &shelf{err: fmt.Errorf("a disk is broken")} })
-	if w := post(s, "/v1/chat/completions", `{"model": "tiny@notes", `+hello+`}`); w.Code != 502 || !strings.Contains(w.Body.String(), "a disk is broken") {
-		t.Errorf("%d %s", w.Code, w.Body)
+	s, log := logged(t, &fake{text: "it"}, func(o *Options) { o.Library = &shelf{err: fmt.Errorf("/var/notes: a disk is broken")} })
+	if w := post(s, "/v1/chat/completions", `{"model": "tiny@notes", `+hello+`}`); w.Code != 502 || strings.Contains(w.Body.String(), "/var/notes") || !strings.Contains(log.String(), "/var/notes") {
+		t.Errorf("%d %s, and the log says %s", w.Code, w.Body, log)
 	}
 	if w := post(s, "/v1/chat/completions", `{"model": "tiny@notes", "flashback": {"on_retrieval_error": "continue"}, `+hello+`}`); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)

@@ -16,6 +16,7 @@ type watch struct {
 	admitted bool
 	last     []time.Time // when the last token of each choice came
 	strides  []openStride
+	spans    *spans
 	counts   flashback.Counts
 	reason   string
 	written  int
@@ -32,7 +33,7 @@ type openStride struct {
 func (s *Server) watch(ctx context.Context, j *job) *watch {
 	e := entryOf(ctx)
 	e.model, e.stream = j.asked.Model, j.asked.Stream
-	return &watch{metrics: s.metrics, entry: e, job: j, last: make([]time.Time, j.choices), strides: make([]openStride, j.choices)}
+	return &watch{metrics: s.metrics, entry: e, job: j, last: make([]time.Time, j.choices), strides: make([]openStride, j.choices), spans: s.newSpans(ctx, j.choices)}
 }
 
 // queued notes that the job is admitted, or not.
@@ -40,6 +41,7 @@ func (w *watch) queued(err error) {
 	w.admitted = err == nil
 	w.entry.queued = time.Since(w.entry.came)
 	w.queue.Observe(w.entry.queued.Seconds())
+	w.spans.queue.End()
 }
 
 // event notes what is written.
@@ -49,8 +51,10 @@ func (w *watch) event(c flashback.Choice) {
 	case flashback.Stride:
 		w.endStride(c.Index, now)
 		w.strides[c.Index] = openStride{now, e.Placement}
+		w.spans.stride(c.Index, now, e.Placement, len(e.Passages))
 		w.entry.strides++
 	case flashback.Token:
+		w.spans.token(c.Index, now)
 		if last := w.last[c.Index]; !last.IsZero() {
 			w.gap.Observe(now.Sub(last).Seconds())
 		}
@@ -67,6 +71,7 @@ func (w *watch) event(c flashback.Choice) {
 }
 
 func (w *watch) endStride(choice int, now time.Time) {
+	w.spans.end(choice, now)
 	if s := &w.strides[choice]; !s.began.IsZero() {
 		w.stride.WithLabelValues(s.placement).Observe(now.Sub(s.began).Seconds())
 		s.began = time.Time{}
@@ -75,6 +80,7 @@ func (w *watch) endStride(choice int, now time.Time) {
 
 // ended notes how the job ended.
 func (w *watch) ended(err error) {
+	w.spans.ended()
 	e := w.entry
 	switch {
 	case errors.Is(err, errGone):
