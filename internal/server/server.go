@@ -100,7 +100,7 @@ type Server struct {
 // Defaults returns the limits that stand where Options have zeros.
 func Defaults() Options {
 	return Options{
-		MaxTokens: flashback.Defaults().MaxTokens,
+		MaxTokens: 1024, // as much as answers have; OpenAI's clients that say nothing expect no less
 		MaxBody:   4 << 20, BodyTime: 30 * time.Second,
 		MaxUpload: 512 << 20, UploadTime: 30 * time.Second,
 		MaxQueue: 256, QueueTime: time.Minute, PerKey: 16,

@@ -214,6 +214,17 @@ func TestStreamFails(t *testing.T) {
 	}
 }
 
+// Who does not say how much is to be written gets up to --tokens, or as much as the model
+// has room for.
+func TestTokensByDefault(t *testing.T) {
+	for limit, want := range map[int]int{0: 900 - 11, 50: 50} { // the fake has room for 900, and makes 11 of the prompt
+		m := &fake{text: "it"}
+		if w := post(serve(t, m, func(o *Options) { o.MaxTokens = limit }), "/v1/chat/completions", `{"model": "tiny", `+hello+`}`); w.Code != 200 || m.request.MaxTokens != want {
+			t.Errorf("--tokens %d: up to %d are written, want %d: %s", limit, m.request.MaxTokens, want, w.Body)
+		}
+	}
+}
+
 // What fails unexpectedly is told to the log only: it may name files.
 func TestInternalErrors(t *testing.T) {
 	for _, body := range []string{`{"model": "tiny", ` + hello + `}`, `{"model": "tiny", "stream": true, ` + hello + `}`} {
