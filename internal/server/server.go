@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -125,6 +126,7 @@ func New(o Options) (*Server, error) {
 	o.StreamTime = cmp.Or(o.StreamTime, d.StreamTime)
 	o.RetrievalTime = cmp.Or(o.RetrievalTime, d.RetrievalTime)
 	o.Ping = cmp.Or(o.Ping, d.Ping)
+	o.Model = orderly{o.Model, &sync.Mutex{}}
 	if o.Tracer == nil {
 		o.Tracer = noTracer()
 	}
