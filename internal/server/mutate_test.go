@@ -1,11 +1,18 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"maps"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"testing"
+
+	"github.com/flashback-lm/flashback/internal/library"
 )
 
 // mutator makes bodies of requests that have something wrong in them, the same ones each
@@ -64,6 +71,11 @@ func (m *mutator) next() (path string, body []byte) {
 	if err != nil { // a number that JSON has and no field takes
 		body = []byte(s.body)
 	}
+	return s.path, m.scramble(body)
+}
+
+// scramble changes some bytes, now and then.
+func (m *mutator) scramble(body []byte) []byte {
 	for m.r.IntN(4) == 0 && len(body) > 0 {
 		at := m.r.IntN(len(body))
 		switch m.r.IntN(4) {
@@ -77,7 +89,7 @@ func (m *mutator) next() (path string, body []byte) {
 			body = slices.Insert(body, at, body[at:min(len(body), at+1+m.r.IntN(60))]...)
 		}
 	}
-	return s.path, body
+	return body
 }
 
 // change changes something somewhere in a value.
@@ -116,4 +128,55 @@ func (m *mutator) change(v any) any {
 		return v
 	}
 	return junk[m.r.IntN(len(junk))]
+}
+
+// TestMutatedUploads sends forms with faults, of files with faults: each is taken or
+// refused, and none as a fault of the server.
+func TestMutatedUploads(t *testing.T) {
+	l, err := library.Open(library.Options{Dir: t.TempDir(), Tokenizer: words{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := serve(t, &fake{}, func(o *Options) { o.Stores, o.MaxUpload = l, 4<<10 })
+	var forms []*http.Request
+	for _, name := range []string{"a.md", "a.pdf", "a.docx", "../b.txt", "c.html.gz", ""} {
+		for _, purpose := range []string{"assistants", "user_data", "fine-tune"} {
+			forms = append(forms, upload(name, "A fox\x00 in the \xffwood.", "purpose", purpose))
+		}
+	}
+	forms = append(forms, upload("large.txt", strings.Repeat("x", 8<<10), "purpose", "assistants"))
+	bodies := make([][]byte, len(forms))
+	for i, r := range forms {
+		if bodies[i], err = io.ReadAll(r.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := newMutator()
+	taken := 0
+	for i := range rounds(1000, 20_000) {
+		at := m.r.IntN(len(forms))
+		body := bytes.Clone(bodies[at])
+		for range m.r.IntN(4) {
+			body = m.scramble(body)
+		}
+		r := httptest.NewRequest("POST", "http://localhost/v1/files", bytes.NewReader(body))
+		r.Header.Set("Content-Type", string(m.scramble([]byte(forms[at].Header.Get("Content-Type")))))
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code >= 500 || w.Code >= 400 && !bytes.HasPrefix(w.Body.Bytes(), []byte(`{"error":{`)) {
+			t.Fatalf("form %d: %d %s\n%q\n%q", i, w.Code, w.Body, r.Header, body)
+		}
+		if w.Code == 200 {
+			taken++
+			var file fileObject
+			if err := json.Unmarshal(w.Body.Bytes(), &file); err != nil {
+				t.Fatal(err)
+			}
+			ask(t, s, 200, "DELETE", "/v1/files/"+file.ID, "", nil)
+		}
+	}
+	if n := len(l.Files()); taken == 0 || n != 0 {
+		t.Errorf("%d forms were taken, and %d files are left", taken, n)
+	}
 }
