@@ -114,7 +114,7 @@ func (s *Sampler) Uniform() float64 {
 // Sample returns the token to follow text, given its logits [vocabulary], which
 // stay as they are. Logits that are not numbers are never chosen over others.
 func (s *Sampler) Sample(logits []float32, text []int32) int32 {
-	if s.o.Temperature == 0 && !s.changes() {
+	if s.o.Temperature == 0 && s.Plain() {
 		return greatest(logits)
 	}
 	s.load(logits, text)
@@ -123,11 +123,6 @@ func (s *Sampler) Sample(logits []float32, text []int32) int32 {
 		s.sampled[token]++
 	}
 	return token
-}
-
-// changes reports whether penalties or biases change logits.
-func (s *Sampler) changes() bool {
-	return s.o.RepeatPenalty != 1 || s.sampled != nil || len(s.o.LogitBias) > 0
 }
 
 // greatest returns the token of the greatest logit, the smallest id among equals. It looks
