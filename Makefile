@@ -12,7 +12,7 @@ CUDA = ./cmd/flashback ./internal/device/cuda/...
 # Where goroutines meet.
 RACED = . ./internal/device/cpu ./internal/engine ./internal/hub ./internal/kvcache ./internal/library ./internal/ralm ./internal/retrieve/... ./internal/server
 
-.PHONY: help build cuda test check format cross lint generate generated race clients page load soak demo model bench ci
+.PHONY: help build cuda test check format cross lint generate generated race clients page load soak packages demo model bench ci
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ load: build ## Put the server under load for a quarter of an hour; nothing else 
 
 soak: ## Run the tests of the server's faults at their full length
 	FLASHBACK_LONG=1 $(GO) test -timeout 60m -count=1 -v -run 'Disconnects|Faults|Alternating|Hostile|Mutated|Kill' ./internal/server ./internal/library
+
+packages: ## Make all packages of a release, unsigned, into ./dist; needs goreleaser and cyclonedx-gomod
+	goreleaser release --snapshot --clean --skip docker
 
 model: ## Pull the default model
 	$(GO) run ./cmd/flashback pull smollm2-135m

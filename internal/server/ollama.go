@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -128,10 +129,11 @@ func (s *Server) ollamaShow(w http.ResponseWriter, r *http.Request, k *Key) erro
 		return err
 	}
 	info := s.o.Model.Info()
+	family := cmp.Or(info.Family, "unknown") // of a model that another server runs
 	writeJSON(w, http.StatusOK, object{
 		"modelfile": "", "parameters": "", "template": "", "license": "", "details": s.ollamaDetails(), "capabilities": []string{"completion"},
 		"modified_at": s.started.UTC().Format(time.RFC3339),
-		"model_info":  object{"general.architecture": info.Family, "general.basename": s.o.Name, info.Family + ".context_length": info.Context, info.Family + ".vocab_size": info.Vocab},
+		"model_info":  object{"general.architecture": family, "general.basename": s.o.Name, family + ".context_length": info.Context, family + ".vocab_size": info.Vocab},
 	})
 	return nil
 }
