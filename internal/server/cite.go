@@ -144,12 +144,17 @@ func footer(passages []shown) string {
 	return b.String()
 }
 
-// sourceEvent is what Open WebUI shows a source from.
+// sourceEvent is what Open WebUI shows a source from. It knows sources apart by what
+// metadata says, and would show that instead of the name where it is an address.
 func sourceEvent(s shown, text string) map[string]any {
+	id := s.ID
+	if _, address, ok := strings.Cut(s.URL, "://"); ok {
+		id = address
+	}
 	return map[string]any{"event": map[string]any{"type": "source", "data": map[string]any{
 		"source":   map[string]any{"name": s.Title, "url": s.URL},
 		"document": []string{text},
-		"metadata": []map[string]any{{"source": s.URL, "name": s.Title}},
+		"metadata": []map[string]any{{"source": id, "name": s.Title}},
 	}}}
 }
 
