@@ -142,7 +142,11 @@ func slow(s *server, out *report, _ time.Duration) {
 			}
 			reading.Go(func() { s.dawdle(ctx, i, pause) })
 		}
-		time.Sleep(8 * time.Second) // what they asked for is written
+		// What they asked for is to be written, and only the reading left.
+		time.Sleep(2 * time.Second)
+		for end := time.Now().Add(time.Minute); s.props("requests_running")+s.props("requests_waiting") > 0 && time.Now().Before(end); {
+			time.Sleep(100 * time.Millisecond)
+		}
 		with = append(with, s.writing(4, "smollm2-135m", 4*time.Second))
 		stop()
 		reading.Wait()
