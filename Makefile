@@ -42,13 +42,16 @@ lint:
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-generate: ## Write the assembly again with its generator
+generate: ## Write the assembly again with its generator, and compile the CUDA kernels
 	$(GO) generate ./internal/device/cpu/kernel
+	python3 tools/cuda/compile.py
 
 # The generators' output must be what is committed.
-generated: generate
+generated:
+	$(GO) generate ./internal/device/cpu/kernel
 	@if [ -n "$$(git status --porcelain -- internal/device/cpu/kernel)" ]; then \
 		git --no-pager diff --stat -- internal/device/cpu/kernel; echo "the assembly is not what its generator writes: run 'make generate' and commit"; exit 1; fi
+	python3 tools/cuda/compile.py --check
 
 race: ## Run the race detector where goroutines meet; needs a C compiler
 	CGO_ENABLED=1 $(GO) test -timeout 30m -race -short $(RACED)

@@ -9,7 +9,7 @@ every driver from that version on, so these run on drivers from 525 to 580 and l
 --check says whether what is embedded is what the sources give; it skips, saying why, where the
 wheel cannot be had.
 """
-import argparse, ctypes, gzip, hashlib, os, pathlib, subprocess, sys, zipfile
+import argparse, concurrent.futures, ctypes, gzip, hashlib, os, pathlib, subprocess, sys, zipfile
 
 VERSION = "12.8.93"
 WHEEL = "nvidia-cuda-nvrtc-cu12==" + VERSION
@@ -33,15 +33,16 @@ def library():
     return ctypes.CDLL(str(next(p for p in folder.glob("libnvrtc.so.*"))))
 
 
-def compile(nvrtc, arch, kind, report):
+def compile(arch, kind, report):
+    nvrtc = library()
     source = "".join('#include "%s"\n' % name for name in UNITS)
     names = UNITS + INCLUDED
     texts = (ctypes.c_char_p * len(names))(*[(ROOT / name).read_bytes() for name in names])
     files = (ctypes.c_char_p * len(names))(*[name.encode() for name in names])
     program = ctypes.c_void_p()
     if nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", len(names), texts, files):
-        sys.exit("NVRTC takes no program")
-    options = [b"--gpu-architecture=" + arch.encode(), b"--std=c++17", b"--restrict"]
+        raise RuntimeError("NVRTC takes no program")
+    options = [b"--gpu-architecture=" + arch.encode(), b"--std=c++17", b"--restrict", b"--device-as-default-execution-space"]
     if report:
         options.append(b"--ptxas-options=-v")
     failed = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
@@ -52,7 +53,7 @@ def compile(nvrtc, arch, kind, report):
     if log.value.strip():
         print(log.value.decode(), file=sys.stderr)
     if failed:
-        sys.exit("the kernels do not compile for " + arch)
+        raise RuntimeError("the kernels do not compile for " + arch)
     get = {"cubin": "CUBIN", "ptx": "PTX"}[kind]
     getattr(nvrtc, "nvrtcGet%sSize" % get)(program, ctypes.byref(size))
     code = ctypes.create_string_buffer(size.value)
@@ -68,17 +69,18 @@ def main():
     flags.add_argument("--report", action="store_true")
     flags = flags.parse_args()
     try:
-        nvrtc = library()
+        library()
     except (subprocess.CalledProcessError, OSError) as err:
         if flags.check:
             print("skipped: the CUDA kernels are not compiled, since NVRTC's wheel (%s) cannot be had: %s" % (WHEEL, err))
             return
         raise
+    targets = {a: k for a, k in TARGETS.items() if flags.only in (None, a)}
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        jobs = {arch: pool.submit(compile, arch, kind, flags.report) for arch, kind in targets.items()}
     stale = False
-    for arch, kind in TARGETS.items():
-        if flags.only and arch != flags.only:
-            continue
-        code = compile(nvrtc, arch, kind, flags.report)
+    for arch, kind in targets.items():
+        code = jobs[arch].result()
         path = ROOT / "image" / ("%s.%s.gz" % (arch, kind))
         same = path.exists() and gzip.decompress(path.read_bytes()) == code
         print("%s: %d bytes, sha256 %s%s" % (path.name, len(code), hashlib.sha256(code).hexdigest()[:16], "" if same else ", new"))
@@ -92,4 +94,5 @@ def main():
         sys.exit("the embedded CUDA kernels are not what their sources give: run 'make generate' and commit")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -404,7 +404,7 @@ func (p *planner) attend(nth int) {
 	if n.few > 0 {
 		few := both
 		few.Groups, few.Count, few.MaxRows, few.MaxSplit = p.at.groups, int32(n.few), int32(n.fewRows), int32(n.fewSplits)
-		few.Parts = p.scratch(parts, kernel.PartBytes(n.few, n.fewRows, n.fewSplits, a.Heads, a.HeadDim))
+		few.Parts = p.scratch(parts, kernel.PartBytes(n.few, n.fewRows, n.fewSplits, a.Heads, a.KVHeads, a.HeadDim))
 		few.Counters = p.scratch(counters, 4*int64(kernel.CountersFor(n.few, n.fewRows, a.Heads, a.KVHeads)))
 		p.do(func(s driver.Stream, early bool) error { return k.AttendFew(s, &few, early) })
 	}

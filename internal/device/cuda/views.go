@@ -70,7 +70,7 @@ func (v *views) add(s *kvcache.Span, n int, whole bool, diagonal int) {
 			split.Diagonal = int32(diagonal - at)
 		}
 		if whole {
-			split.Whole = 1
+			split.Flags = kernel.Whole
 		}
 		copy(split.Pages[:], pages[at/kvcache.PageTokens:min(len(pages), (at+kernel.SplitKeys)/kvcache.PageTokens)])
 		v.splits = append(v.splits, split)

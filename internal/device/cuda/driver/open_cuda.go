@@ -150,9 +150,14 @@ func (c *card) Write(to Ptr, from []byte) error {
 	if len(from) == 0 {
 		return nil
 	}
-	return c.do("cuMemcpyHtoD", func() int32 {
+	err := c.do("cuMemcpyHtoD", func() int32 {
 		return c.cuMemcpyHtoD(to, unsafe.Pointer(unsafe.SliceData(from)), uint64(len(from)))
 	})
+	if err != nil {
+		return err
+	}
+	// It may return when the bytes have left this memory, and our streams wait for no other.
+	return c.do("cuStreamSynchronize", func() int32 { return c.cuStreamSynchronize(0) })
 }
 
 func (c *card) Read(to []byte, from Ptr) error {
@@ -162,6 +167,18 @@ func (c *card) Read(to []byte, from Ptr) error {
 	return c.do("cuMemcpyDtoH", func() int32 {
 		return c.cuMemcpyDtoH(unsafe.Pointer(unsafe.SliceData(to)), from, uint64(len(to)))
 	})
+}
+
+func (c *card) TensorMap(at Ptr, rows, cols, stride, box int) (TensorMap, error) {
+	const bits16, swizzle128, promote256 = 1, 3, 3
+	var room [192]byte // the library wants 64-byte alignment
+	m := unsafe.Pointer(&room[(64-uintptr(unsafe.Pointer(&room))%64)%64])
+	sizes, strides := [2]uint64{uint64(cols), uint64(rows)}, [1]uint64{uint64(stride)}
+	boxes, steps := [2]uint32{64, uint32(box)}, [2]uint32{1, 1}
+	err := c.do("cuTensorMapEncodeTiled", func() int32 {
+		return c.cuTensorMapEncodeTiled(m, bits16, 2, at, &sizes[0], &strides[0], &boxes[0], &steps[0], 0, swizzle128, promote256, 0)
+	})
+	return *(*TensorMap)(m), err
 }
 
 func (c *card) Load(image []byte) (Module, error) {

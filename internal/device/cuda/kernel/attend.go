@@ -31,8 +31,20 @@ type Split struct {
 	Count    int32                         // keys
 	Diagonal int32                         // row r of the group sees keys 0 … Diagonal+r; Everything: all
 	Position int32                         // of the first key
-	Whole    int32                         // 1: seen whatever the window is
+	Flags    SplitFlags
 }
+
+// SplitFlags say more of a split.
+type SplitFlags int32
+
+// The flags.
+const (
+	// Whole splits are seen whatever the window is.
+	Whole SplitFlags = 1 << iota
+	// Settled splits have no key that this forward writes, so that they are read while the
+	// kernels in front still run.
+	Settled
+)
 
 // Everything is the diagonal of splits that the rows do not write to themselves.
 const Everything = 1 << 30
@@ -96,11 +108,16 @@ type Attend struct {
 	SoftCap   float32 // 0: none
 	Half      int32   // of Out: 1 f16, 2 bf16
 	_         int32
+	// Fresh is for AttendFew: if it has keys, the groups' rows are turned and stored by the
+	// same kernel, with the bits of Rotate, and Q is not read. Only where no group sees what
+	// another's rows write, and all rows' own entries are in their views' last spans.
+	Fresh Rotate
 }
 
 // PartBytes returns the room that AttendFew needs for groups of up to so many rows and splits.
-func PartBytes(groups, maxRows, maxSplits, heads, headDim int) int64 {
-	return int64(groups) * int64(maxRows) * int64(heads) * int64(maxSplits) * int64(ceil(headDim, 16)*16+4) * 4
+func PartBytes(groups, maxRows, maxSplits, heads, kvHeads, headDim int) int64 {
+	pairs := min(tileRows, maxRows*(heads/kvHeads))
+	return int64(CountersFor(groups, maxRows, heads, kvHeads)) * int64(pairs) * int64(maxSplits) * int64(ceil(headDim, 16)*16+4) * 4
 }
 
 // CountersFor returns how many counters AttendFew needs.

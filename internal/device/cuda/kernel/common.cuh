@@ -70,6 +70,10 @@ DEVICE void load_blocks_across(u32* r, u32 address) {
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(address) : "memory");
 }
 
+// Where 8 columns of a row are in rows of 64 columns, 128 bytes: in turns, so that the same
+// columns of 8 rows lie in different banks. Units begin at multiples of 1024 bytes.
+DEVICE u32 swizzled(int row, int columns8) { return row * 128 + ((columns8 ^ row % 8) << 4); }
+
 // --- copies to shared memory ---
 
 DEVICE void copy16(u32 to, const void* from) {
@@ -112,11 +116,12 @@ DEVICE float warp_max(float x) {
   return x;
 }
 
+// x / (1 + e^-2u) is x/2 · (1 + tanh u).
 DEVICE float activate(int f, float x) {
-  if (f == SILU) return __fdiv_rn(x, __fadd_rn(1.f, __expf(-x)));
   if (f == RELU) return fmaxf(x, 0.f);
-  float u = __fmul_rn(0.7978845608028654f, __fmaf_rn(__fmul_rn(__fmul_rn(x, x), x), 0.044715f, x));
-  return __fmul_rn(__fmul_rn(0.5f, x), __fadd_rn(1.f, tanhf(u)));
+  float u = x;
+  if (f == GELU_TANH) u = __fmul_rn(1.5957691216057308f, __fmaf_rn(__fmul_rn(__fmul_rn(x, x), x), 0.044715f, x));
+  return __fdividef(x, __fadd_rn(1.f, __expf(-u)));
 }
 
 // Rows up to this width are normalised by a warp, wider ones by 256 threads.
@@ -128,9 +133,21 @@ DEVICE float square_narrow(const float* x, int width, float minus) {
   for (int k = threadIdx.x & 31; k < width; k += 32) { float v = __fsub_rn(__ldcg(x + k), minus); s = __fmaf_rn(v, v, s); }
   return warp_sum(s);
 }
+// Four numbers of a row from k on, zeros behind its end.
+DEVICE float4 four_at(const float* x, int k, int width) {
+  if (k + 3 < width && (size_t)(x + k) % 16 == 0) return __ldcg((const float4*)(x + k));
+  return make_float4(k < width ? __ldcg(x + k) : 0, k + 1 < width ? __ldcg(x + k + 1) : 0, k + 2 < width ? __ldcg(x + k + 2) : 0, k + 3 < width ? __ldcg(x + k + 3) : 0);
+}
+// What four numbers from k on add to a sum of squares.
+DEVICE float add_squares(float s, float4 v, int k, int width, float minus) {
+  float a = k < width ? __fsub_rn(v.x, minus) : 0, b = k + 1 < width ? __fsub_rn(v.y, minus) : 0;
+  float c = k + 2 < width ? __fsub_rn(v.z, minus) : 0, d = k + 3 < width ? __fsub_rn(v.w, minus) : 0;
+  return __fmaf_rn(d, d, __fmaf_rn(c, c, __fmaf_rn(b, b, __fmaf_rn(a, a, s))));
+}
 DEVICE float square_part(const float* x, int width, float minus, int thread) {
   float s = 0;
-  for (int k = thread; k < width; k += 256) { float v = __fsub_rn(__ldcg(x + k), minus); s = __fmaf_rn(v, v, s); }
+#pragma unroll 4
+  for (int k = thread * 4; k < width; k += 1024) s = add_squares(s, four_at(x, k, width), k, width, minus);
   return warp_sum(s);
 }
 DEVICE float add_parts(const float* partial) {

@@ -1,7 +1,7 @@
 // Packed weights in registers: what a lane 4g + t holds of a unit of 8 rows and 64 columns,
 // as the second operand of four products: b[2j] columns 16j+2t and +1, b[2j+1] 16j+2t+8
 // and +9, of row g.
-// Products take so many units at once; before Hopper there is less room for them.
+// Products take so many units at once, or twice as many of quantised weights.
 #if HOPPER
 #define STAGE 4
 #else
@@ -38,9 +38,8 @@ DEVICE void pairs_q8(u32 w, u32& a, u32& b) {
 // 16 bytes of a lane's codes of 8 bits: byte 4j+i is b[2j + i/2], element i%2.
 template <int F> DEVICE void expand_unit(u32* b, const char* unit, int lane) {
   if (F == F16 || F == BF16) {
-    u32 at = shared_address(unit) + lane * 16;
-    load_blocks(b, at);
-    load_blocks(b + 4, at + 512);
+    load_blocks(b, shared_address(unit) + swizzled(lane % 8, lane / 8));
+    load_blocks(b + 4, shared_address(unit) + swizzled(lane % 8, lane / 8 + 4));
   } else if (F == F8) {
     uint4 v = *(const uint4*)(unit + lane * 16);
     u32 w[4] = {v.x, v.y, v.z, v.w};

@@ -20,6 +20,7 @@ import (
 
 // Set is the kernels, loaded on one card. It is safe for concurrent use.
 type Set struct {
+	driver    driver.Driver
 	card      driver.Info
 	functions map[string]driver.Function
 }
@@ -35,7 +36,7 @@ func Load(d driver.Driver) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the kernels for %s (compute capability %d.%d): %w", card.Name, card.Major, card.Minor, err)
 	}
-	s := &Set{card: card, functions: map[string]driver.Function{}}
+	s := &Set{driver: d, card: card, functions: map[string]driver.Function{}}
 	for _, name := range Names(card) {
 		f, err := module.Function(name)
 		if err != nil {
@@ -56,7 +57,7 @@ func Names(card driver.Info) []string {
 		"pack", "pack_f8", "expand", "random", "rotate", "choose",
 	}
 	for _, f := range formatNames {
-		for _, rows := range []int{8, 16, 32} {
+		for _, rows := range []int{16, 32} {
 			names = append(names, fmt.Sprintf("product_%s_%d", f, rows))
 		}
 	}
@@ -76,7 +77,7 @@ func Names(card driver.Info) []string {
 }
 
 // static is how much of shared memory the code itself declares, at most.
-const static = 8 << 10
+const static = 14 << 10
 
 // Pad returns the number of elements from one row of f16 activations of a width to the
 // next. What lies between must be zeros: nothing writes it, so it is enough that the

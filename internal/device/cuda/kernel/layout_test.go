@@ -12,7 +12,7 @@ import (
 
 // mirrored are the structs that Go and the .cu files share.
 var mirrored = []any{
-	KV{}, Group{}, Split{}, Rotate{}, Attend{}, Segment{}, Product{}, Norm{}, Embed{}, Gather{}, Elementwise{},
+	KV{}, Group{}, Split{}, Rotate{}, Attend{}, Segment{}, Product{}, Products{}, Many{}, Norm{}, Embed{}, Gather{}, Elementwise{},
 	Update{}, LowRank{}, Pack{}, Expand{}, Random{}, Choice{}, Choose{},
 }
 
@@ -34,7 +34,7 @@ func layouts(t *testing.T) map[string][]field {
 	found := map[string][]field{}
 	sizes := map[string]uintptr{"int": 4, "float": 4, "u32": 4, "u64": 8}
 	for range 2 { // those that hold others may come first
-		for _, m := range regexp.MustCompile(`(?s)struct (\w+) \{([^{}]*)\};`).FindAllStringSubmatch(source, -1) {
+		for _, m := range regexp.MustCompile(`(?s)struct (?:alignas\(64\) )?(\w+) \{([^{}]*)\};`).FindAllStringSubmatch(source, -1) {
 			var fields []field
 			at, most := uintptr(0), uintptr(4)
 			for statement := range strings.SplitSeq(m[2], ";") {

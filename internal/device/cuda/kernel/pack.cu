@@ -21,7 +21,7 @@ KERNEL __launch_bounds__(256) void pack(const __grid_constant__ Pack p) {
         int k = u * 64 + column_of(t, i, e);
         v[e] = there && k < p.cols ? stored_number(from, p.stored, k) : 0;
       }
-      *(u32*)(to + i * 128 + g * 16 + t * 4) = pair_half(v[0], v[1], p.format == BF16);
+      *(u32*)(to + swizzled(g, i) + t * 4) = pair_half(v[0], v[1], p.format == BF16);
     }
     return;
   }
@@ -98,7 +98,7 @@ template <int F> DEVICE void expand_one(const char* from, char* to, int lane) {
   u32 b[8];
   expand_unit<F>(b, from, lane);
 #pragma unroll
-  for (int i = 0; i < 8; i++) *(u32*)(to + i * 128 + lane / 4 * 16 + lane % 4 * 4) = b[i];
+  for (int i = 0; i < 8; i++) *(u32*)(to + swizzled(lane / 4, i) + lane % 4 * 4) = b[i];
 }
 
 KERNEL __launch_bounds__(256) void expand(const __grid_constant__ Expand p) {

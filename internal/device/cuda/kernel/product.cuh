@@ -8,7 +8,7 @@ struct Product {
   int count, rows, cols, x_stride;
   float eps;
   int format, epilogue, activation;
-  int ring, streamed; // of few rows: bytes of shared memory for weights; is the input streamed too?
+  int slots, streamed; // of many rows: of shared memory; of few rows: does the input come in pieces?
 };
 
 // finish writes the sums y of row m of the input and rows n, n+1 of a segment, n even; up is
@@ -20,18 +20,13 @@ DEVICE void finish(const Product& p, const Segment& s, const float* y, const flo
 #pragma unroll
   for (int e = 0; e < 2; e++) {
     if (e && !both) { v[e] = 0; break; }
-    v[e] = y[e];
-    if (s.scale) v[e] = __fmul_rn(v[e], s.scale[n + e]);
-    if (s.bias) v[e] = __fadd_rn(v[e], s.bias[n + e]);
+    v[e] = __fadd_rn(__fmul_rn(y[e], s.scale ? s.scale[n + e] : 1), s.bias ? s.bias[n + e] : 0);
     if (p.epilogue == ADD) v[e] = __fadd_rn(old[e], v[e]);
+    if (p.epilogue >= GATED) v[e] = activate(p.activation, v[e]);
     if (p.epilogue == GATED) {
       const Segment& other = p.segments[1];
-      float u = up[e];
-      if (other.scale) u = __fmul_rn(u, other.scale[n + e]);
-      if (other.bias) u = __fadd_rn(u, other.bias[n + e]);
-      v[e] = __fmul_rn(activate(p.activation, v[e]), u);
+      v[e] = __fmul_rn(v[e], __fadd_rn(__fmul_rn(up[e], other.scale ? other.scale[n + e] : 1), other.bias ? other.bias[n + e] : 0));
     }
-    if (p.epilogue == ACTIVATED) v[e] = activate(p.activation, v[e]);
   }
   const size_t at = (size_t)m * s.stride + n;
   if (p.epilogue >= GATED) {

@@ -60,9 +60,9 @@ type Product struct {
 	Epilogue   Epilogue
 	Activation Activation
 
-	// What Product fills in for kernels of few rows: bytes of shared memory for weights, and
-	// whether the input comes in pieces too. Kernels of many rows: slots.
-	ring, streamed int32
+	// What is filled in when it is launched: of many rows the slots in shared memory, of few
+	// whether the input comes in pieces.
+	slots, streamed int32
 }
 
 // ManyRows is how many rows a product of quantised weights takes without expanding them.
@@ -88,9 +88,7 @@ func ScratchBytes(f Format, cols int, rows ...int) int64 {
 func (s *Set) Product(stream driver.Stream, p *Product, early bool) error {
 	if p.Rows <= ManyRows {
 		if c, ok := s.few(p); ok {
-			q := *p
-			q.ring, q.streamed = int32(c.ring), c.streamed
-			return s.launch(stream, c.name, [3]int{c.blocks, 1, 1}, 320, c.shared, early, &q)
+			return s.launchFew(stream, c, early, 0, p)
 		}
 	}
 	if p.Norm != 0 {
@@ -110,11 +108,155 @@ func (s *Set) Product(stream driver.Stream, p *Product, early bool) error {
 			w.W = at
 			at += driver.Ptr(F16.Bytes(int(w.Rows), int(p.Cols)))
 		}
-		q.Format, early = F16, true
+		q.Format, early = F16, false // the product reads weights before it waits for anything
 	}
 	c := s.many(&q)
-	q.ring = int32(c.slots)
-	return s.launch(stream, c.name, [3]int{ceil(int(p.Rows), c.rows), ceil(q.groups(), 8*c.teams), 1}, c.threads, c.shared, early, &q)
+	q.slots = int32(c.slots)
+	all := &Many{Product: q}
+	if s.hopper() {
+		// Two blocks share what one copy brings of the input, each half.
+		var err error
+		if all.X, err = s.driver.TensorMap(q.X, int(q.Rows), Pad(int(q.Cols)), int(q.XStride)*2, c.rows/2); err != nil {
+			return err
+		}
+	}
+	return s.launch(stream, c.name, [3]int{ceil(int(p.Rows), c.rows), ceil(ceil(q.groups(), 8*c.teams), c.cluster) * c.cluster, 1}, c.threads, c.shared, early, all)
+}
+
+// Many are the parameters of a launch of many rows.
+type Many struct {
+	X       driver.TensorMap // of the input, on Hopper
+	Product Product
+}
+
+// ChainLength is how many products a chain has at most.
+const ChainLength = 4
+
+// Products are the parameters of a launch of few rows.
+type Products struct {
+	Products [ChainLength]Product
+	Meetings driver.Ptr
+	Count    int32
+	Ring     int32 // bytes of shared memory for weights
+}
+
+// Chain launches products one behind the other, each of which may read what those in front of
+// it wrote: as one kernel where it can, whose blocks meet in between while weights go on
+// coming, with the bits of the products alone. Meetings is the address of a uint64 that was 0
+// once and that only chains touch; chains that share one must not run at once, and since all
+// blocks of a chain wait for each other, nor must chains of different streams.
+func (s *Set) Chain(stream driver.Stream, ps []*Product, meetings driver.Ptr, early bool) error {
+	if c, ok := s.chain(ps); ok && len(ps) > 1 {
+		return s.launchFew(stream, c, early, meetings, ps...)
+	}
+	for _, p := range ps {
+		if err := s.Product(stream, p, early); err != nil {
+			return err
+		}
+		early = true
+	}
+	return nil
+}
+
+// Chains reports whether products would be one kernel.
+func (s *Set) Chains(ps []*Product) bool {
+	_, ok := s.chain(ps)
+	return ok
+}
+
+// chain returns how products are launched together.
+func (s *Set) chain(ps []*Product) (few, bool) {
+	var all few
+	if len(ps) > ChainLength || !s.hopper() {
+		return all, false
+	}
+	for i, p := range ps {
+		if p.Rows > ManyRows {
+			return all, false
+		}
+		c, ok := s.few(p)
+		if !ok || i > 0 && c.name != all.name {
+			return all, false
+		}
+		c.input = max(c.input, all.input)
+		all = c
+	}
+	all.blocks = s.card.Multiprocessors // they all meet
+	return all, true
+}
+
+// launchFew launches products of few rows.
+func (s *Set) launchFew(stream driver.Stream, c few, early bool, meetings driver.Ptr, ps ...*Product) error {
+	q := &Products{Meetings: meetings, Count: int32(len(ps))}
+	for i, p := range ps {
+		q.Products[i] = *p
+		if one, _ := s.few(p); one.streamed {
+			q.Products[i].streamed = 1
+		}
+	}
+	room := s.card.Shared - static
+	ring := min(c.ring, room-c.input) / c.slot * c.slot
+	q.Ring = int32(ring)
+	shared := ring + c.input
+	if s.hopper() {
+		// Two blocks never share a multiprocessor: they would take each other's memory.
+		shared = max(shared, s.card.Shared/2+1<<10)
+	}
+	return s.launch(stream, c.name, [3]int{c.blocks, 1, 1}, s.fewThreads(), shared, early, q)
+}
+
+// fewThreads are the threads of a block of few rows: 12 warps that compute and 4 that copy, or 8
+// that compute.
+func (s *Set) fewThreads() int {
+	if s.hopper() {
+		return 16 * 32
+	}
+	return 8 * 32
+}
+
+// formatNames are the formats in the names of kernels.
+var formatNames = [formats]string{"f16", "bf16", "f8", "q8", "q6", "q4"}
+
+// few is how products of few rows are launched: bytes of shared memory for weights, for a slot
+// of them, and for the input.
+type few struct {
+	name                      string
+	blocks, ring, slot, input int
+	streamed                  bool
+}
+
+// few returns how, or that the input does not fit.
+func (s *Set) few(p *Product) (few, bool) {
+	most := 16
+	for most < int(p.Rows) {
+		most *= 2
+	}
+	// The code takes so many units of 64 columns at once.
+	stage, ring := 4, 144<<10
+	if !s.hopper() {
+		stage, ring = 2, 72<<10
+	}
+	if p.Format > BF16 {
+		stage *= 2
+	}
+	tiles := p.groups()
+	if p.Epilogue == Gated {
+		tiles /= 2
+	}
+	c := few{
+		name: fmt.Sprintf("product_%s_%d", formatNames[p.Format], most), blocks: min(s.card.Multiprocessors, tiles),
+		ring: ring, slot: stage * int(unitBytes[p.Format]), input: int(p.Rows) * (Pad(int(p.Cols))*2 + 16),
+	}
+	if !s.hopper() {
+		const warps, ahead = 8, 3
+		return c, c.input+ahead*warps*c.slot <= s.card.Shared-static
+	}
+	// An input that leaves the ring too little comes in pieces, but for one that the kernel
+	// makes itself.
+	if p.Norm == 0 && c.input > 40<<10 {
+		c.streamed, c.input = true, 4*most*(stage*128+16)
+	}
+	return c, c.input <= 100<<10
 }
 
 // InPlace reports whether Product reads the weights as they are packed, without Scratch, and
@@ -125,61 +267,6 @@ func (s *Set) InPlace(p *Product) bool {
 	}
 	_, ok := s.few(p)
 	return ok
-}
-
-// formatNames are the formats in the names of kernels.
-var formatNames = [formats]string{"f16", "bf16", "f8", "q8", "q6", "q4"}
-
-// few is how a product of few rows is launched.
-type few struct {
-	name                 string
-	blocks, ring, shared int
-	streamed             int32
-}
-
-// few returns how, or that the input does not fit.
-func (s *Set) few(p *Product) (few, bool) {
-	most := 8
-	for most < int(p.Rows) {
-		most *= 2
-	}
-	// The code takes so many units of 64 columns at once, and a card before Hopper half of them.
-	stage, ring, warps := 4, 144<<10, 8
-	if !s.hopper() {
-		stage, ring, warps = 2, 72<<10, 8
-	}
-	if p.Format > BF16 {
-		stage *= 2
-	}
-	c := few{name: fmt.Sprintf("product_%s_%d", formatNames[p.Format], most), blocks: s.card.Multiprocessors}
-	room := s.card.Shared - static
-	input := int(p.Rows) * (Pad(int(p.Cols))*2 + 16)
-	slot := stage * int(unitBytes[p.Format])
-	if s.hopper() {
-		if input > room-80<<10 {
-			if p.Norm != 0 {
-				return c, false
-			}
-			c.streamed, input = 1, 3*most*(stage*128+16)
-		}
-	} else if input+3*warps*slot > room {
-		return c, false
-	}
-	c.ring = min(ring, room-input) / slot * slot
-	c.shared = c.ring + input
-	if s.hopper() {
-		// Two blocks never share a multiprocessor: they would take each other's memory.
-		c.shared = max(c.shared, s.card.Shared/2+1<<10)
-	}
-	tiles := 0
-	for _, w := range p.Segments[:p.Count] {
-		tiles += ceil(int(w.Rows), 8)
-	}
-	if p.Epilogue == Gated {
-		tiles /= 2
-	}
-	c.blocks = min(c.blocks, tiles)
-	return c, true
 }
 
 // groups returns the groups of 8 weight rows.
@@ -194,18 +281,21 @@ func (p *Product) groups() int {
 // many is how a product of many rows is launched: a block takes 64·teams weight rows, and so
 // many of the input.
 type many struct {
-	name                                string
-	teams, rows, threads, shared, slots int
+	name                                         string
+	teams, rows, threads, shared, slots, cluster int
 }
 
 // manyRows are how many rows of the input a block may take on Hopper.
-var manyRows = []int{64, 128, 160, 256}
+var manyRows = []int{32, 80, 160, 256}
+
+// sumRow is how far apart rows of sums are in shared memory.
+const sumRow = 68
 
 // many chooses among the sizes of blocks by how long the busiest multiprocessor has to work:
 // it multiplies, and takes in what it multiplies.
 func (s *Set) many(p *Product) many {
 	if !s.hopper() {
-		return many{name: fmt.Sprintf("product_%s_many", formatNames[p.Format]), teams: 2, rows: 64, threads: 256, shared: 3 * (16384 + 64*128)}
+		return many{name: fmt.Sprintf("product_%s_many", formatNames[p.Format]), teams: 2, rows: 64, threads: 256, shared: 3 * (16384 + 64*128), cluster: 1}
 	}
 	var best many
 	least := 0.0
@@ -214,16 +304,20 @@ func (s *Set) many(p *Product) many {
 			if rows == 256 && teams == 3 {
 				continue // more sums than registers
 			}
+			// A multiprocessor multiplies, and takes weights and input in; the cache in front of the
+			// memory gives half of the input, since two blocks share it. Cycles, of a step of 64 columns.
 			slot := teams*8192 + rows*128
-			blocks := ceil(p.groups(), 8*teams) * ceil(int(p.Rows), rows)
-			multiply := float64(teams*64*rows*64*2) / 3300 // cycles of a step of 64 columns
-			takeIn := float64(slot) / 48
+			tiles := ceil(ceil(p.groups(), 8*teams), 2) * 2
+			blocks := tiles * ceil(int(p.Rows), rows)
+			multiply := float64(teams*64*rows*64*2) / 3600
+			takeIn := float64(slot) / 56
+			given := float64(teams*8192+rows*64) * float64(min(blocks, s.card.Multiprocessors)) / 3200
 			steps := float64(ceil(int(p.Cols), padding))
-			time := float64(ceil(blocks, s.card.Multiprocessors)) * (max(multiply, takeIn)*steps + 3000)
+			time := float64(ceil(blocks, s.card.Multiprocessors)) * (max(multiply, takeIn, given)*steps + 3000)
 			if least == 0 || time < least {
 				least = time
 				slots := min(8, (s.card.Shared-static)/slot)
-				best = many{fmt.Sprintf("product_%s_many_%d", formatNames[p.Format], rows), teams, rows, 128 * (teams + 1), slots * slot, slots}
+				best = many{fmt.Sprintf("product_%s_many_%d", formatNames[p.Format], rows), teams, rows, 128 * (teams + 1), max(slots*slot, teams*rows*sumRow*4), slots, 2}
 			}
 		}
 	}

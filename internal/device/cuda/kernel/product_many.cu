@@ -14,89 +14,104 @@ DEVICE const char* group_at(const Product& p, int group, size_t tile_bytes, int&
   return row < p.segments[segment].rows ? p.segments[segment].w + tile * tile_bytes : 0;
 }
 
-// What becomes of four sums of a lane: rows g of two groups, columns 2t and 2t+1 of 8 rows of
-// the input from m on.
-DEVICE void finish_four(const Product& p, const float* c, int group, int m) {
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  const bool bf = p.format == BF16, gated = p.epilogue == GATED;
-#pragma unroll
-  for (int half = 0; half < (gated ? 1 : 2); half++) {
-    int segment, row;
-    group_at(p, group + half, 0, segment, row);
-    const Segment& s = p.segments[segment];
-    const int n = row + g;
-    if (n >= s.rows) continue;
-    const float scale = s.scale ? s.scale[n] : 1, bias = s.bias ? s.bias[n] : 0;
-#pragma unroll
-    for (int e = 0; e < 2; e++) {
-      const int at_m = m + 2 * t + e;
-      if (at_m >= p.rows) continue;
-      const size_t at = (size_t)at_m * s.stride + n;
-      float v = c[2 * half + e];
-      if (s.scale) v = __fmul_rn(v, scale);
-      if (s.bias) v = __fadd_rn(v, bias);
-      if (p.epilogue == STORE) ((float*)s.out)[at] = v;
-      else if (p.epilogue == ADD) ((float*)s.out)[at] = __fadd_rn(((const float*)s.out)[at], v);
-      else {
-        if (gated) {
-          const Segment& other = p.segments[1];
-          float u = c[2 + e];
-          if (other.scale) u = __fmul_rn(u, other.scale[n]);
-          if (other.bias) u = __fadd_rn(u, other.bias[n]);
-          v = __fmul_rn(activate(p.activation, v), u);
-        } else v = activate(p.activation, v);
-        ((u16*)s.out)[at] = to_half(v, bf);
-      }
-    }
-  }
-}
+// The input as the copy engine sees it, N rows and 64 columns a time, half of them by each of two
+// blocks that share it: they take neighbouring weights.
+struct alignas(64) TensorMap { u64 opaque[16]; };
+struct Many { TensorMap x; Product product; };
 
 #if HOPPER
-// wgmma: 64 weight rows, N rows of the input, 16 columns; both operands in shared memory in
-// blocks of 8 rows by 16 bytes. The accumulators are written as one list of registers.
-DEVICE u64 matrix_at(u32 address, u32 next_columns, u32 next_rows) {
-  return (u64)(address >> 4 & 0x3fff) | (u64)(next_columns >> 4) << 16 | (u64)(next_rows >> 4) << 32;
-}
+// wgmma: 64 weight rows, N rows of the input, 16 columns; both operands in shared memory, 8 rows
+// of 64 columns in 1024 bytes, swizzled.
+DEVICE u64 matrix_at(u32 address) { return (u64)(address >> 4 & 0x3fff) | 1ull << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62; }
 #include "wgmma.cuh"
 
 #define K_STEP 64
 
-// A slot has the weights [groups of 8 rows][8 blocks of 8 columns][8][8], then the input
-// [8 blocks of 8 columns][N rows][8].
-template <int N, bool BF> DEVICE void many(const Product& p, int slots) {
+
+DEVICE u32 other_block(u32 address, u32 rank) { u32 r; asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(r) : "r"(address), "r"(rank)); return r; }
+DEVICE void blocks_meet() {
+  asm volatile("barrier.cluster.arrive.aligned;" ::: "memory");
+  asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
+}
+
+// A team's sums, 64 weight rows, from registers to shared memory and from there to where they
+// go: the code for one number is there once, since code that is run once has to be fetched.
+#define SUM_ROW 68 // numbers of a row of the input: 4 more spread the banks
+template <int N> DEVICE void finish_all(const Product& p, const float* c, float* sums, int first_group, int m0, int team) {
+  const int thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32, g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int i = 0; i < N / 2; i++) sums[(i / 4 * 8 + 2 * t + i % 2) * SUM_ROW + warp * 16 + g + i / 2 % 2 * 8] = c[i];
+  asm volatile("bar.sync %0, 128;" ::"r"(team + 1) : "memory");
+  const bool gated = p.epilogue == GATED;
+  if (gated && lane >= 16) return;
+  const int at = gated ? lane / 4 * 16 + lane % 4 * 2 : 2 * lane; // the first of two rows
+  int segment, row;
+  if (!group_at(p, first_group + at / 8, 0, segment, row) || row + at % 8 >= p.segments[segment].rows) return;
+  const Segment& s = p.segments[segment];
+  const int n = row + at % 8, rows = min(N, p.rows - m0);
+  constexpr int once = 4;
+  for (int i = warp; i < rows; i += 4 * once) {
+    float2 old[once];
+    if (p.epilogue == ADD)
+#pragma unroll
+      for (int j = 0; j < once; j++)
+        if (i + 4 * j < rows) {
+          const float* from = (const float*)s.out + (size_t)(m0 + i + 4 * j) * s.stride + n;
+          old[j] = make_float2(__ldcg(from), n + 1 < s.rows ? __ldcg(from + 1) : 0);
+        }
+#pragma unroll
+    for (int j = 0; j < once; j++)
+      if (i + 4 * j < rows) {
+        const float* y = sums + (i + 4 * j) * SUM_ROW + at;
+        finish(p, s, y, y + 8, &old[j].x, m0 + i + 4 * j, n);
+      }
+  }
+}
+
+// A slot has the weights, groups of 8 rows, then the input, N rows.
+template <int N, bool BF> DEVICE void many(const Many& all) {
   extern __shared__ __align__(1024) char memory[];
   __shared__ u64 full[8], empty[8];
-  const int teams = blockDim.x / 128 - 1, team = threadIdx.x / 128, thread = threadIdx.x % 128;
+  __shared__ const char* from[24]; // groups of weights, 0 behind the last
+  const Product& p = all.product;
+  const int slots = p.slots, teams = blockDim.x / 128 - 1, team = threadIdx.x / 128, thread = threadIdx.x % 128;
   const int groups = teams * 8, first = blockIdx.y * groups, m0 = blockIdx.x * N;
   const int steps = (p.cols + K_STEP - 1) / K_STEP, w_bytes = teams * 8192, slot_bytes = w_bytes + N * 128;
-  const size_t tile_bytes = (size_t)steps * 1024;
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < slots; i++) { barrier_init(full + i, 1 + 128); barrier_init(empty + i, teams); }
-    barriers_ready();
+  u32 rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  if (threadIdx.x < slots) {
+    barrier_init(full + threadIdx.x, 1 + 128);
+    barrier_init(empty + threadIdx.x, 2 * teams);
+  }
+  barriers_ready();
+  if (threadIdx.x < groups) {
+    int segment, row;
+    from[threadIdx.x] = group_at(p, first + threadIdx.x, (size_t)steps * 1024, segment, row);
   }
   __syncthreads();
+  blocks_meet();
   let_next_begin();
-  if (team == teams) { // this team copies
-    const char* from = 0;
-    int segment, row, have = 0;
-    for (int i = 0; i < groups; i++) have += group_at(p, first + i, tile_bytes, segment, row) != 0;
-    if (thread < groups) from = group_at(p, first + thread, tile_bytes, segment, row);
-    const int k8 = thread / 8 % 8, m8 = thread % 8 + thread / 64 * 8; // 16 rows at once
+  if (team == teams) { // this team copies: all lanes weights, the first the input
+    const char* weights_at[12];
+#pragma unroll
+    for (int i = 0; i < 12; i++) weights_at[i] = thread / 64 + 2 * i < groups ? from[thread / 64 + 2 * i] : 0;
+    const u32 to = shared_address(memory) + thread * 16;
     int slot = 0;
     u32 phase = 1;
     auto weights = [&](int q) {
-      if (thread == 0) barrier_expect(full + slot, have * 1024);
-      if (thread < 32) {
-        __syncwarp();
-        if (from) copy_bulk(shared_address(memory + slot * slot_bytes + thread * 1024), from + q * 1024, 1024, full + slot);
-      }
+#pragma unroll
+      for (int i = 0; i < 12; i++)
+        if (weights_at[i]) copy16(to + slot * slot_bytes + i * 2048, weights_at[i] + (size_t)q * 1024 + thread % 64 * 16);
+      asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(shared_address(full + slot)) : "memory");
     };
     auto input = [&](int q) {
-      u32 to = shared_address(memory + slot * slot_bytes + w_bytes) + k8 * N * 16;
-#pragma unroll 4
-      for (int m = m8; m < N; m += 16)
-        copy16(to + m * 16, p.x + ((size_t)min(m0 + m, p.rows - 1) * p.x_stride + q * K_STEP + k8 * 8) * 2);
-      asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(shared_address(full + slot)) : "memory");
+      if (thread == 0) {
+        barrier_expect(full + slot, N * 128);
+        asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;"
+                     ::"r"(shared_address(memory + slot * slot_bytes + w_bytes + rank * (N / 2) * 128)), "l"(&all.x), "r"(q * K_STEP), "r"(m0 + (int)rank * (N / 2)),
+                     "r"(shared_address(full + slot)), "h"((u16)3) : "memory");
+      }
+      __syncwarp();
     };
     // The first weights do not wait for what computes the input.
     const int early = min(slots, steps);
@@ -107,48 +122,91 @@ template <int N, bool BF> DEVICE void many(const Product& p, int slots) {
     phase = early == slots ? 0 : 1;
     for (int q = early; q < steps; q++) {
       barrier_wait(empty + slot, phase);
-      weights(q);
       input(q);
+      weights(q);
       if (++slot == slots) { slot = 0; phase ^= 1; }
     }
     asm volatile("cp.async.wait_all;" ::: "memory");
-    return;
+  } else {
+    wait_for_input();
+    float c[N / 2];
+#pragma unroll
+    for (int i = 0; i < N / 2; i++) c[i] = 0;
+    int slot = 0, before = -1;
+    u32 phase = 0;
+    for (int q = 0; q < steps; q++) {
+      barrier_wait(full + slot, phase);
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+      u32 at = shared_address(memory + slot * slot_bytes);
+      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+      for (int k = 0; k < K_STEP / 16; k++)
+        wgmma<N, BF>(c, matrix_at(at + team * 8192 + k * 32), matrix_at(at + w_bytes + k * 32));
+      asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+      asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+      // A slot is free when both blocks have done with it: each fills half of the other's.
+      if (before >= 0 && thread < 2) asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(other_block(shared_address(empty + before), thread)) : "memory");
+      before = slot;
+      if (++slot == slots) { slot = 0; phase ^= 1; }
+    }
+    wgmma_end<N>(c);
+    // All that was copied here has been read: the slots are free for the sums.
+    asm volatile("bar.sync 8, %0;" ::"r"(teams * 128) : "memory");
+    finish_all<N>(p, c, (float*)memory + team * N * SUM_ROW, first + team * 8, m0, team);
   }
-  wait_for_input();
-  float c[N / 2];
-#pragma unroll
-  for (int i = 0; i < N / 2; i++) c[i] = 0;
-  int slot = 0, before = -1;
-  u32 phase = 0;
-  for (int q = 0; q < steps; q++) {
-    barrier_wait(full + slot, phase);
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    u32 at = shared_address(memory + slot * slot_bytes);
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-#pragma unroll
-    for (int k = 0; k < K_STEP / 16; k++)
-      wgmma<N, BF>(c, matrix_at(at + team * 8192 + k * 256, 128, 1024), matrix_at(at + w_bytes + k * 2 * N * 16, N * 16, 128));
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-    asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
-    if (before >= 0 && thread == 0) barrier_arrive(empty + before);
-    before = slot;
-    if (++slot == slots) { slot = 0; phase ^= 1; }
-  }
-  wgmma_end<N>(c);
-#pragma unroll
-  for (int j = 0; j < N / 8; j++) finish_four(p, c + 4 * j, first + team * 8 + thread / 32 * 2, m0 + 8 * j);
+  blocks_meet(); // nobody leaves while the other may still write to it
 }
 
 #define MANY(N, threads) \
-  KERNEL __launch_bounds__(threads, 1) void product_f16_many_##N(const __grid_constant__ Product p) { many<N, false>(p, p.ring); } \
-  KERNEL __launch_bounds__(threads, 1) void product_bf16_many_##N(const __grid_constant__ Product p) { many<N, true>(p, p.ring); }
-MANY(64, 512)
-MANY(128, 512)
+  KERNEL __cluster_dims__(1, 2, 1) __launch_bounds__(threads, 1) void product_f16_many_##N(const __grid_constant__ Many p) { many<N, false>(p); } \
+  KERNEL __cluster_dims__(1, 2, 1) __launch_bounds__(threads, 1) void product_bf16_many_##N(const __grid_constant__ Many p) { many<N, true>(p); }
+MANY(32, 512)
+MANY(80, 512)
 MANY(160, 512)
 MANY(256, 384)
 
 #else
 // Before Hopper: 128 weight rows and 64 rows of the input a block, eight warps of 32 by 32.
+// Where the sums of a lane go: of row g of two groups, or with a gate of one row.
+struct Lane { char* out[2]; size_t stride[2]; float scale[2], bias[2]; };
+
+DEVICE Lane lane_of(const Product& p, int group) {
+  Lane r;
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    int segment, row;
+    group_at(p, group + half, 0, segment, row);
+    const Segment& s = p.segments[segment];
+    const int n = row + threadIdx.x % 32 / 4;
+    const bool there = n < s.rows;
+    r.out[half] = there && s.out ? s.out + (size_t)n * (p.epilogue >= GATED ? 2 : 4) : 0;
+    r.stride[half] = s.stride;
+    r.scale[half] = there && s.scale ? s.scale[n] : 1;
+    r.bias[half] = there && s.bias ? s.bias[n] : 0;
+  }
+  return r;
+}
+
+// What becomes of four sums: row g of two groups, columns 2t and 2t+1 of 8 rows of the input
+// from m on.
+DEVICE void finish_four(const Product& p, const Lane& to, const float* c, int m) {
+  const bool bf = p.format == BF16;
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const int half = i / 2, row = m + 2 * (threadIdx.x % 4) + i % 2;
+    if (row >= p.rows || !to.out[half] || (p.epilogue == GATED && half)) continue;
+    const size_t at = row * to.stride[half];
+    float v = __fadd_rn(__fmul_rn(c[i], to.scale[half]), to.bias[half]);
+    if (p.epilogue == STORE) ((float*)to.out[half])[at] = v;
+    else if (p.epilogue == ADD) ((float*)to.out[half])[at] = __fadd_rn(((const float*)to.out[half])[at], v);
+    else {
+      v = activate(p.activation, v);
+      if (p.epilogue == GATED) v = __fmul_rn(v, __fadd_rn(__fmul_rn(c[i % 2 + 2], to.scale[1]), to.bias[1]));
+      ((u16*)to.out[half])[at] = to_half(v, bf);
+    }
+  }
+}
+
 #define N_ROWS 64
 #define SLOTS 3
 template <bool BF> DEVICE void many(const Product& p) {
@@ -165,8 +223,8 @@ template <bool BF> DEVICE void many(const Product& p) {
       if (from)
         for (int i = threadIdx.x % 16; i < 64; i += 16) copy16(to + copied * 1024 + i * 16, from + (size_t)q * 1024 + i * 16);
       for (int i = threadIdx.x; i < N_ROWS * 8; i += 256) {
-        int m = i % 8 + i / 64 * 8, k8 = i / 8 % 8;
-        copy16(to + w_bytes + (k8 * N_ROWS + m) * 16, p.x + ((size_t)min(m0 + m, p.rows - 1) * p.x_stride + q * 64 + k8 * 8) * 2);
+        int m = i / 8, k8 = i % 8;
+        copy16(to + w_bytes + swizzled(m, k8), p.x + ((size_t)min(m0 + m, p.rows - 1) * p.x_stride + q * 64 + k8 * 8) * 2);
       }
     }
     copies_end();
@@ -186,10 +244,10 @@ template <bool BF> DEVICE void many(const Product& p) {
       u32 a[2][4], b[2][4];
 #pragma unroll
       for (int i = 0; i < 2; i++) // blocks: rows 0-7 and 8-15 of columns 0-7, then of 8-15
-        load_blocks(a[i], w + (wr * 4 + i * 2 + lane / 8 % 2) * 1024 + (k * 2 + lane / 16) * 128 + lane % 8 * 16);
+        load_blocks(a[i], w + (wr * 4 + i * 2) * 1024 + swizzled(lane % 16, k * 2 + lane / 16));
 #pragma unroll
       for (int j = 0; j < 2; j++) // columns 0-7 and 8-15 of 8 rows, then of the next 8
-        load_blocks(b[j], x + ((k * 2 + lane / 8 % 2) * N_ROWS + wm * 32 + j * 16 + lane / 16 * 8 + lane % 8) * 16);
+        load_blocks(b[j], x + (wm * 32 + j * 16) * 128 + swizzled(lane / 16 * 8 + lane % 8, k * 2 + lane / 8 % 2));
 #pragma unroll
       for (int i = 0; i < 2; i++)
 #pragma unroll
@@ -197,10 +255,12 @@ template <bool BF> DEVICE void many(const Product& p) {
     }
   }
 #pragma unroll
-  for (int i = 0; i < 2; i++)
+  for (int i = 0; i < 2; i++) {
+    const Lane to = lane_of(p, first + wr * 4 + i * 2);
 #pragma unroll
-    for (int j = 0; j < 4; j++) finish_four(p, c[i][j], first + wr * 4 + i * 2, m0 + wm * 32 + j * 8);
+    for (int j = 0; j < 4; j++) finish_four(p, to, c[i][j], m0 + wm * 32 + j * 8);
+  }
 }
-KERNEL __launch_bounds__(256) void product_f16_many(const __grid_constant__ Product p) { many<false>(p); }
-KERNEL __launch_bounds__(256) void product_bf16_many(const __grid_constant__ Product p) { many<true>(p); }
+KERNEL __launch_bounds__(256) void product_f16_many(const __grid_constant__ Many p) { many<false>(p.product); }
+KERNEL __launch_bounds__(256) void product_bf16_many(const __grid_constant__ Many p) { many<true>(p.product); }
 #endif

@@ -18,7 +18,7 @@ struct Code { int code; float scale, minimum; };
 
 DEVICE u16 u16_at(const char* p) { return (u16)((u8)p[0] | (u8)p[1] << 8); } // blocks are not aligned
 
-DEVICE Code code_at(const char* row, int stored, int k) {
+static __device__ __noinline__ Code code_at(const char* row, int stored, int k) {
   Code c = {0, 0, 0};
   if (stored == STORED_Q8_0) {
     const char* b = row + k / 32 * 34;
@@ -52,7 +52,7 @@ DEVICE Code code_at(const char* row, int stored, int k) {
 }
 
 // The number that a row has at column k.
-DEVICE float stored_number(const char* row, int stored, int k) {
+static __device__ __noinline__ float stored_number(const char* row, int stored, int k) {
   if (stored == STORED_F32) return ((const float*)row)[k];
   if (stored == STORED_F16) return from_f16(((const u16*)row)[k]);
   if (stored == STORED_BF16) return from_bf16(((const u16*)row)[k]);

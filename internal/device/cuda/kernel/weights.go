@@ -9,7 +9,8 @@ type Format int32
 // other, rows and columns filled up with zeros to multiples of 8 and of 64. A tile is
 // units of 64 columns:
 //
-//   - F16, BF16: 8 blocks [8 rows][8 columns], 1024 bytes.
+//   - F16, BF16: 8 rows of 128 bytes, in which columns 8j … 8j+7 of row r are the r xor j'th
+//     16 bytes: 1024 bytes.
 //   - F8: 512 bytes of e4m3 in the order of a lane's share of four products, and one f32
 //     scale a row in a vector of its own.
 //   - Q8: the same order with codes + 128, then [8 rows][2] f16 scales of 32 columns: 544 bytes.

@@ -68,6 +68,13 @@ func turn(x, cos, sin []float32, halves bool) []float32 {
 // attend is the attention of all rows of the groups. Splits that a row sees nothing of weigh
 // nothing, and each of the others is a softmax of its own.
 func attend(c *fake.Card, p *kernel.Attend) {
+	if p.Fresh.K != 0 {
+		rotate(c, &p.Fresh)
+	}
+	queries := p.Q
+	if p.Fresh.K != 0 {
+		queries = p.Fresh.To
+	}
 	hd, w := int(p.HeadDim), wide(p.HeadDim)
 	for _, g := range fake.Of[kernel.Group](c, p.Groups, int(p.Count)) {
 		if g.Count > p.MaxRows || g.SplitCount > p.MaxSplit {
@@ -78,7 +85,7 @@ func attend(c *fake.Card, p *kernel.Attend) {
 			r := int(g.First) + i
 			out := make([]float32, int(p.Heads)*hd)
 			for h := range int(p.Heads) {
-				q := read(c, p.Q, r*int(p.Heads)+h, w, hd, 1)
+				q := read(c, queries, r*int(p.Heads)+h, w, hd, 1)
 				sum := softmax{most: math.Inf(-1), sum: make([]float64, hd)}
 				for _, s := range splits {
 					sum.add(split(c, p, s, q, i, int(g.Position), h))
@@ -123,7 +130,7 @@ func split(c *fake.Card, p *kernel.Attend, s kernel.Split, q []float32, i, first
 		if int(s.Diagonal) != kernel.Everything && j > int(s.Diagonal)+i {
 			break
 		}
-		if p.Window > 0 && s.Whole == 0 && position-(int(s.Position)+j) >= int(p.Window) {
+		if p.Window > 0 && s.Flags&kernel.Whole == 0 && position-(int(s.Position)+j) >= int(p.Window) {
 			continue
 		}
 		if j%kernel.PageTokens == 0 || stored == nil {

@@ -5,6 +5,7 @@
 package plain
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/flashback-lm/flashback/internal/device/cuda/driver"
@@ -37,6 +38,12 @@ func run(c *fake.Card, _ driver.Shape, params any) {
 		expand(c, p)
 	case *kernel.Product:
 		product(c, p)
+	case *kernel.Products:
+		for i := range p.Count {
+			product(c, &p.Products[i])
+		}
+	case *kernel.Many:
+		product(c, &p.Product)
 	case *kernel.Norm:
 		norm(c, p)
 	case *kernel.Embed:
@@ -55,6 +62,8 @@ func run(c *fake.Card, _ driver.Shape, params any) {
 		choose(c, p)
 	case *kernel.Random:
 		random(c, p)
+	default:
+		panic(fmt.Sprintf("no kernel takes %T", params))
 	}
 }
 
