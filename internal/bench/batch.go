@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,8 +74,11 @@ func Batch(ctx context.Context, w *model.Weights, eo engine.Options, text *Text,
 		if err != nil {
 			return nil, err
 		}
-		// Twice what the sequences hold at once, so that kept evidence is what makes room.
-		pages := 2 * most * (kvcache.Blocks(o.Context+o.Stride*o.Strides) + kvcache.Blocks(o.Evidence) + kvcache.Blocks(o.Context+o.Evidence+o.Stride))
+		pages := most * (kvcache.Blocks(o.Context+o.Stride*o.Strides) + 1)
+		if slices.ContainsFunc(o.Placements, func(p placement.Placement) bool { return p.Evidence != placement.Nowhere }) {
+			// Twice what the sequences hold at once, so that kept evidence is what makes room.
+			pages = 2 * (pages + most*(kvcache.Blocks(o.Evidence)+kvcache.Blocks(o.Context+o.Evidence+o.Stride)))
+		}
 		eo.KVBudget = int64(pages) * kvcache.PageTokens * int64(engine.KVShape(w.Config, kv).TokenBytes())
 	}
 	e, err := engine.New(w, eo)
@@ -90,7 +94,7 @@ func Batch(ctx context.Context, w *model.Weights, eo engine.Options, text *Text,
 		}
 		writers[i] = &writer{o: o, text: text, seq: e.NewSequence()}
 		defer writers[i].seq.Close()
-		writers[i].seq.LookAhead(o.LookAhead)
+		writers[i].seq.LookAhead(cmp.Or(o.LookAhead, -1))
 		if err := extend(ctx, writers[i].seq, tokens, 1); err != nil {
 			return nil, err
 		}

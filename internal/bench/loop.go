@@ -79,6 +79,7 @@ type loop struct {
 // without evidence.
 func (l *loop) share(ctx context.Context, tokens []int32) (*engine.Sequence, error) {
 	shared := l.e.NewSequence()
+	shared.LookAhead(-1) // the table counts no guesses
 	err := l.adapt(shared)
 	if err == nil {
 		err = shared.Append(tokens[:len(tokens)-l.o.Stride]...)

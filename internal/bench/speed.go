@@ -59,6 +59,7 @@ func Speeds(ctx context.Context, e *engine.Engine, text *Text, depth int, works 
 		return nil, err
 	}
 	s := e.NewSequence()
+	s.LookAhead(-1)
 	defer s.Close()
 	if depth > 0 {
 		if err := extend(ctx, s, tokens[:depth], 1); err != nil {

@@ -67,6 +67,9 @@ type Info struct {
 	Kernels string // the compute path
 	Threads int    // of the machine's, that compute
 	Memory  int64  // bytes of its own; 0: it shares the machine's
+	// Rows is how many rows of a forward it takes to be fast at; 0: so few that it does not
+	// matter.
+	Rows int
 }
 
 // Compute says how numbers are rounded. Within either, results are bit-equal

@@ -24,8 +24,8 @@ type Options struct {
 	// evidence in front of it; 0: placement.DefaultReserve.
 	Reserve  int
 	KVBudget int64 // bytes for keys and values, kept evidence included; 0: see DefaultKVBudget
-	// BatchTokens is how many rows a forward computes at once; 0: 256. Results
-	// do not depend on it, memory and speed do.
+	// BatchTokens is how many rows a forward computes at once; 0: 256, or what the device is
+	// fast at. Results do not depend on it, memory and speed do.
 	BatchTokens int
 }
 
@@ -42,8 +42,19 @@ const (
 	DefaultCompute = Fast
 )
 
-// defaultBatch is Options.BatchTokens where that is 0.
+// defaultBatch is Options.BatchTokens where that is 0 and the device does not care.
 const defaultBatch = 256
+
+// rows returns Options.BatchTokens, or its default on a device.
+func (o Options) rows(d device.Device) int {
+	switch {
+	case o.BatchTokens > 0:
+		return o.BatchTokens
+	case d.Info().Rows > 0:
+		return d.Info().Rows
+	}
+	return defaultBatch
+}
 
 // ParseCompute returns the compute of that name; "" is the default.
 func ParseCompute(name string) (Compute, error) {
@@ -79,9 +90,6 @@ func New(w *model.Weights, opt Options) (*Engine, error) {
 	}
 	if n := w.Config.Positions; n > 0 && (opt.Reserve < 1 || opt.Reserve >= n) {
 		return nil, fmt.Errorf("a reserve of %d positions in front of the text: the model has %d", opt.Reserve, n)
-	}
-	if opt.BatchTokens <= 0 {
-		opt.BatchTokens = defaultBatch
 	}
 	compute, err := ParseCompute(string(opt.Compute))
 	if err != nil {
@@ -121,7 +129,7 @@ func newEngine(w *model.Weights, dev device.Device, compute Compute, shape kvcac
 	if err != nil {
 		return nil, err
 	}
-	work, err := c.newWorkspace(opt.BatchTokens, storage)
+	work, err := c.newWorkspace(opt.rows(dev), storage)
 	if err != nil {
 		return nil, err
 	}

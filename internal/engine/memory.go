@@ -48,11 +48,8 @@ func (o Options) memoryOn(dev device.Device, w *model.Weights, context int) (Mem
 			m.Weights += int64(loaded.Rows) * int64(loaded.RowBytes())
 		}
 	}
-	if o.BatchTokens <= 0 {
-		o.BatchTokens = defaultBatch
-	}
 	counted := &counter{}
-	if _, err := nn.NewActivations(counted, o.BatchTokens, headRows, w.Config); err != nil {
+	if _, err := nn.NewActivations(counted, o.rows(dev), headRows, w.Config); err != nil {
 		return m, err
 	}
 	m.Work = 4 * (counted.numbers + headRows*int64(w.Config.Hidden+w.Config.Vocab))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -24,6 +25,7 @@ type Sequence struct {
 	counts  lm.Counts
 
 	lookAhead int
+	guessing  guessing
 	adapter   *Adapter // nil: none
 	salt      string
 	choosing  *choosing // by which the device chooses what Continue samples; nil: the sampler does
@@ -60,10 +62,22 @@ func (s *Sequence) Counts() lm.Counts { return s.counts }
 func (s *Sequence) MaxContext() int { return s.e.weights.Config.Context }
 
 // LookAhead lets Continue encode up to n tokens at once that it guesses by copying
-// from the evidence or the text; 0, the default, guesses none. What is sampled
+// from the evidence or the text; 0, the default, as many as pay on the device: none on the
+// CPU, and on a card some as long as enough of them are right; below 0 none at all. What is sampled
 // does not change, for any sampler: a guess only counts once the token that was
 // sampled from the very same logits is equal to it.
 func (s *Sequence) LookAhead(n int) { s.lookAhead = n }
+
+// guesses returns how many tokens to guess next.
+func (s *Sequence) guesses() int {
+	switch {
+	case s.lookAhead != 0:
+		return max(0, s.lookAhead)
+	case s.e.dev.Info().Rows == 0 || !s.guessing.pays():
+		return 0
+	}
+	return mostGuesses
+}
 
 // Append adds tokens to the kept text; they are encoded when next needed.
 func (s *Sequence) Append(tokens ...int32) error {
@@ -110,6 +124,7 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 	var next []int32    // what a decode encodes
 	var guesses []int32 // encoded behind the last sampled token, and not yet sampled
 	row := 0            // of logits
+	var took time.Duration
 	for {
 		token := st.sample(sampler, row, text)
 		text = append(text, token)
@@ -123,10 +138,15 @@ func (s *Sequence) Continue(ctx context.Context, p placement.Placement, evidence
 			continue
 		}
 		st.retract(len(guesses) - row)
-		guesses = draft(evidence, text, min(s.lookAhead, len(s.tokens)+n-len(text)-1))
+		if took > 0 {
+			s.guessing.note(took, len(guesses), row)
+		}
+		guesses = draft(evidence, text, min(s.guesses(), len(s.tokens)+n-len(text)-1))
 		row = 0
 		next = append(append(next[:0], token), guesses...)
+		start := time.Now()
 		guesses, err = st.decode(ctx, next)
+		took = time.Since(start)
 		if err != nil {
 			break
 		}

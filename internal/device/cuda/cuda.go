@@ -33,6 +33,7 @@ type Device struct {
 	failed error // of work that could not report it
 
 	memory      *memory
+	meetings    driver.Ptr // where the blocks of chained products meet
 	staging     *staging
 	weightBytes atomic.Int64
 	seed        atomic.Uint64 // of made-up weights
@@ -82,16 +83,22 @@ func New(card driver.Driver, o Options) (*Device, error) {
 	if d.stream, err = card.NewStream(); err != nil {
 		return nil, err
 	}
+	if d.meetings, err = d.zeros(8); err != nil {
+		return nil, err
+	}
 	if d.staging, err = newStaging(card); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
+// fastRows is how many rows of a forward keep a card busy while it reads the weights once.
+const fastRows = 1024
+
 // Info says what the card is.
 func (d *Device) Info() device.Info {
 	i := d.card.Info()
-	return device.Info{Name: i.Name, Kernels: fmt.Sprintf("cuda sm_%d%d", i.Major, i.Minor), Threads: runtime.GOMAXPROCS(0), Memory: i.Memory}
+	return device.Info{Name: i.Name, Kernels: fmt.Sprintf("cuda sm_%d%d", i.Major, i.Minor), Threads: runtime.GOMAXPROCS(0), Memory: i.Memory, Rows: fastRows}
 }
 
 // Free returns how many bytes of the card's memory nobody has taken.

@@ -20,6 +20,7 @@ type planner struct {
 	at    layout
 
 	launches []launch
+	chain    []*kernel.Product // not launched yet: what follows may join them
 	holds    map[*buffer]forms // in which forms what a buffer holds is there
 	bytes    int64             // of weights that are read
 	err      error
@@ -43,7 +44,29 @@ func halfNumber(f forms) int32 {
 	return 0
 }
 
-func (p *planner) do(l launch) { p.launches = append(p.launches, l) }
+// do plans a launch, behind the products that wait.
+func (p *planner) do(l launch) {
+	p.flush()
+	p.launches = append(p.launches, l)
+}
+
+// multiplyLater plans products, which those behind them may join.
+func (p *planner) multiplyLater(k *kernel.Product) {
+	if len(p.chain) == kernel.ChainLength {
+		p.flush()
+	}
+	p.chain = append(p.chain, k)
+}
+
+// flush launches the products that wait.
+func (p *planner) flush() {
+	if len(p.chain) == 0 {
+		return
+	}
+	chain, set, at := p.chain, p.w.d.kernels, p.w.d.meetings
+	p.chain = nil
+	p.launches = append(p.launches, func(s driver.Stream, early bool) error { return set.Chain(s, chain, at, early) })
+}
 
 // readers returns the steps behind the nth that read what it writes to a buffer, and in
 // which forms.
@@ -111,6 +134,7 @@ func (p *planner) run() error {
 			return p.err
 		}
 	}
+	p.flush()
 	return nil
 }
 
@@ -247,11 +271,11 @@ func (p *planner) multiply(nth int, fused *step) int {
 			}
 			p.bytes += q.w.bytes()
 		}
-		set := p.w.d.kernels
-		if bytes := scratchBytes(rest[:n]); bytes > 0 && !set.InPlace(k) {
+		if bytes := scratchBytes(rest[:n]); bytes > 0 && !p.w.d.kernels.InPlace(k) {
+			p.flush() // the room is for one product at a time
 			k.Scratch = p.scratch(expanded, bytes)
 		}
-		p.do(func(s driver.Stream, early bool) error { return set.Product(s, k, early) })
+		p.multiplyLater(k)
 		rest = rest[n:]
 	}
 	return used
@@ -391,7 +415,10 @@ func (p *planner) attend(nth int) {
 		r.Cos, r.Sin = p.at.turns[s.cos], p.at.turns[s.sin]
 		r.Pairs, r.TurnWidth = int32(s.cos.width), int32(s.cos.width)
 	}
-	p.do(func(s driver.Stream, early bool) error { return k.Rotate(s, r, early) })
+	fresh := n.many == 0 && !n.mixed
+	if !fresh {
+		p.do(func(s driver.Stream, early bool) error { return k.Rotate(s, r, early) })
+	}
 
 	form := p.form(nth, s.to)
 	if form == full {
@@ -403,6 +430,9 @@ func (p *planner) attend(nth int) {
 		OutStride: stride, Window: int32(a.Window), Scale: float32(a.Scale), SoftCap: float32(a.SoftCap), Half: halfNumber(form)}
 	if n.few > 0 {
 		few := both
+		if fresh {
+			few.Fresh = *r
+		}
 		few.Groups, few.Count, few.MaxRows, few.MaxSplit = p.at.groups, int32(n.few), int32(n.fewRows), int32(n.fewSplits)
 		few.Parts = p.scratch(parts, kernel.PartBytes(n.few, n.fewRows, n.fewSplits, a.Heads, a.KVHeads, a.HeadDim))
 		few.Counters = p.scratch(counters, 4*int64(kernel.CountersFor(n.few, n.fewRows, a.Heads, a.KVHeads)))

@@ -22,6 +22,10 @@ type views struct {
 	order                                    []device.Rows
 	// grouped is how many heads of queries read one of keys and values.
 	grouped int
+	// mixed says that rows of one group see what those of another write.
+	mixed bool
+	// written are the spans that the forward writes, and the first entry that it does.
+	written map[*kvcache.Span]int
 }
 
 // set makes the views of a forward of so many tokens.
@@ -29,10 +33,20 @@ func (v *views) set(rows []device.Rows, tokens int) {
 	v.groups, v.splits, v.slots = v.groups[:0], v.splits[:0], slices.Grow(v.slots[:0], tokens)[:tokens]
 	v.few, v.fewRows, v.fewSplits, v.manyRows, v.manySplits = 0, 0, 0, 0, 0
 	v.order = append(v.order[:0], rows...)
+	for _, r := range rows {
+		if first, ok := v.written[r.Self]; !ok || r.SelfFirst < first {
+			v.written[r.Self] = r.SelfFirst
+		}
+	}
+	defer clear(v.written)
+	v.mixed = len(v.written) < len(rows)
 	slices.SortStableFunc(v.order, func(a, b device.Rows) int { return cmp.Compare(v.size(a), v.size(b)) })
 	for _, r := range v.order {
 		first := len(v.splits)
 		for _, p := range r.View {
+			if first, ok := v.written[p.Span]; ok && p.Len > first {
+				v.mixed = true
+			}
 			v.add(p.Span, p.Len, p.Whole, kernel.Everything)
 		}
 		v.add(r.Self, r.SelfFirst+r.Count, false, r.SelfFirst)
@@ -70,7 +84,10 @@ func (v *views) add(s *kvcache.Span, n int, whole bool, diagonal int) {
 			split.Diagonal = int32(diagonal - at)
 		}
 		if whole {
-			split.Flags = kernel.Whole
+			split.Flags |= kernel.Whole
+		}
+		if first, ok := v.written[s]; !ok || at+int(split.Count) <= first {
+			split.Flags |= kernel.Settled
 		}
 		copy(split.Pages[:], pages[at/kvcache.PageTokens:min(len(pages), (at+kernel.SplitKeys)/kvcache.PageTokens)])
 		v.splits = append(v.splits, split)

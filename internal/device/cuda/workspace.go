@@ -41,7 +41,8 @@ type record struct {
 type sizes struct {
 	tokens, wanted                           int
 	chooses                                  bool
-	few, many                                int // groups
+	mixed                                    bool // see views
+	few, many                                int  // groups
 	fewRows, fewSplits, manyRows, manySplits int
 	splits                                   int // of all groups
 }
@@ -62,7 +63,7 @@ const mostRecords = 128
 
 // NewWorkspace returns what forwards over spans of that storage are computed in.
 func (d *Device) NewWorkspace(kv kvcache.Storage) (device.Workspace, error) {
-	w := &workspace{d: d, kv: kv.(*storage), records: map[sizes]*record{}}
+	w := &workspace{d: d, kv: kv.(*storage), records: map[sizes]*record{}, views: views{written: map[*kvcache.Span]int{}}}
 	for i := range w.inputs {
 		var err error
 		if w.inputs[i].sent, err = d.card.NewEvent(); err != nil {
@@ -206,7 +207,7 @@ func (w *workspace) Forward(in *device.Input, ops func(device.Ops) error) error 
 func (w *workspace) sizes(in *device.Input) sizes {
 	v := &w.views
 	return sizes{
-		tokens: len(in.Tokens), wanted: len(in.Wanted), chooses: len(in.Choices) > 0, few: v.few, many: len(v.groups) - v.few,
+		tokens: len(in.Tokens), wanted: len(in.Wanted), chooses: len(in.Choices) > 0, mixed: v.mixed, few: v.few, many: len(v.groups) - v.few,
 		fewRows: v.fewRows, fewSplits: roundUp(v.fewSplits), manyRows: v.manyRows, manySplits: roundUp(v.manySplits), splits: roundUp(len(v.splits)),
 	}
 }
