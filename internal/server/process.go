@@ -9,7 +9,7 @@ import (
 )
 
 // headroom is up to how many bytes of garbage wait for the collector.
-const headroom = 16 << 20
+const headroom = 8 << 20
 
 // FitProcess has Go's runtime suit a process that holds large buffers and whose threads
 // compute. It is called once the model is loaded, and leaves alone what GOGC and
