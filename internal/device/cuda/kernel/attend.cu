@@ -467,7 +467,9 @@ template <int WIDTH> DEVICE void many(const Attend& p, const Group& group, char*
     }
     copies_end();
   };
+#if HOPPER
   u32 phase = 0;
+#endif
   int j = next(-1);
   copy(j, false);
   copy(j, true);

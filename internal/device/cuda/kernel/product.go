@@ -254,9 +254,9 @@ func (s *Set) few(p *Product) (few, bool) {
 	// An input that leaves the ring too little comes in pieces, but for one that the kernel
 	// makes itself.
 	if p.Norm == 0 && c.input > 40<<10 {
-		c.streamed, c.input = true, 4*most*(stage*128+16)
+		c.streamed, c.input = true, 4*int(p.Rows)*(stage*128+16)
 	}
-	return c, c.input <= 100<<10
+	return c, c.input <= 140<<10
 }
 
 // InPlace reports whether Product reads the weights as they are packed, without Scratch, and

@@ -150,8 +150,10 @@ template <int F, int B> DEVICE void few(const Products& all) {
   constexpr int stage = Unit<F>::stage, slot_bytes = Unit<F>::bytes * stage, columns = stage * 64;
   constexpr int tiles = B / 16; // of 16 rows
   extern __shared__ __align__(1024) char memory[];
+#if HOPPER
   __shared__ u64 full[MAX_SLOTS], empty[MAX_SLOTS], x_full[X_SLOTS], x_empty[X_SLOTS], x_whole;
   __shared__ u32 filled[MAX_SLOTS], taken[MAX_SLOTS]; // how often, modulo 2, when a product begins
+#endif
   __shared__ float partial[2][8];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, slots = min(all.ring / slot_bytes, MAX_SLOTS);
   char* xs = memory + all.ring;
@@ -227,7 +229,7 @@ template <int F, int B> DEVICE void few(const Products& all) {
           if (lane == 0) { barrier_wait(x_empty + slot, phase); barrier_expect(x_full + slot, bytes * p.rows); }
           __syncwarp();
           for (int m = lane; m < p.rows; m += 32)
-            copy_bulk(shared_address(xs + (slot * B + m) * x_row), p.x + ((size_t)m * p.x_stride + q * columns) * 2, bytes, x_full + slot);
+            copy_bulk(shared_address(xs + (slot * p.rows + m) * x_row), p.x + ((size_t)m * p.x_stride + q * columns) * 2, bytes, x_full + slot);
           if (++slot == X_SLOTS) { slot = 0; phase ^= 1; }
         }
     }
@@ -239,7 +241,9 @@ template <int F, int B> DEVICE void few(const Products& all) {
 
   const int g = lane / 4, t = lane % 4;
   int x_slot = 0;
+#if HOPPER
   u32 x_phase = 0, whole_phase = 0;
+#endif
   for (int n = 0; n < all.count; n++) {
     const Product& p = all.products[n];
     const Plan work = plan<F>(p, slots);
@@ -291,11 +295,13 @@ template <int F, int B> DEVICE void few(const Products& all) {
     const int first_slot = (gated ? 2 * warp : warp) * work.depth;
     int slot = 0, stages = 0;
     u32 round = 0;
+#if HOPPER
     // How often each slot was taken before, modulo 2: bits, since a warp has 32 slots at most.
     u32 before = 0;
     if (all.count > 1)
       for (int c = 0; c < work.depth * (gated ? 2 : 1); c++) before |= taken[(first_slot + c) % MAX_SLOTS] << c;
     auto taken_before = [&](int c) { return before >> c & 1; };
+#endif
 
 #if !HOPPER
     // Without bulk copies each warp copies its own tiles ahead.
@@ -347,7 +353,7 @@ template <int F, int B> DEVICE void few(const Products& all) {
         for (int q = 0; q < work.steps; q++) {
           const int units = min(stage, work.units - q * stage);
           const char* from = memory + (first_slot + slot) * slot_bytes;
-          u32 x = xb + (streamed ? x_slot * B * x_row : q * columns * 2);
+          u32 x = xb + (streamed ? x_slot * rows * x_row : q * columns * 2);
 #if HOPPER
           if (streamed) barrier_wait(x_full + x_slot, x_phase);
 #endif
@@ -379,8 +385,8 @@ template <int F, int B> DEVICE void few(const Products& all) {
 #if HOPPER
             __syncwarp();
             if (lane == 0) barrier_arrive(x_empty + x_slot);
-#endif
             if (++x_slot == X_SLOTS) { x_slot = 0; x_phase ^= 1; }
+#endif
           }
         }
       };
