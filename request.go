@@ -60,8 +60,8 @@ type Request struct {
 	Retriever Retriever
 
 	// LookAhead is how many tokens are guessed at once by copying from the evidence
-	// and the text; 0: as many as pay on the device, none on the CPU. What is written does not
-	// change, only its speed.
+	// and the text; 0: as many as pay on the device, none on the CPU; -1: none. What is written
+	// does not change, only its speed.
 	LookAhead int
 
 	// Salt keeps keys and values of this text and of its passages apart: a later text that

@@ -59,7 +59,7 @@ func newRequestFlags(cmd *cobra.Command, defaults flashback.Request, chat bool) 
 	fs.IntVar(&f.MaxTokens, "tokens", defaults.MaxTokens, "tokens to write at most")
 	fs.StringArrayVar(&f.Stop, "stop", nil, "end the text before this string (repeatable)")
 	fs.BoolVar(&f.IgnoreEOS, "ignore-eos", false, "write on behind the tokens that end a text or a turn")
-	fs.IntVar(&f.LookAhead, "look-ahead", defaults.LookAhead, "tokens to guess at once by copying from passages and text; changes speed only")
+	fs.IntVar(&f.LookAhead, "look-ahead", defaults.LookAhead, "tokens to guess at once by copying from passages and text, 0: as many as pay on the device, -1: none; changes speed only")
 	s, d := &f.Sampling, defaults.Sampling
 	fs.Float64Var(&s.Temperature, "temperature", d.Temperature, "how freely a token is drawn; 0: always the likeliest")
 	fs.IntVar(&s.TopK, "top-k", d.TopK, "draw among the k likeliest tokens; 0: all")
@@ -102,8 +102,8 @@ func (f *requestFlags) request(cmd *cobra.Command, remote bool) (flashback.Reque
 			return r, usagef("--%s %d: must be at least 1", c.name, c.value)
 		}
 	}
-	if r.LookAhead < 0 {
-		return r, usagef("--look-ahead %d: must not be negative", r.LookAhead)
+	if r.LookAhead < -1 {
+		return r, usagef("--look-ahead %d: must be at least 0, or -1 for none", r.LookAhead)
 	}
 	if r.ContextBudget < 0 {
 		return r, usagef("--context-budget %d: must not be negative", r.ContextBudget)

@@ -91,6 +91,7 @@ func (l *loop) share(ctx context.Context, tokens []int32) (*engine.Sequence, err
 		shared.Close()
 		return nil, err
 	}
+	shared.Rest()
 	return shared, nil
 }
 

@@ -78,6 +78,7 @@ func (r *repeater) measure(ctx context.Context, e *engine.Engine, fresh [][]int3
 		return false
 	})
 	elapsed := time.Since(start)
+	r.seq.Rest() // others are measured now
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ import (
 // chunks until its forward has ended, those of the others along, and then lets one that
 // waits go on. A sequence that is alone never waits for another goroutine.
 type batch struct {
-	work *workspace
+	work  *workspace
+	piece int // see pieceTokens
 
 	mu       sync.Mutex
 	leading  bool // a sequence is running chunks
@@ -58,15 +59,22 @@ const absent = 250 * time.Millisecond
 // get who have written nothing yet.
 const pieceTokens = kvcache.PageTokens
 
+// pieces is how many pieces there are in what a device is fast at: there a piece is greater,
+// since each forward reads all weights.
+const pieces = 8
+
 // sharedRows is up to how many rows of a chunk that several sequences share may be
 // drafts: few rows wait for memory, and one more costs little; many compute, and a draft
 // that comes to nothing costs as much as a token of somebody else.
 const sharedRows = 8
 
 func newBatch(w *workspace) *batch {
-	b := &batch{work: w, back: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	b := &batch{work: w, piece: pieceTokens, back: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	b.timer.Stop()
 	b.wanted = b.isWanted
+	if w.core != nil {
+		b.piece = max(b.piece, w.dev.Info().Rows/pieces)
+	}
 	return b
 }
 
@@ -286,19 +294,19 @@ func (b *batch) fill() (prefills bool) {
 // share gives prefills their rows of up to room, in turns, and returns how many.
 func (b *batch) share(room int) int {
 	if len(b.chosen) > 0 || b.awaits() {
-		room = min(room, pieceTokens)
+		room = min(room, b.piece)
 	}
 	given, served, fresh := 0, 0, room
 	for _, f := range b.prefills {
 		f.rows = 0
 		if !f.cancelled() && f.writes {
-			fresh = min(room, pieceTokens)
+			fresh = min(room, b.piece)
 		}
 	}
 	for before := -1; given < room && given > before; {
 		before = given
 		for i, f := range b.prefills {
-			n := min(pieceTokens, f.left-f.rows, room-given)
+			n := min(b.piece, f.left-f.rows, room-given)
 			if !f.writes {
 				n = min(n, fresh)
 			}

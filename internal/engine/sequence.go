@@ -49,6 +49,9 @@ func (s *Sequence) Close() {
 	s.context.Release()
 }
 
+// Rest says that the sequence will not go on in a moment, so that nobody need be ready for it.
+func (s *Sequence) Rest() { s.e.batch.gone(&s.fw) }
+
 // Len returns the number of kept tokens.
 func (s *Sequence) Len() int { return len(s.tokens) }
 
