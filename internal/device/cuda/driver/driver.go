@@ -36,10 +36,6 @@ type Driver interface {
 	Write(to Ptr, from []byte) error
 	// Read copies from the card; what streams still have to do is not waited for.
 	Read(to []byte, from Ptr) error
-	// TensorMap describes rows of 16-bit numbers, a stride of bytes apart, to the copy engine
-	// of compute capability 9.0: it copies boxes of 64 columns and so many rows, 128 bytes a
-	// row, whose sixteenths it swaps as shared memory for wgmma has them.
-	TensorMap(at Ptr, rows, cols, stride, box int) (TensorMap, error)
 	// Load loads code: a cubin, or PTX that ends with a zero.
 	Load(image []byte) (Module, error)
 	// NewStream returns an order of work of its own.
@@ -49,10 +45,6 @@ type Driver interface {
 	// Close ends the use of the card. What it gave out is gone.
 	Close() error
 }
-
-// TensorMap is what the copy engine reads of rows in memory; kernels take it in a struct
-// that begins with it.
-type TensorMap [128]byte
 
 // Module is loaded code.
 type Module interface {

@@ -56,7 +56,6 @@ type library struct {
 	cuModuleGetFunction         func(function *uintptr, module uintptr, name string) int32
 	cuFuncSetAttribute          func(function uintptr, attribute, value int32) int32
 	cuLaunchKernelEx            func(config *launchConfig, function uintptr, params *unsafe.Pointer, extra uintptr) int32
-	cuTensorMapEncodeTiled      func(m unsafe.Pointer, kind, rank uint32, at Ptr, sizes, strides *uint64, box, steps *uint32, interleave, swizzle, promotion, fill uint32) int32
 	cuStreamCreate              func(stream *uintptr, flags uint32) int32
 	cuStreamDestroy             func(stream uintptr) int32
 	cuStreamSynchronize         func(stream uintptr) int32
@@ -134,7 +133,6 @@ func (l *library) functions() []symbol {
 		{&l.cuModuleGetFunction, "cuModuleGetFunction"},
 		{&l.cuFuncSetAttribute, "cuFuncSetAttribute"},
 		{&l.cuLaunchKernelEx, "cuLaunchKernelEx"},
-		{&l.cuTensorMapEncodeTiled, "cuTensorMapEncodeTiled"},
 		{&l.cuStreamCreate, "cuStreamCreate"},
 		{&l.cuStreamDestroy, "cuStreamDestroy_v2"},
 		{&l.cuStreamSynchronize, "cuStreamSynchronize"},

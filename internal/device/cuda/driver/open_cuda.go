@@ -169,18 +169,6 @@ func (c *card) Read(to []byte, from Ptr) error {
 	})
 }
 
-func (c *card) TensorMap(at Ptr, rows, cols, stride, box int) (TensorMap, error) {
-	const bits16, swizzle128, promote256 = 1, 3, 3
-	var room [192]byte // the library wants 64-byte alignment
-	m := unsafe.Pointer(&room[(64-uintptr(unsafe.Pointer(&room))%64)%64])
-	sizes, strides := [2]uint64{uint64(cols), uint64(rows)}, [1]uint64{uint64(stride)}
-	boxes, steps := [2]uint32{64, uint32(box)}, [2]uint32{1, 1}
-	err := c.do("cuTensorMapEncodeTiled", func() int32 {
-		return c.cuTensorMapEncodeTiled(m, bits16, 2, at, &sizes[0], &strides[0], &boxes[0], &steps[0], 0, swizzle128, promote256, 0)
-	})
-	return *(*TensorMap)(m), err
-}
-
 func (c *card) Load(image []byte) (Module, error) {
 	m := &module{c: c}
 	err := c.do("cuModuleLoadData", func() int32 { return c.cuModuleLoadData(&m.handle, unsafe.Pointer(unsafe.SliceData(image))) })

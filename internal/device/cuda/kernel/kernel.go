@@ -20,7 +20,6 @@ import (
 
 // Set is the kernels, loaded on one card. It is safe for concurrent use.
 type Set struct {
-	driver    driver.Driver
 	card      driver.Info
 	functions map[string]driver.Function
 }
@@ -36,7 +35,7 @@ func Load(d driver.Driver) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the kernels for %s (compute capability %d.%d): %w", card.Name, card.Major, card.Minor, err)
 	}
-	s := &Set{driver: d, card: card, functions: map[string]driver.Function{}}
+	s := &Set{card: card, functions: map[string]driver.Function{}}
 	for _, name := range Names(card) {
 		f, err := module.Function(name)
 		if err != nil {

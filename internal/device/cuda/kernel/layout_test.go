@@ -12,7 +12,7 @@ import (
 
 // mirrored are the structs that Go and the .cu files share.
 var mirrored = []any{
-	KV{}, Group{}, Split{}, Rotate{}, Attend{}, Segment{}, Product{}, Products{}, Many{}, Norm{}, Embed{}, Gather{}, Elementwise{},
+	KV{}, Group{}, Split{}, Rotate{}, Attend{}, Segment{}, Product{}, Products{}, Norm{}, Embed{}, Gather{}, Elementwise{},
 	Update{}, LowRank{}, Pack{}, Expand{}, Random{}, Choice{}, Choose{},
 }
 

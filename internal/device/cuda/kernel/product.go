@@ -112,21 +112,7 @@ func (s *Set) Product(stream driver.Stream, p *Product, early bool) error {
 	}
 	c := s.many(&q)
 	q.slots = int32(c.slots)
-	all := &Many{Product: q}
-	if s.hopper() {
-		// Two blocks share what one copy brings of the input, each half.
-		var err error
-		if all.X, err = s.driver.TensorMap(q.X, int(q.Rows), Pad(int(q.Cols)), int(q.XStride)*2, c.rows/2); err != nil {
-			return err
-		}
-	}
-	return s.launch(stream, c.name, [3]int{ceil(int(p.Rows), c.rows), ceil(ceil(q.groups(), 8*c.teams), c.cluster) * c.cluster, 1}, c.threads, c.shared, early, all)
-}
-
-// Many are the parameters of a launch of many rows.
-type Many struct {
-	X       driver.TensorMap // of the input, on Hopper
-	Product Product
+	return s.launch(stream, c.name, [3]int{ceil(int(p.Rows), c.rows), ceil(q.groups(), 8*c.teams), 1}, c.threads, c.shared, early, &q)
 }
 
 // ChainLength is how many products a chain has at most.
@@ -281,8 +267,8 @@ func (p *Product) groups() int {
 // many is how a product of many rows is launched: a block takes 64·teams weight rows, and so
 // many of the input.
 type many struct {
-	name                                         string
-	teams, rows, threads, shared, slots, cluster int
+	name                                string
+	teams, rows, threads, shared, slots int
 }
 
 // manyRows are how many rows of the input a block may take on Hopper.
@@ -295,7 +281,7 @@ const sumRow = 68
 // it multiplies, and takes in what it multiplies.
 func (s *Set) many(p *Product) many {
 	if !s.hopper() {
-		return many{name: fmt.Sprintf("product_%s_many", formatNames[p.Format]), teams: 2, rows: 64, threads: 256, shared: 3 * (16384 + 64*128), cluster: 1}
+		return many{name: fmt.Sprintf("product_%s_many", formatNames[p.Format]), teams: 2, rows: 64, threads: 256, shared: 3 * (16384 + 64*128)}
 	}
 	var best many
 	least := 0.0
@@ -304,20 +290,17 @@ func (s *Set) many(p *Product) many {
 			if rows == 256 && teams == 3 {
 				continue // more sums than registers
 			}
-			// A multiprocessor multiplies, and takes weights and input in; the cache in front of the
-			// memory gives half of the input, since two blocks share it. Cycles, of a step of 64 columns.
+			// A multiprocessor multiplies, and takes weights and input in. Cycles, of a step of 64 columns.
 			slot := teams*8192 + rows*128
-			tiles := ceil(ceil(p.groups(), 8*teams), 2) * 2
-			blocks := tiles * ceil(int(p.Rows), rows)
+			blocks := ceil(p.groups(), 8*teams) * ceil(int(p.Rows), rows)
 			multiply := float64(teams*64*rows*64*2) / 3600
-			takeIn := float64(slot) / 56
-			given := float64(teams*8192+rows*64) * float64(min(blocks, s.card.Multiprocessors)) / 3200
+			takeIn := float64(slot) / 40
 			steps := float64(ceil(int(p.Cols), padding))
-			time := float64(ceil(blocks, s.card.Multiprocessors)) * (max(multiply, takeIn, given)*steps + 3000)
+			time := float64(ceil(blocks, s.card.Multiprocessors)) * (max(multiply, takeIn)*steps + 3000)
 			if least == 0 || time < least {
 				least = time
 				slots := min(8, (s.card.Shared-static)/slot)
-				best = many{fmt.Sprintf("product_%s_many_%d", formatNames[p.Format], rows), teams, rows, 128 * (teams + 1), max(slots*slot, teams*rows*sumRow*4), slots, 2}
+				best = many{fmt.Sprintf("product_%s_many_%d", formatNames[p.Format], rows), teams, rows, 128 * (teams + 1), max(slots*slot, teams*rows*sumRow*4), slots}
 			}
 		}
 	}

@@ -14,11 +14,6 @@ DEVICE const char* group_at(const Product& p, int group, size_t tile_bytes, int&
   return row < p.segments[segment].rows ? p.segments[segment].w + tile * tile_bytes : 0;
 }
 
-// The input as the copy engine sees it, N rows and 64 columns a time, half of them by each of two
-// blocks that share it: they take neighbouring weights.
-struct alignas(64) TensorMap { u64 opaque[16]; };
-struct Many { TensorMap x; Product product; };
-
 #if HOPPER
 // wgmma: 64 weight rows, N rows of the input, 16 columns; both operands in shared memory, 8 rows
 // of 64 columns in 1024 bytes, swizzled.
@@ -27,12 +22,6 @@ DEVICE u64 matrix_at(u32 address) { return (u64)(address >> 4 & 0x3fff) | 1ull <
 
 #define K_STEP 64
 
-
-DEVICE u32 other_block(u32 address, u32 rank) { u32 r; asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(r) : "r"(address), "r"(rank)); return r; }
-DEVICE void blocks_meet() {
-  asm volatile("barrier.cluster.arrive.aligned;" ::: "memory");
-  asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
-}
 
 // A team's sums, 64 weight rows, from registers to shared memory and from there to where they
 // go: the code for one number is there once, since code that is run once has to be fetched.
@@ -69,19 +58,16 @@ template <int N> DEVICE void finish_all(const Product& p, const float* c, float*
 }
 
 // A slot has the weights, groups of 8 rows, then the input, N rows.
-template <int N, bool BF> DEVICE void many(const Many& all) {
+template <int N, bool BF> DEVICE void many(const Product& p) {
   extern __shared__ __align__(1024) char memory[];
   __shared__ u64 full[8], empty[8];
   __shared__ const char* from[24]; // groups of weights, 0 behind the last
-  const Product& p = all.product;
   const int slots = p.slots, teams = blockDim.x / 128 - 1, team = threadIdx.x / 128, thread = threadIdx.x % 128;
   const int groups = teams * 8, first = blockIdx.y * groups, m0 = blockIdx.x * N;
   const int steps = (p.cols + K_STEP - 1) / K_STEP, w_bytes = teams * 8192, slot_bytes = w_bytes + N * 128;
-  u32 rank;
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   if (threadIdx.x < slots) {
     barrier_init(full + threadIdx.x, 1 + 128);
-    barrier_init(empty + threadIdx.x, 2 * teams);
+    barrier_init(empty + threadIdx.x, teams);
   }
   barriers_ready();
   if (threadIdx.x < groups) {
@@ -89,29 +75,28 @@ template <int N, bool BF> DEVICE void many(const Many& all) {
     from[threadIdx.x] = group_at(p, first + threadIdx.x, (size_t)steps * 1024, segment, row);
   }
   __syncthreads();
-  blocks_meet();
   let_next_begin();
-  if (team == teams) { // this team copies: all lanes weights, the first the input
-    const char* weights_at[12];
-#pragma unroll
-    for (int i = 0; i < 12; i++) weights_at[i] = thread / 64 + 2 * i < groups ? from[thread / 64 + 2 * i] : 0;
-    const u32 to = shared_address(memory) + thread * 16;
+  if (team == teams) { // this team copies: one lane of each warp weights, all lanes the input
+    int have = 0;
+    for (int i = 0; i < groups; i++) have += from[i] != 0;
+    const int k8 = thread % 8, m8 = thread / 8; // 16 rows at once
     int slot = 0;
     u32 phase = 1;
     auto weights = [&](int q) {
-#pragma unroll
-      for (int i = 0; i < 12; i++)
-        if (weights_at[i]) copy16(to + slot * slot_bytes + i * 2048, weights_at[i] + (size_t)q * 1024 + thread % 64 * 16);
-      asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(shared_address(full + slot)) : "memory");
-    };
-    auto input = [&](int q) {
-      if (thread == 0) {
-        barrier_expect(full + slot, N * 128);
-        asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;"
-                     ::"r"(shared_address(memory + slot * slot_bytes + w_bytes + rank * (N / 2) * 128)), "l"(&all.x), "r"(q * K_STEP), "r"(m0 + (int)rank * (N / 2)),
-                     "r"(shared_address(full + slot)), "h"((u16)3) : "memory");
-      }
+      if (thread == 0) barrier_expect(full + slot, have * 1024);
+      if (thread % 32 == 0)
+        for (int i = thread / 32; i < groups; i += 4)
+          if (from[i]) copy_bulk(shared_address(memory + slot * slot_bytes + i * 1024), from[i] + (size_t)q * 1024, 1024, full + slot);
       __syncwarp();
+    };
+    const char* x[N / 16];
+#pragma unroll
+    for (int i = 0; i < N / 16; i++) x[i] = p.x + ((size_t)min(m0 + m8 + 16 * i, p.rows - 1) * p.x_stride + k8 * 8) * 2;
+    auto input = [&](int q) {
+      u32 to = shared_address(memory + slot * slot_bytes + w_bytes) + swizzled(m8, k8);
+#pragma unroll
+      for (int i = 0; i < N / 16; i++) copy16(to + i * 2048, x[i] + q * (K_STEP * 2));
+      asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(shared_address(full + slot)) : "memory");
     };
     // The first weights do not wait for what computes the input.
     const int early = min(slots, steps);
@@ -122,44 +107,42 @@ template <int N, bool BF> DEVICE void many(const Many& all) {
     phase = early == slots ? 0 : 1;
     for (int q = early; q < steps; q++) {
       barrier_wait(empty + slot, phase);
-      input(q);
       weights(q);
+      input(q);
       if (++slot == slots) { slot = 0; phase ^= 1; }
     }
     asm volatile("cp.async.wait_all;" ::: "memory");
-  } else {
-    wait_for_input();
-    float c[N / 2];
-#pragma unroll
-    for (int i = 0; i < N / 2; i++) c[i] = 0;
-    int slot = 0, before = -1;
-    u32 phase = 0;
-    for (int q = 0; q < steps; q++) {
-      barrier_wait(full + slot, phase);
-      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-      u32 at = shared_address(memory + slot * slot_bytes);
-      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-#pragma unroll
-      for (int k = 0; k < K_STEP / 16; k++)
-        wgmma<N, BF>(c, matrix_at(at + team * 8192 + k * 32), matrix_at(at + w_bytes + k * 32));
-      asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-      asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
-      // A slot is free when both blocks have done with it: each fills half of the other's.
-      if (before >= 0 && thread < 2) asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(other_block(shared_address(empty + before), thread)) : "memory");
-      before = slot;
-      if (++slot == slots) { slot = 0; phase ^= 1; }
-    }
-    wgmma_end<N>(c);
-    // All that was copied here has been read: the slots are free for the sums.
-    asm volatile("bar.sync 8, %0;" ::"r"(teams * 128) : "memory");
-    finish_all<N>(p, c, (float*)memory + team * N * SUM_ROW, first + team * 8, m0, team);
+    return;
   }
-  blocks_meet(); // nobody leaves while the other may still write to it
+  wait_for_input();
+  float c[N / 2];
+#pragma unroll
+  for (int i = 0; i < N / 2; i++) c[i] = 0;
+  int slot = 0, before = -1;
+  u32 phase = 0;
+  for (int q = 0; q < steps; q++) {
+    barrier_wait(full + slot, phase);
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    u32 at = shared_address(memory + slot * slot_bytes);
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+    for (int k = 0; k < K_STEP / 16; k++)
+      wgmma<N, BF>(c, matrix_at(at + team * 8192 + k * 32), matrix_at(at + w_bytes + k * 32));
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+    asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+    if (before >= 0 && thread == 0) barrier_arrive(empty + before);
+    before = slot;
+    if (++slot == slots) { slot = 0; phase ^= 1; }
+  }
+  wgmma_end<N>(c);
+  // All that was copied here has been read: the slots are free for the sums.
+  asm volatile("bar.sync 8, %0;" ::"r"(teams * 128) : "memory");
+  finish_all<N>(p, c, (float*)memory + team * N * SUM_ROW, first + team * 8, m0, team);
 }
 
 #define MANY(N, threads) \
-  KERNEL __cluster_dims__(1, 2, 1) __launch_bounds__(threads, 1) void product_f16_many_##N(const __grid_constant__ Many p) { many<N, false>(p); } \
-  KERNEL __cluster_dims__(1, 2, 1) __launch_bounds__(threads, 1) void product_bf16_many_##N(const __grid_constant__ Many p) { many<N, true>(p); }
+  KERNEL __launch_bounds__(threads, 1) void product_f16_many_##N(const __grid_constant__ Product p) { many<N, false>(p); } \
+  KERNEL __launch_bounds__(threads, 1) void product_bf16_many_##N(const __grid_constant__ Product p) { many<N, true>(p); }
 MANY(32, 512)
 MANY(80, 512)
 MANY(160, 512)
@@ -261,6 +244,6 @@ template <bool BF> DEVICE void many(const Product& p) {
     for (int j = 0; j < 4; j++) finish_four(p, to, c[i][j], m0 + wm * 32 + j * 8);
   }
 }
-KERNEL __launch_bounds__(256) void product_f16_many(const __grid_constant__ Many p) { many<false>(p.product); }
-KERNEL __launch_bounds__(256) void product_bf16_many(const __grid_constant__ Many p) { many<true>(p.product); }
+KERNEL __launch_bounds__(256) void product_f16_many(const __grid_constant__ Product p) { many<false>(p); }
+KERNEL __launch_bounds__(256) void product_bf16_many(const __grid_constant__ Product p) { many<true>(p); }
 #endif

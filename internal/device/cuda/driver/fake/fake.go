@@ -174,11 +174,6 @@ func (c *Card) Read(to []byte, from driver.Ptr) error {
 	return nil
 }
 
-// TensorMap returns nothing that a kernel in Go would read.
-func (c *Card) TensorMap(driver.Ptr, int, int, int, int) (driver.TensorMap, error) {
-	return driver.TensorMap{}, c.fail("TensorMap")
-}
-
 // Load returns all kernels, whatever the image.
 func (c *Card) Load([]byte) (driver.Module, error) { return module{c}, c.fail("cuModuleLoadData") }
 

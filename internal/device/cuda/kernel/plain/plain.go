@@ -42,8 +42,6 @@ func run(c *fake.Card, _ driver.Shape, params any) {
 		for i := range p.Count {
 			product(c, &p.Products[i])
 		}
-	case *kernel.Many:
-		product(c, &p.Product)
 	case *kernel.Norm:
 		norm(c, p)
 	case *kernel.Embed:
