@@ -1,8 +1,7 @@
 // Products of few rows: each warp takes tiles of 8 weight rows, one chain of products over
-// k a tile, and everything waits for the memory only. On Hopper one warp copies weights
-// ahead into a ring in shared memory and never waits for the input, so that the weights of
-// the next product arrive while the one in front of it ends. A stream is one tile that is
-// being read; its slots belong to the warp that reads it.
+// k a tile. On Hopper other warps copy weights ahead into a ring in shared memory and never wait
+// for the input, so that the weights of the next product arrive while the one in front of it
+// ends. A stream is one tile that is being read; its slots belong to the warp that reads it.
 //
 // A launch may have several products of the same rows, each of which may read what those in
 // front of it wrote: blocks meet in between, and the ring goes on being filled meanwhile. All
@@ -22,7 +21,6 @@
 #endif
 #define MAX_SLOTS 96
 #define X_SLOTS 4
-
 
 struct Products { Product products[4]; u64* meetings; int count, ring; };
 

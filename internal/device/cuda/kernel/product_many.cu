@@ -1,7 +1,7 @@
 // Products of many rows: a block takes tiles of 64 weight rows, one for each group of four
 // warps, and up to 256 rows of the input. Weights are the first operand, so that the chain of
 // a row over k is the one that product_few computes. A gate's two matrices lie in turns, 8
-// rows each, so that a lane has both sums.
+// rows each. Other warps copy both operands ahead into slots in shared memory.
 
 // The address of a group of 8 weight rows of a block's tile, 0 if there is none.
 DEVICE const char* group_at(const Product& p, int group, size_t tile_bytes, int& segment, int& row) {
@@ -21,7 +21,6 @@ DEVICE u64 matrix_at(u32 address) { return (u64)(address >> 4 & 0x3fff) | 1ull <
 #include "wgmma.cuh"
 
 #define K_STEP 64
-
 
 // A team's sums, 64 weight rows, from registers to shared memory and from there to where they
 // go: the code for one number is there once, since code that is run once has to be fetched.
