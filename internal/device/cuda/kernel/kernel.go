@@ -95,6 +95,9 @@ func (s *Set) launch(stream driver.Stream, name string, grid [3]int, block, shar
 		Grid:  [3]uint32{uint32(grid[0]), uint32(grid[1]), uint32(grid[2])},
 		Block: uint32(block), Shared: uint32(shared), Early: early && s.hopper(),
 	}
+	if most := s.card.Shared - static; shared > most {
+		return fmt.Errorf("kernel %s takes %d KB of shared memory, and %s has %d: choose a model with narrower heads or --device cpu", name, shared>>10, s.card.Name, most>>10)
+	}
 	if err := stream.Launch(s.functions[name], shape, params); err != nil {
 		return fmt.Errorf("kernel %s: %w", name, err)
 	}
