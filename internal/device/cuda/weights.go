@@ -184,7 +184,7 @@ func makeUpBlocks(to []byte, t tensor.Type) {
 // copyAside copies on several threads: one does not read a file in memory as fast as
 // the card takes it.
 func copyAside(to, from []byte) {
-	const piece = 4 << 20
+	const piece = 1 << 20
 	var all sync.WaitGroup
 	for at := 0; at < len(from); at += piece {
 		end := min(at+piece, len(from))

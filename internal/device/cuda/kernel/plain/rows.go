@@ -111,20 +111,20 @@ func normed(x, scale, bias []float32, eps float32, centred bool) []float32 {
 
 func product(c *fake.Card, p *kernel.Product) {
 	cols, kind := int(p.Cols), kindOf(p.Format)
+	x := make([][]float32, p.Rows)
+	for r := range x {
+		if p.Norm == 0 {
+			x[r] = read(c, p.X, r, int(p.XStride), cols, kind)
+			continue
+		}
+		x[r] = normed(read(c, p.X, r, int(p.XStride), cols, 0), read(c, p.Norm, 0, cols, cols, 0), nil, p.Eps, false)
+		for i, v := range x[r] {
+			x[r][i] = half(v, kind)
+		}
+	}
 	var sums [3][][]float32
-	for r := range int(p.Rows) {
-		var x []float32
-		if p.Norm != 0 {
-			x = normed(read(c, p.X, r, int(p.XStride), cols, 0), read(c, p.Norm, 0, cols, cols, 0), nil, p.Eps, false)
-			for i, v := range x {
-				x[i] = half(v, kind)
-			}
-		} else {
-			x = read(c, p.X, r, int(p.XStride), cols, kind)
-		}
-		for i := range int(p.Count) {
-			sums[i] = append(sums[i], multiply(c, &p.Segments[i], p.Format, cols, x))
-		}
+	for i := range int(p.Count) {
+		sums[i] = multiply(c, &p.Segments[i], p.Format, cols, x)
 	}
 	for i := range int(p.Count) {
 		s := &p.Segments[i]
@@ -154,20 +154,28 @@ func product(c *fake.Card, p *kernel.Product) {
 	}
 }
 
-func multiply(c *fake.Card, s *kernel.Segment, f kernel.Format, cols int, x []float32) []float32 {
-	out := make([]float32, s.Rows)
-	for j := range out {
-		sum := float32(0)
-		for k, w := range weights(c, s.W, f, j, cols) {
-			sum += w * x[k]
-		}
+// multiply returns the sums of rows of x with a segment's weights [rows of x, weight rows].
+func multiply(c *fake.Card, s *kernel.Segment, f kernel.Format, cols int, x [][]float32) [][]float32 {
+	out := make([][]float32, len(x))
+	for r := range out {
+		out[r] = make([]float32, s.Rows)
+	}
+	for j := range int(s.Rows) {
+		scale, bias := float32(1), float32(0)
 		if s.Scale != 0 {
-			sum *= fake.Of[float32](c, s.Scale+driver.Ptr(4*j), 1)[0]
+			scale = fake.Of[float32](c, s.Scale+driver.Ptr(4*j), 1)[0]
 		}
 		if s.Bias != 0 {
-			sum += fake.Of[float32](c, s.Bias+driver.Ptr(4*j), 1)[0]
+			bias = fake.Of[float32](c, s.Bias+driver.Ptr(4*j), 1)[0]
 		}
-		out[j] = sum
+		row := weights(c, s.W, f, j, cols)
+		for r, x := range x {
+			sum := float32(0)
+			for k, w := range row {
+				sum += w * x[k]
+			}
+			out[r][j] = sum*scale + bias
+		}
 	}
 	return out
 }
