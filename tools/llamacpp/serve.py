@@ -189,6 +189,11 @@ def main():
     p.add_argument("--flash-attention", default="off")
     a = p.parse_args()
     rows = {}
+
+    def add(load, name, row):
+        print(f"{load}, {name}: {row}", file=sys.stderr, flush=True)
+        rows.setdefault((load, name), []).append(row)
+
     # The passages that are pasted come from a server of ours that does nothing else; found once, they are remembered.
     with Ours(a) as index:
         found = {}
@@ -200,9 +205,9 @@ def main():
 
         for _ in range(a.rounds):
             for load, stride in (("new each turn", a.tokens), ("every 16 tokens", 16)):
-                rows.setdefault((load, "ours"), []).append(ours(a, stride))
+                add(load, "ours", ours(a, stride))
                 for name, left in (("llama-server, out", False), ("llama-server, in", True)):
-                    rows.setdefault((load, name), []).append(theirs(a, stride, left, search))
+                    add(load, name, theirs(a, stride, left, search))
     print("| passages | server | tokens/s | first token, ms | tokens computed | tokens/s of ours | computed by it |\n|---|---|---|---|---|---|---|")
     for (load, name), all in rows.items():
         m = lambda what, of=all: statistics.median(r[what] for r in of)
