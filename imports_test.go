@@ -97,9 +97,9 @@ func TestImportsRunDownward(t *testing.T) {
 }
 
 // atADevice are the packages and the file that may know which device computes: the
-// devices' own, the file that chooses one for the engine, and training, which runs on the CPU only.
-// All others speak to internal/device.
-var atADevice = []string{"internal/device/cpu/", "internal/device/cuda/", "internal/engine/choose.go", "internal/nn/backward/", "internal/train/"}
+// devices' own with the tool that measures a card's kernels, the file that chooses one for the
+// engine, and training, which runs on the CPU only. All others speak to internal/device.
+var atADevice = []string{"internal/device/cpu/", "internal/device/cuda/", "tools/cuda/", "internal/engine/choose.go", "internal/nn/backward/", "internal/train/"}
 
 func TestOneFileChoosesTheDevice(t *testing.T) {
 	seen := 0

@@ -354,7 +354,9 @@ func TestJourneys(t *testing.T) {
 		}
 	})
 	at("24-lost-connection", func(v *tab) {
-		v.expected = "net::" // what the browser says of it
+		v.expected = "net::"        // what the browser says of it
+		v.choose("Adapter", "none") // its answers are long enough to lose
+		v.choose("Passages", "3")
 		v.begin(question)
 		v.until("document.querySelector('.turn .text').textContent.length > 10")
 		before := get[string](v, "document.querySelector('.text').textContent")
