@@ -372,7 +372,7 @@ func TestJourneys(t *testing.T) {
 		s.start(v.T)
 		v.click("p[@class='foot']", "Ask again")
 		v.until("document.querySelector('.turn:last-child:not([aria-busy]) .foot')?.innerText.includes('ms a token')")
-		v.says(".text", "kitchen door")
+		v.says(".text", "north tower")
 	})
 }
 
