@@ -187,6 +187,7 @@ def main():
     p.add_argument("--context", type=int, default=8192, help="of a chat at most")
     p.add_argument("--kv", default="1GB", help="our KV budget")
     p.add_argument("--flash-attention", default="off")
+    p.add_argument("--loads", default="turn,16", help="when passages are looked up: once a turn, every 16 tokens")
     a = p.parse_args()
     rows = {}
 
@@ -204,7 +205,7 @@ def main():
             return found[query]
 
         for _ in range(a.rounds):
-            for load, stride in (("new each turn", a.tokens), ("every 16 tokens", 16)):
+            for load, stride in [{"turn": ("new each turn", a.tokens), "16": ("every 16 tokens", 16)}[load] for load in a.loads.split(",")]:
                 add(load, "ours", ours(a, stride))
                 for name, left in (("llama-server, out", False), ("llama-server, in", True)):
                     add(load, name, theirs(a, stride, left, search))
