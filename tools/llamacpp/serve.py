@@ -85,7 +85,7 @@ class Ours(Server):
         """Returns the answer, when its first token came, and how many tokens were computed and written."""
         body = {
             "model": f"{self.name}@notes", "messages": messages, "max_tokens": self.a.tokens, "ignore_eos": True, "repetition_penalty": 1, "stream_options": {"include_usage": True},
-            "flashback": {"k": self.a.passages, "stride": stride, "placement": self.a.placement, "cite": "none"},
+            "flashback": {"k": self.a.passages, "stride": stride, "placement": self.a.placement, "context_budget": 0, "cite": "none"},
         }
         text, first, counts, written = "", None, {}, 0
         for at, event in self.events("/v1/chat/completions", body):
