@@ -99,39 +99,53 @@ func sameRows(t *testing.T, name string, got, want [][]float32) {
 	}
 }
 
+// writeAlone writes each story on an engine of its own, and returns their logits and how many
+// chunks they took.
+func writeAlone(t *testing.T, stories []story, open func() *Engine) (logits [][][]float32, chunks int) {
+	t.Helper()
+	for i, st := range stories {
+		e := open()
+		rows, err := st.write(e, uint64(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits = append(logits, rows)
+		chunks += e.batch.progress()
+	}
+	return logits, chunks
+}
+
+// writeTogether writes the stories side by side on one engine: each must have the logits that
+// it has alone.
+func writeTogether(t *testing.T, e *Engine, stories []story, want [][][]float32) {
+	t.Helper()
+	var writers sync.WaitGroup
+	for i, st := range stories {
+		writers.Go(func() {
+			got, err := st.write(e, uint64(i))
+			if err != nil {
+				t.Errorf("%s: %v", st.name, err)
+				return
+			}
+			sameRows(t, st.name, got, want[i])
+		})
+	}
+	writers.Wait()
+}
+
 // TestConcurrentSequencesAreAlone writes sixteen stories side by side, in chunks of
 // several sizes. Each must have the very logits that it has on an engine of its own.
 func TestConcurrentSequencesAreAlone(t *testing.T) {
 	for _, o := range []Options{{Compute: Fast}, {Compute: Exact}} {
 		stories := sixteen(t)
-		want := make([][][]float32, len(stories))
-		chunks := 0
 		alone := o
 		alone.BatchTokens = pieceTokens // as prefills are cut beside those who write
-		for i, st := range stories {
-			e := newTiny(t, alone)
-			var err error
-			if want[i], err = st.write(e, uint64(i)); err != nil {
-				t.Fatal(err)
-			}
-			chunks += e.batch.progress()
-		}
+		want, chunks := writeAlone(t, stories, func() *Engine { return newTiny(t, alone) })
 		for _, rows := range []int{5, 64, 256} {
 			o.BatchTokens, o.Threads = rows, 2
 			t.Run(fmt.Sprintf("%s/%d rows", o.Compute, rows), func(t *testing.T) {
 				e := newTiny(t, o)
-				var writers sync.WaitGroup
-				for i, st := range stories {
-					writers.Go(func() {
-						got, err := st.write(e, uint64(i))
-						if err != nil {
-							t.Errorf("%s: %v", st.name, err)
-							return
-						}
-						sameRows(t, st.name, got, want[i])
-					})
-				}
-				writers.Wait()
+				writeTogether(t, e, stories, want)
 				if n := e.batch.progress(); rows == 256 && n >= chunks {
 					t.Errorf("%d chunks, alone %d: the sequences never met", n, chunks)
 				}

@@ -9,12 +9,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cuda"
 	"github.com/flashback-lm/flashback/internal/device/cuda/driver"
+	"github.com/flashback-lm/flashback/internal/device/cuda/driver/fake"
 	"github.com/flashback-lm/flashback/internal/device/cuda/kernel/plain"
 	"github.com/flashback-lm/flashback/internal/kvcache"
 	"github.com/flashback-lm/flashback/internal/lm"
@@ -61,6 +61,22 @@ func onCard(t testing.TB, w *model.Weights, opt Options) *Engine {
 	}
 	t.Cleanup(e.Close)
 	return e
+}
+
+// onFakeCard returns an engine on a card in the host's memory, whatever there is, and the card.
+func onFakeCard(t *testing.T, w *model.Weights) (*fake.Card, *Engine) {
+	t.Helper()
+	card := plain.New(1 << 30)
+	d, err := cuda.New(card, cuda.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEngine(w, d, Fast, KVShape(w.Config, kvcache.F16), Options{BatchTokens: 64, KVBudget: 16 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return card, e
 }
 
 // cardTolerance bounds the difference of logits from the CPU's in f32, by root mean squares:
@@ -137,27 +153,8 @@ func TestCardSequencesAreAlone(t *testing.T) {
 	if testing.Short() {
 		stories = stories[:9]
 	}
-	want := make([][][]float32, len(stories))
-	for i, st := range stories {
-		e := onCard(t, modeltest.Tiny(1), Options{})
-		var err error
-		if want[i], err = st.write(e, uint64(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e := onCard(t, modeltest.Tiny(1), Options{})
-	var writers sync.WaitGroup
-	for i, st := range stories {
-		writers.Go(func() {
-			got, err := st.write(e, uint64(i))
-			if err != nil {
-				t.Errorf("%s: %v", st.name, err)
-				return
-			}
-			sameRows(t, st.name, got, want[i])
-		})
-	}
-	writers.Wait()
+	want, _ := writeAlone(t, stories, func() *Engine { return onCard(t, modeltest.Tiny(1), Options{}) })
+	writeTogether(t, onCard(t, modeltest.Tiny(1), Options{}), stories, want)
 }
 
 // TestCardAdaptersAreExact: with an adapter too.
@@ -202,17 +199,8 @@ func TestCardFamilies(t *testing.T) {
 
 // TestCardReplaysGraphs: a decoded token is two graphs, blocks and head, of few kernels.
 func TestCardReplaysGraphs(t *testing.T) {
-	card := plain.New(1 << 30)
-	d, err := cuda.New(card, cuda.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := modeltest.Tiny(1)
-	e, err := newEngine(w, d, Fast, KVShape(w.Config, kvcache.F16), Options{BatchTokens: 64, KVBudget: 16 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	card, e := onFakeCard(t, w)
 	generate(t, e, placement.None, 1, 40, 2)
 	_, before := card.Launches()
 	kernels, _ := card.Launches()
@@ -230,17 +218,7 @@ func TestCardReplaysGraphs(t *testing.T) {
 
 // TestCardFaults: errors of a card say what they are, and what was there before one stays.
 func TestCardFaults(t *testing.T) {
-	card := plain.New(1 << 30)
-	d, err := cuda.New(card, cuda.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := modeltest.Tiny(1)
-	e, err := newEngine(w, d, Fast, KVShape(w.Config, kvcache.F16), Options{BatchTokens: 64, KVBudget: 16 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	card, e := onFakeCard(t, modeltest.Tiny(1))
 	story := sixteen(t)[0]
 	want, err := story.write(e, 1)
 	if err != nil {

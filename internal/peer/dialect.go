@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/http"
+	"slices"
 
 	"github.com/flashback-lm/flashback/internal/sample"
 )
@@ -18,6 +20,20 @@ type dialect interface {
 	ask(e *Engine, r *request) (path string, body any, err error)
 	// read reads one event of the stream, seen tokens of which had been read before.
 	read(data []byte, seen int) (event, error)
+}
+
+// tokenizesAs asks at /tokenize, which two kinds have, whether a text's tokens are ours.
+func (e *Engine) tokenizesAs(ctx context.Context, body any, text string, tokens []int32) error {
+	var reply struct {
+		Tokens []int32 `json:"tokens"`
+	}
+	if err := e.call(ctx, http.MethodPost, "/tokenize", body, &reply); err != nil {
+		return err
+	}
+	if !slices.Equal(reply.Tokens, tokens) {
+		return fmt.Errorf("it runs another model than --model: its tokens of %q are %v and ours %v", text, reply.Tokens, tokens)
+	}
+	return nil
 }
 
 // request asks for what follows a prompt.

@@ -2,9 +2,6 @@ package peer
 
 import (
 	"context"
-	"fmt"
-	"net/http"
-	"slices"
 )
 
 // llamacpp speaks to llama.cpp's server (tools/server/README.md there). Its cache is that
@@ -40,16 +37,7 @@ func (llamacpp) look(ctx context.Context, e *Engine) error {
 }
 
 func (llamacpp) compare(ctx context.Context, e *Engine, text string, tokens []int32) error {
-	var reply struct {
-		Tokens []int32 `json:"tokens"`
-	}
-	if err := e.call(ctx, http.MethodPost, "/tokenize", map[string]any{"content": text, "add_special": false}, &reply); err != nil {
-		return err
-	}
-	if !slices.Equal(reply.Tokens, tokens) {
-		return fmt.Errorf("it runs another model than --model: its tokens of %q are %v and ours %v", text, reply.Tokens, tokens)
-	}
-	return nil
+	return e.tokenizesAs(ctx, map[string]any{"content": text, "add_special": false}, text, tokens)
 }
 
 func (llamacpp) ask(_ *Engine, r *request) (string, any, error) {

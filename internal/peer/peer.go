@@ -85,8 +85,6 @@ type Info struct {
 	Slots     int    // sequences at once; 0: it does not say
 	// TellsCached: it says how many tokens of a prompt its cache had.
 	TellsCached bool
-	// Salts: it keeps what it has cached apart by a salt.
-	Salts bool
 }
 
 // Engine is a server that was found to be what it is named. It is safe for concurrent use.

@@ -3,9 +3,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
-	"slices"
 	"strconv"
 )
 
@@ -33,22 +30,11 @@ func served(ctx context.Context, e *Engine) error {
 }
 
 func (vllm) look(ctx context.Context, e *Engine) error {
-	e.Salts = true
 	return served(ctx, e)
 }
 
 func (vllm) compare(ctx context.Context, e *Engine, text string, tokens []int32) error {
-	var reply struct {
-		Tokens []int32 `json:"tokens"`
-	}
-	body := map[string]any{"model": e.Model, "prompt": text, "add_special_tokens": false}
-	if err := e.call(ctx, http.MethodPost, "/tokenize", body, &reply); err != nil {
-		return err
-	}
-	if !slices.Equal(reply.Tokens, tokens) {
-		return fmt.Errorf("it runs another model than --model: its tokens of %q are %v and ours %v", text, reply.Tokens, tokens)
-	}
-	return nil
+	return e.tokenizesAs(ctx, map[string]any{"model": e.Model, "prompt": text, "add_special_tokens": false}, text, tokens)
 }
 
 func (vllm) ask(e *Engine, r *request) (string, any, error) {

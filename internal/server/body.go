@@ -191,6 +191,14 @@ type extension struct {
 	Trace            bool            `json:"trace"`
 }
 
+// noOpenWebUI refuses Open WebUI's events, which it reads of chats only.
+func (x *extension) noOpenWebUI() error {
+	if x.OpenWebUI {
+		return Invalid("flashback.openwebui", "flashback.openwebui is for chats: POST /v1/chat/completions")
+	}
+	return nil
+}
+
 // exclusion names passages that are not to be shown.
 type exclusion struct {
 	IDs     []string `json:"ids"`

@@ -73,12 +73,7 @@ func (s *Server) answering(k *Key, body *chatBody, messages []flashback.Message,
 	if engine := s.o.Model.Info().Engine; body.Flashback.Influence && engine != "" {
 		return nil, unsupported("flashback.influence", "flashback.influence: %s runs the model, which shows no probabilities", engine)
 	}
-	messages = s.withSystem(messages, lookUp != nil)
-	tokens, err := s.o.Model.ChatTokens(messages)
-	if err != nil {
-		return nil, Invalid("messages", "%v", err)
-	}
-	plan, err := s.plan(request, true, body.MaxTokens != nil, len(tokens))
+	messages, prompt, plan, err := s.planChat(request, messages, lookUp != nil, body.MaxTokens != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +81,7 @@ func (s *Server) answering(k *Key, body *chatBody, messages []flashback.Message,
 	chat := s.o.Model.NewChat(messages[:last])
 	j = &job{
 		key: k, asked: &body.common, lookUp: lookUp, address: lookUp.address(base),
-		plan: plan, prompt: len(tokens), choices: n, chat: true, release: sync.OnceFunc(func() { chat.Close(); lookUp.close() }),
+		plan: plan, prompt: prompt, choices: n, chat: true, release: sync.OnceFunc(func() { chat.Close(); lookUp.close() }),
 		run: func(ctx context.Context) iter.Seq2[flashback.Choice, error] {
 			return chat.Choices(ctx, messages[last].Content, plan.Request, n)
 		},
@@ -95,6 +90,18 @@ func (s *Server) answering(k *Key, body *chatBody, messages []flashback.Message,
 		j.provenance = chat.Provenance
 	}
 	return j, nil
+}
+
+// planChat resolves a request of a conversation. It returns the messages with the server's
+// system message where one belongs, how many tokens they are, and how the last is answered.
+func (s *Server) planChat(r flashback.Request, messages []flashback.Message, looksUp, named bool) ([]flashback.Message, int, flashback.Plan, error) {
+	messages = s.withSystem(messages, looksUp)
+	tokens, err := s.o.Model.ChatTokens(messages)
+	if err != nil {
+		return nil, 0, flashback.Plan{}, Invalid("messages", "%v", err)
+	}
+	plan, err := s.plan(r, true, named, len(tokens))
+	return messages, len(tokens), plan, err
 }
 
 // withSystem puts the server's system message in front of a conversation that has none

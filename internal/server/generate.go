@@ -80,6 +80,17 @@ type extra struct {
 	source    map[string]any        // an event of Open WebUI's, which is sent alone
 }
 
+// add takes what a part tells besides, of an answer that is told whole.
+func (x *extra) add(p part) {
+	switch {
+	case p.extra == nil:
+	case p.extra.Stride != nil:
+		x.Strides = append(x.Strides, p.extra.Stride)
+	default:
+		x.Counts, x.Influence, x.Trace = p.extra.Counts, p.extra.Influence, p.extra.Trace
+	}
+}
+
 // usage counts tokens as OpenAI's API does. Passages are not among those of the prompt.
 type usage struct {
 	Prompt     int `json:"prompt_tokens"`
@@ -117,11 +128,7 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, j *job) error 
 				a.finish = p.finish
 			}
 		}
-		if p.extra != nil && p.extra.Stride != nil {
-			all.Strides = append(all.Strides, p.extra.Stride)
-		} else if p.extra != nil {
-			all.Counts, all.Influence, all.Trace = p.extra.Counts, p.extra.Influence, p.extra.Trace
-		}
+		all.add(p)
 		return nil
 	})
 	if err != nil {

@@ -42,17 +42,12 @@ func (s *Server) influence(w http.ResponseWriter, r *http.Request, k *Key) error
 		return err
 	}
 	defer lookUp.close()
-	messages = s.withSystem(messages, lookUp != nil)
-	prompt, err := s.o.Model.ChatTokens(messages)
-	if err != nil {
-		return Invalid("messages", "%v", err)
-	}
-	plan, err := s.plan(request, true, true, len(prompt))
+	messages, prompt, plan, err := s.planChat(request, messages, lookUp != nil, true)
 	if err != nil {
 		return err
 	}
 	entryOf(r.Context()).model = body.Model
-	leave, err := s.admission.enter(r.Context(), k, plan.KVTokens(len(prompt), plan.Passages+1))
+	leave, err := s.admission.enter(r.Context(), k, plan.KVTokens(prompt, plan.Passages+1))
 	if err != nil {
 		return gone(r.Context(), err)
 	}

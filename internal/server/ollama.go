@@ -70,10 +70,16 @@ type ollamaModel struct {
 	Details  ollamaDetails `json:"details"`
 }
 
-func (s *Server) ollamaModel(name string) ollamaModel {
-	digest := sha256.Sum256([]byte(name))
-	return ollamaModel{Name: name, Model: name, Modified: s.started.UTC().Format(time.RFC3339), Size: bytesOf(s.o.Model.Info().Model),
-		Digest: hex.EncodeToString(digest[:]), Details: s.ollamaDetails()}
+// ollamaModels returns the models of these names. They have the same weights.
+func (s *Server) ollamaModels(names ...string) []ollamaModel {
+	size, details := bytesOf(s.o.Model.Info().Model), s.ollamaDetails()
+	models := []ollamaModel{}
+	for _, name := range names {
+		digest := sha256.Sum256([]byte(name))
+		models = append(models, ollamaModel{Name: name, Model: name, Modified: s.started.UTC().Format(time.RFC3339), Size: size,
+			Digest: hex.EncodeToString(digest[:]), Details: details})
+	}
+	return models
 }
 
 // bytesOf returns how much a file or a directory has; 0 where it cannot be read.
@@ -92,11 +98,11 @@ func bytesOf(path string) (size int64) {
 
 // ollamaTags is GET /api/tags: all models that the key may use.
 func (s *Server) ollamaTags(w http.ResponseWriter, _ *http.Request, k *Key) error {
-	models := []ollamaModel{}
+	var names []string
 	for _, m := range s.models(k) {
-		models = append(models, s.ollamaModel(m.ID))
+		names = append(names, m.ID)
 	}
-	writeJSON(w, http.StatusOK, object{"models": models})
+	writeJSON(w, http.StatusOK, object{"models": s.ollamaModels(names...)})
 	return nil
 }
 
@@ -107,7 +113,7 @@ func (s *Server) ollamaRunning(w http.ResponseWriter, _ *http.Request, _ *Key) e
 		Expires string `json:"expires_at"`
 		VRAM    int64  `json:"size_vram"`
 		Context int    `json:"context_length"`
-	}{s.ollamaModel(s.o.Name), s.started.AddDate(100, 0, 0).UTC().Format(time.RFC3339), 0, s.o.Model.Info().Context}
+	}{s.ollamaModels(s.o.Name)[0], s.started.AddDate(100, 0, 0).UTC().Format(time.RFC3339), 0, s.o.Model.Info().Context}
 	writeJSON(w, http.StatusOK, object{"models": []any{running}})
 	return nil
 }
@@ -121,11 +127,7 @@ func (s *Server) ollamaShow(w http.ResponseWriter, r *http.Request, k *Key) erro
 	if err := s.decodeOllama(w, r, &body, nil); err != nil {
 		return err
 	}
-	name := body.Model
-	if name == "" {
-		name = body.Name
-	}
-	if _, err := s.parseName(k, ollamaName(name)); err != nil {
+	if _, err := s.parseName(k, ollamaName(cmp.Or(body.Model, body.Name))); err != nil {
 		return err
 	}
 	info := s.o.Model.Info()
@@ -251,12 +253,7 @@ func (s *Server) ollamaRun(w http.ResponseWriter, r *http.Request, j *job, body 
 	var whole strings.Builder
 	told, finish := &extra{}, ""
 	used, err := s.follow(ctx, j, func(p part) error {
-		switch {
-		case p.extra != nil && p.extra.Stride != nil:
-			told.Strides = append(told.Strides, p.extra.Stride)
-		case p.extra != nil:
-			told.Counts, told.Influence, told.Trace = p.extra.Counts, p.extra.Influence, p.extra.Trace
-		}
+		told.add(p)
 		if p.finish != "" {
 			finish = p.finish
 		}

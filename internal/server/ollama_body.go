@@ -101,8 +101,8 @@ func (b *ollamaBody) common() (*common, error) {
 		Temperature: o.Temperature, TopP: o.TopP, TopK: o.TopK, MinP: o.MinP, RepeatPenalty: o.RepeatPenalty, RepeatLast: o.RepeatLast,
 		FrequencyPenalty: o.FrequencyPenalty, PresencePenalty: o.PresencePenalty, Seed: o.Seed, Stop: o.Stop,
 	}
-	if b.Flashback.OpenWebUI {
-		return nil, Invalid("flashback.openwebui", "flashback.openwebui is for chats: POST /v1/chat/completions")
+	if err := b.Flashback.noOpenWebUI(); err != nil {
+		return nil, err
 	}
 	if o.Predict != nil && *o.Predict >= 0 { // less is as much as the server writes
 		c.MaxTokens = o.Predict

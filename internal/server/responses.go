@@ -168,11 +168,7 @@ func (a *response) add(p part) error {
 	if p.finish == "length" {
 		a.Incomplete = object{"reason": "max_output_tokens"}
 	}
-	if p.extra != nil && p.extra.Stride != nil {
-		a.Flashback.Strides = append(a.Flashback.Strides, p.extra.Stride)
-	} else if p.extra != nil {
-		a.Flashback = &extra{Strides: a.Flashback.Strides, Counts: p.extra.Counts, Influence: p.extra.Influence, Trace: p.extra.Trace}
-	}
+	a.Flashback.add(p)
 	logprobs := []object{}
 	if a.logprobs {
 		logprobs = a.s.logprobs(p.tokens)

@@ -186,8 +186,8 @@ func (b *responseBody) chat() (*chatBody, []flashback.Message, error) {
 		}
 		c.MaxTokens = b.MaxOutputTokens
 	}
-	if c.Flashback.OpenWebUI {
-		return nil, nil, Invalid("flashback.openwebui", "flashback.openwebui is for chats: POST /v1/chat/completions")
+	if err := c.Flashback.noOpenWebUI(); err != nil {
+		return nil, nil, err
 	}
 	if err := b.search(&c.Flashback); err != nil {
 		return nil, nil, err

@@ -156,13 +156,13 @@ func (p *planner) step(nth int) int {
 	case multiply:
 		return p.multiply(nth, nil)
 	case activate:
-		p.activate(nth)
+		p.elementwise(s, kernel.OpActivate+kernel.Op(s.activation), p.form(nth, s.to))
 	case addRows:
-		p.elementwise(s, kernel.OpAdd)
+		p.elementwise(s, kernel.OpAdd, full)
 	case scaleRows:
-		p.elementwise(s, kernel.OpScale)
+		p.elementwise(s, kernel.OpScale, full)
 	case capRows:
-		p.elementwise(s, kernel.OpCap)
+		p.elementwise(s, kernel.OpCap, full)
 	case lowRank:
 		p.lowRank(s)
 	case attend:
@@ -344,13 +344,12 @@ func (p *planner) activates(nth int, a *step) bool {
 	return first.format == second.format && first.rows == second.rows
 }
 
-func (p *planner) activate(nth int) {
-	s := &p.steps[nth]
-	form := p.form(nth, s.to)
+// elementwise plans what makes rows of f32 others, number by number, in a form.
+func (p *planner) elementwise(s *step, op kernel.Op, form forms) {
 	p.ensure(s.to, full, s.rows)
 	to, stride := p.place(s.to, form)
-	e := &kernel.Elementwise{X: s.to.full, To: to, Rows: int32(s.rows), Width: int32(s.to.width), XStride: int32(s.to.width), ToWidth: stride,
-		Half: halfNumber(form), Op: kernel.OpActivate + kernel.Op(s.activation)}
+	width := int32(s.to.width)
+	e := &kernel.Elementwise{X: s.to.full, To: to, Rows: int32(s.rows), Width: width, XStride: width, ToWidth: stride, Half: halfNumber(form), Op: op, By: s.by}
 	if s.y != nil {
 		p.ensure(s.y, full, s.rows)
 		e.Y, e.YStride = s.y.full, int32(s.y.width)
@@ -358,20 +357,6 @@ func (p *planner) activate(nth int) {
 	k := p.w.d.kernels
 	p.do(func(s driver.Stream, early bool) error { return k.Elementwise(s, e, early) })
 	p.holds[s.to] = form
-}
-
-// elementwise plans what changes rows of f32 in place.
-func (p *planner) elementwise(s *step, op kernel.Op) {
-	p.ensure(s.to, full, s.rows)
-	width := int32(s.to.width)
-	e := &kernel.Elementwise{X: s.to.full, To: s.to.full, Rows: int32(s.rows), Width: width, XStride: width, ToWidth: width, Op: op, By: s.by}
-	if s.y != nil {
-		p.ensure(s.y, full, s.rows)
-		e.Y, e.YStride = s.y.full, int32(s.y.width)
-	}
-	k := p.w.d.kernels
-	p.do(func(s driver.Stream, early bool) error { return k.Elementwise(s, e, early) })
-	p.holds[s.to] = full
 }
 
 func (p *planner) lowRank(s *step) {
