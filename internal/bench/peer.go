@@ -1,18 +1,16 @@
 package bench
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/flashback-lm/flashback/internal/peer"
 )
 
 // Time limits of a peer: to say what it is, and to answer a prompt, which may be
@@ -22,16 +20,14 @@ const (
 	completeTimeout = 10 * time.Minute
 )
 
-// maxReply bounds what is read of an answer, in bytes.
-const maxReply = 16 << 20
-
 // Peer is another server that continues prompts of token ids: llama.cpp's, or one
 // with OpenAI's completions, such as vLLM's. Both reuse the KV of the beginning
 // that a prompt shares with the one before.
 type Peer struct {
-	Name  string // "llama.cpp" or "openai"
-	base  string
-	model string // openai only
+	Name   string // "llama.cpp" or "openai"
+	base   string
+	client *peer.Client
+	model  string // openai only
 }
 
 // Dial asks the server at the address what it is.
@@ -43,10 +39,11 @@ func Dial(ctx context.Context, address string) (*Peer, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	p := &Peer{Name: "llama.cpp", base: strings.TrimRight(address, "/")}
+	p.client = peer.NewClient(p.base, "")
 	var props struct {
 		Slots *int `json:"total_slots"`
 	}
-	propsErr := p.call(ctx, "GET", "/props", nil, &props)
+	propsErr := p.client.Call(ctx, "GET", "/props", nil, &props)
 	if propsErr == nil && props.Slots != nil {
 		return p, nil
 	}
@@ -56,7 +53,8 @@ func Dial(ctx context.Context, address string) (*Peer, error) {
 		} `json:"data"`
 	}
 	p.Name, p.base = "openai", strings.TrimSuffix(p.base, "/v1")
-	err = p.call(ctx, "GET", "/v1/models", nil, &models)
+	p.client = peer.NewClient(p.base, "")
+	err = p.client.Call(ctx, "GET", "/v1/models", nil, &models)
 	if err == nil && len(models.Data) > 0 {
 		p.model = models.Data[0].ID
 		return p, nil
@@ -77,7 +75,7 @@ func (p *Peer) CheckTokenizer(ctx context.Context, text string, tokens []int32) 
 	var reply struct {
 		Tokens []int32 `json:"tokens"`
 	}
-	if err := p.call(ctx, "POST", "/tokenize", map[string]any{"content": text}, &reply); err != nil {
+	if err := p.client.Call(ctx, "POST", "/tokenize", map[string]any{"content": text}, &reply); err != nil {
 		return err
 	}
 	if !slices.Equal(reply.Tokens, tokens) {
@@ -102,7 +100,7 @@ func (p *Peer) complete(ctx context.Context, prompt []int32, n int) (prefilled i
 				Prompt int `json:"prompt_n"`
 			} `json:"timings"`
 		}
-		err = p.call(ctx, "POST", "/completion", map[string]any{
+		err = p.client.Call(ctx, "POST", "/completion", map[string]any{
 			"prompt": prompt, "n_predict": n, "temperature": 0, "ignore_eos": true, "cache_prompt": true,
 		}, &reply)
 		sampled, prefilled = reply.Sampled, reply.Timings.Prompt
@@ -117,7 +115,7 @@ func (p *Peer) complete(ctx context.Context, prompt []int32, n int) (prefilled i
 			} `json:"usage"`
 		}
 		// ignore_eos is an extension of vLLM, SGLang and llama.cpp.
-		err = p.call(ctx, "POST", "/v1/completions", map[string]any{
+		err = p.client.Call(ctx, "POST", "/v1/completions", map[string]any{
 			"model": p.model, "prompt": prompt, "max_tokens": n, "temperature": 0, "ignore_eos": true,
 		}, &reply)
 		sampled, prefilled = reply.Usage.Sampled, unknown
@@ -129,51 +127,4 @@ func (p *Peer) complete(ctx context.Context, prompt []int32, n int) (prefilled i
 		err = fmt.Errorf("%s sampled %d tokens instead of %d", p.base, sampled, n)
 	}
 	return prefilled, err
-}
-
-// call sends a request and reads the JSON of its answer.
-func (p *Peer) call(ctx context.Context, method, path string, body, reply any) error {
-	var send io.Reader
-	if body != nil {
-		raw, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		send = bytes.NewReader(raw)
-	}
-	request, err := http.NewRequestWithContext(ctx, method, p.base+path, send)
-	if err != nil {
-		return err
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%s %s%s: no answer in time", method, p.base, path)
-		}
-		return err
-	}
-	defer response.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(response.Body, maxReply))
-	if err != nil {
-		return fmt.Errorf("%s %s%s: %w", method, p.base, path, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s%s: %s: %s", method, p.base, path, response.Status, shorten(raw))
-	}
-	if err := json.Unmarshal(raw, reply); err != nil {
-		return fmt.Errorf("%s %s%s: the answer is not what such a server gives: %w", method, p.base, path, err)
-	}
-	return nil
-}
-
-// shorten returns the beginning of an answer, for an error.
-func shorten(raw []byte) string {
-	const most = 200
-	if len(raw) > most {
-		raw = append(raw[:most:most], " …"...)
-	}
-	return strings.ToValidUTF8(strings.TrimSpace(string(raw)), "")
 }

@@ -27,7 +27,7 @@ func (e *Engine) tokenizesAs(ctx context.Context, body any, text string, tokens 
 	var reply struct {
 		Tokens []int32 `json:"tokens"`
 	}
-	if err := e.call(ctx, http.MethodPost, "/tokenize", body, &reply); err != nil {
+	if err := e.client.Call(ctx, http.MethodPost, "/tokenize", body, &reply); err != nil {
 		return err
 	}
 	if !slices.Equal(reply.Tokens, tokens) {

@@ -15,7 +15,7 @@ func (llamacpp) look(ctx context.Context, e *Engine) error {
 			Context int `json:"n_ctx"`
 		} `json:"default_generation_settings"`
 	}
-	if err := e.get(ctx, "/props", &props); err != nil {
+	if err := e.client.Call(ctx, "GET", "/props", nil, &props); err != nil {
 		return err
 	}
 	var models struct {
@@ -26,7 +26,7 @@ func (llamacpp) look(ctx context.Context, e *Engine) error {
 			} `json:"meta"`
 		} `json:"data"`
 	}
-	if err := e.get(ctx, "/v1/models", &models); err != nil {
+	if err := e.client.Call(ctx, "GET", "/v1/models", nil, &models); err != nil {
 		return err
 	}
 	e.Context, e.Slots = props.Settings.Context, props.Slots

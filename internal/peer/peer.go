@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -91,8 +90,7 @@ type Info struct {
 type Engine struct {
 	Info
 	dialect dialect
-	client  *http.Client
-	key     string
+	client  *Client
 	silence time.Duration
 }
 
@@ -112,7 +110,8 @@ const sampleText = "Token 0 of the context isn't evidence;\n\tit is the attentio
 // Dial asks a server what it is and has it continue a few tokens, so that whatever it
 // cannot do is known before anything is written.
 func Dial(ctx context.Context, o Options, t Tokenizer) (*Engine, error) {
-	e := &Engine{Info: Info{Kind: o.Kind, URL: strings.TrimSuffix(strings.TrimRight(o.URL, "/"), "/v1")}, client: &http.Client{}, key: o.Key, silence: o.Silence}
+	e := &Engine{Info: Info{Kind: o.Kind, URL: strings.TrimSuffix(strings.TrimRight(o.URL, "/"), "/v1")}, silence: o.Silence}
+	e.client = NewClient(e.URL, o.Key)
 	if e.silence == 0 {
 		e.silence = DefaultSilence
 	}

@@ -19,7 +19,7 @@ func served(ctx context.Context, e *Engine) error {
 			Context int    `json:"max_model_len"`
 		} `json:"data"`
 	}
-	if err := e.get(ctx, "/v1/models", &models); err != nil {
+	if err := e.client.Call(ctx, "GET", "/v1/models", nil, &models); err != nil {
 		return err
 	}
 	if len(models.Data) == 0 {
