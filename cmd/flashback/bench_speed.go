@@ -5,6 +5,7 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/flashback-lm/flashback/internal/bench"
@@ -76,6 +77,9 @@ func (f *benchSpeedFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer e.Close()
+	if bytes, took := e.Loading(); bytes > 0 && !f.json {
+		f.note(fmt.Sprintf("loaded: %s of weights in %.2f s, %.2f GB/s", humanize.Bytes(uint64(bytes)), took.Seconds(), float64(bytes)/1e9/took.Seconds()))
+	}
 	bar := progress.New(cmd.ErrOrStderr(), "measuring", int64(len(f.works)*f.rounds), false)
 	speeds, err := bench.Speeds(cmd.Context(), e, text, f.depth, f.works, f.rounds, func() { bar.Add(1) })
 	bar.Finish()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"time"
 
 	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/model"
@@ -16,13 +17,15 @@ type core struct {
 	compute Compute
 	loaded  *nn.Model
 	damage  func() error // which weight is no number; the weights are read once
+	loading time.Duration
 }
 
 // newCore loads the weights.
 func newCore(w *model.Weights, dev device.Device, compute Compute) (*core, error) {
+	start := time.Now()
 	loaded, err := nn.Load(dev, w, compute)
 	if err != nil {
 		return nil, err
 	}
-	return &core{dev, w, compute, loaded, sync.OnceValue(w.CheckFinite)}, nil
+	return &core{dev, w, compute, loaded, sync.OnceValue(w.CheckFinite), time.Since(start)}, nil
 }

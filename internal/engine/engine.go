@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/kvcache"
@@ -157,6 +158,17 @@ func (e *Engine) Compute() Compute { return e.compute }
 
 // Device returns the device, for its counters.
 func (e *Engine) Device() device.Device { return e.dev }
+
+// Loading returns how many bytes of stored weights the device was given, and how long that
+// took.
+func (e *Engine) Loading() (bytes int64, took time.Duration) {
+	for s, m := range e.weights.All() {
+		if s.Role != model.Head || !e.weights.Tied() {
+			bytes += int64(len(m.Data))
+		}
+	}
+	return bytes, e.loading
+}
 
 // KVTokenBytes returns the bytes of one token's keys and values.
 func (e *Engine) KVTokenBytes() int { return e.pool.Shape().TokenBytes() }

@@ -75,7 +75,7 @@ func Open(number int, o Options) (*Device, error) {
 
 // New returns a device on a card, which it closes.
 func New(card driver.Driver, o Options) (*Device, error) {
-	d := &Device{card: card, options: o, memory: &memory{card: card, held: map[driver.Ptr]bool{}}}
+	d := &Device{card: card, options: o, memory: &memory{card: card, held: map[driver.Ptr]bool{}}, staging: newStaging(card)}
 	var err error
 	if d.kernels, err = kernel.Load(card); err != nil {
 		return nil, err
@@ -84,9 +84,6 @@ func New(card driver.Driver, o Options) (*Device, error) {
 		return nil, err
 	}
 	if d.meetings, err = d.zeros(8); err != nil {
-		return nil, err
-	}
-	if d.staging, err = newStaging(card); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -115,7 +112,6 @@ func (d *Device) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stream.Sync()
-	d.staging.close()
 	d.memory.close()
 	d.stream.Close()
 	d.card.Close()

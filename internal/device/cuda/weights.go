@@ -95,8 +95,8 @@ func (d *Device) LoadMatrix(m tensor.Matrix, _ device.Compute) (device.Matrix, e
 	if err := d.settle(); err != nil { // the memory is cleared
 		return nil, err
 	}
-	err = d.bring(m, 8, func(at driver.Ptr, stored kernel.Stored, row, n int) error {
-		return d.kernels.Pack(d.staging.stream, &kernel.Pack{From: at, To: loaded.at, Scale: loaded.scale,
+	err = d.bring(m, 8, func(on driver.Stream, at driver.Ptr, stored kernel.Stored, row, n int) error {
+		return d.kernels.Pack(on, &kernel.Pack{From: at, To: loaded.at, Scale: loaded.scale,
 			First: int32(row), Rows: int32(n), Cols: int32(m.Cols), Stored: stored, Format: loaded.format})
 	})
 	if err != nil {
@@ -117,8 +117,8 @@ func (d *Device) LoadTable(m tensor.Matrix) (device.Table, error) {
 	if err := d.settle(); err != nil {
 		return nil, err
 	}
-	err = d.bring(m, 1, func(at driver.Ptr, _ kernel.Stored, row, n int) error {
-		return d.staging.stream.Copy(t.at+driver.Ptr(row*rowBytes), at, int64(n)*int64(rowBytes))
+	err = d.bring(m, 1, func(on driver.Stream, at driver.Ptr, _ kernel.Stored, row, n int) error {
+		return on.Copy(t.at+driver.Ptr(row*rowBytes), at, int64(n)*int64(rowBytes))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, explain(err))
@@ -135,7 +135,7 @@ func storedAs(t tensor.Type, cols int) (kernel.Stored, int) {
 }
 
 // bring takes rows of a matrix to the card, chunk by chunk.
-func (d *Device) bring(m tensor.Matrix, whole int, use func(at driver.Ptr, stored kernel.Stored, row, n int) error) error {
+func (d *Device) bring(m tensor.Matrix, whole int, use func(on driver.Stream, at driver.Ptr, stored kernel.Stored, row, n int) error) error {
 	stored, rowBytes := storedAs(m.Type, m.Cols)
 	var fill func(to []byte, row, n int)
 	random := m.Data == nil && m.Type.BlockWeights() == 1
@@ -149,15 +149,15 @@ func (d *Device) bring(m tensor.Matrix, whole int, use func(at driver.Ptr, store
 	default:
 		fill = func(to []byte, row, n int) { halves(to, m, row, n) }
 	}
-	return d.staging.each(m.Rows, rowBytes, whole, !random, fill, func(at driver.Ptr, row, n int) error {
+	return d.staging.each(m.Rows, rowBytes, whole, !random, fill, func(on driver.Stream, at driver.Ptr, row, n int) error {
 		if random {
-			err := d.kernels.Random(d.staging.stream, &kernel.Random{To: at, Count: uint64(n * m.Cols), Seed: d.seed.Add(1),
+			err := d.kernels.Random(on, &kernel.Random{To: at, Count: uint64(n * m.Cols), Seed: d.seed.Add(1),
 				Std: float32(1 / math.Sqrt(float64(m.Cols))), Stored: stored})
 			if err != nil {
 				return err
 			}
 		}
-		return use(at, stored, row, n)
+		return use(on, at, stored, row, n)
 	})
 }
 
@@ -184,24 +184,30 @@ func makeUpBlocks(to []byte, t tensor.Type) {
 // copyAside copies on several threads: one does not read a file in memory as fast as
 // the card takes it.
 func copyAside(to, from []byte) {
-	const piece = 1 << 20
-	var all sync.WaitGroup
-	for at := 0; at < len(from); at += piece {
-		end := min(at+piece, len(from))
-		all.Go(func() { copy(to[at:end], from[at:end]) })
-	}
-	all.Wait()
+	inPieces(len(from), 1<<20, func(at, end int) { copy(to[at:end], from[at:end]) })
 }
 
-// halves rounds rows to f16.
+// halves rounds rows to f16, on several threads too.
 func halves(to []byte, m tensor.Matrix, row, n int) {
-	numbers := make([]float32, m.Cols)
-	for i := range n {
-		quant.Row(numbers, m, row+i)
-		for j, v := range numbers {
-			binary.LittleEndian.PutUint16(to[2*(i*m.Cols+j):], tensor.ToHalf(v))
+	inPieces(n, max(1, 1<<18/m.Cols), func(at, end int) {
+		numbers := make([]float32, m.Cols)
+		for i := at; i < end; i++ {
+			quant.Row(numbers, m, row+i)
+			for j, v := range numbers {
+				binary.LittleEndian.PutUint16(to[2*(i*m.Cols+j):], tensor.ToHalf(v))
+			}
 		}
+	})
+}
+
+// inPieces hands pieces of a whole to threads of their own.
+func inPieces(whole, piece int, do func(at, end int)) {
+	var all sync.WaitGroup
+	for at := 0; at < whole; at += piece {
+		end := min(at+piece, whole)
+		all.Go(func() { do(at, end) })
 	}
+	all.Wait()
 }
 
 // LoadVector expands the vector.
