@@ -13,13 +13,14 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"github.com/flashback-lm/flashback/internal/placement"
 	"github.com/flashback-lm/flashback/internal/plots"
 )
 
-// Plot draws two panels, ms a token and the memory of keys and values, to a file of
-// the type that its name ends in: .png, .svg or .pdf. They grow with the context,
-// or with the passages where only these differ; a curve is a kind of row. A peer's
-// curves are dashed, in the colour of the row that they compare with. All axes are
+// Plot draws panels to a file of the type that its name ends in, .png, .svg or .pdf: ms a
+// token, how many times as fast as prepend that is where it was measured, and the memory of
+// keys and values. They grow with the context, or with the passages where only these differ;
+// a curve is a kind of row. A peer's curves are dashed, in the colour of the row that they compare with. All axes are
 // logarithmic, as the curves differ by more than an order of magnitude.
 func Plot(file, title string, rows []Row) error {
 	all, x := curves(rows)
@@ -37,7 +38,38 @@ func Plot(file, title string, rows []Row) error {
 	memory.Legend = plot.NewLegend()
 	share := min(0.06*float64(names(all)), 0.6)
 	times.Y.Max *= math.Pow(times.Y.Max/times.Y.Min, share/(1-share))
-	return plots.SideBySide(file, times, memory)
+	panels := []*plot.Plot{times, memory}
+	if slices.ContainsFunc(all, func(c *curve) bool { return len(c.ratio) > 0 }) {
+		ratios, err := ratioPanel(x, all)
+		if err != nil {
+			return err
+		}
+		panels = slices.Insert(panels, 1, ratios)
+	}
+	return plots.SideBySide(file, panels...)
+}
+
+// paperRatio is the most that the paper gains over prepending, with Llama-2-7B on a card.
+const paperRatio = 4
+
+// ratioPanel draws how many times as fast as prepend the others are, beside the paper's figure.
+func ratioPanel(x axis, all []*curve) (*plot.Plot, error) {
+	p, err := panel(x, "times as fast as prepend", all, func(c *curve) (ours, peer plotter.XYs) { return c.ratio, nil })
+	if err != nil {
+		return nil, err
+	}
+	paper, err := plotter.NewLine(plotter.XYs{{X: p.X.Min, Y: paperRatio}, {X: p.X.Max, Y: paperRatio}})
+	if err != nil {
+		return nil, err
+	}
+	paper.LineStyle = draw.LineStyle{Color: color.Gray{96}, Width: vg.Points(1), Dashes: []vg.Length{vg.Points(2), vg.Points(3)}}
+	p.Add(paper)
+	p.Legend = plot.NewLegend()
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Padding, p.Legend.ThumbnailWidth = vg.Points(2), vg.Points(28)
+	p.Legend.Add("at most, in the paper", paper)
+	p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, 0.08)
+	return p, nil
 }
 
 // axis is what the curves grow with.
@@ -61,6 +93,9 @@ func panel(x axis, label string, all []*curve, values func(*curve) (ours, peer p
 	p.Legend.Padding, p.Legend.ThumbnailWidth = vg.Points(2), vg.Points(28)
 	for i, c := range all {
 		ours, peer := values(c)
+		if len(ours) == 0 {
+			continue
+		}
 		line, points, err := plotter.NewLinePoints(ours)
 		if err != nil {
 			return nil, err
@@ -87,8 +122,8 @@ func panel(x axis, label string, all []*curve, values func(*curve) (ours, peer p
 
 // curve is one kind of row along the axis.
 type curve struct {
-	name, peerName   string
-	ms, peer, memory plotter.XYs
+	name, peerName          string
+	ms, peer, memory, ratio plotter.XYs
 }
 
 // curves returns the curves of the rows and what they grow with. A row without
@@ -150,6 +185,9 @@ func (c *curve) add(at int, r Row) {
 	x := float64(at)
 	c.ms = append(c.ms, plotter.XY{X: x, Y: r.MSPerToken})
 	c.memory = append(c.memory, plotter.XY{X: x, Y: float64(r.KVBytes) / (1 << 20)})
+	if r.RatioToPrepend > 0 && r.Passages > 0 && r.Placement != placement.Prepend.Name {
+		c.ratio = append(c.ratio, plotter.XY{X: x, Y: r.RatioToPrepend})
+	}
 	if r.Peer != nil && r.Peer.Placement == r.Placement {
 		c.peerName = r.Peer.Name + " " + c.name
 		c.peer = append(c.peer, plotter.XY{X: x, Y: r.Peer.MSPerToken})

@@ -40,11 +40,19 @@ func passageRows() []Row {
 }
 
 func TestPlot(t *testing.T) {
+	compared := sampleRows()
+	for i := range compared {
+		compared[i].RatioToPrepend = compared[i/5*5+3].MSPerToken / compared[i].MSPerToken
+	}
 	for name, rows := range map[string][]Row{
-		"lengths": sampleRows(), "one length": sampleRows()[:5], "passages": passageRows(),
+		"lengths": sampleRows(), "one length": sampleRows()[:5], "passages": passageRows(), "ratios": compared,
 		"one row": {{Placement: "none", Context: 64, MSPerToken: 0.2, KVBytes: 1 << 18}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			panels := 2
+			if rows[0].RatioToPrepend > 0 {
+				panels = 3
+			}
 			file := filepath.Join(t.TempDir(), "loop.png")
 			if err := Plot(file, "a stride", rows); err != nil {
 				t.Fatal(err)
@@ -59,9 +67,9 @@ func TestPlot(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := picture.Bounds()
-			for nth, half := range []image.Rectangle{{b.Min, image.Pt(b.Dx()/2, b.Dy())}, {image.Pt(b.Dx()/2, 0), b.Max}} {
+			for nth := range panels {
 				drawn, _ := curves(rows)
-				hues, dots := hues(picture, half)
+				hues, dots := hues(picture, image.Rect(b.Dx()*nth/panels, 0, b.Dx()*(nth+1)/panels, b.Dy()))
 				// Several curves may need the same memory, and a single point is thin.
 				if nth == 0 && hues < len(drawn) || dots < 10 {
 					t.Errorf("panel %d has %d hues on %d dots: curves are missing", nth, hues, dots)

@@ -16,7 +16,7 @@ import (
 // SideBySide draws panels to a file of the type that its name ends in: .png,
 // .svg or .pdf.
 func SideBySide(file string, panels ...*plot.Plot) error {
-	canvas, err := draw.NewFormattedCanvas(11*vg.Inch, 4.5*vg.Inch, strings.TrimPrefix(filepath.Ext(file), "."))
+	canvas, err := draw.NewFormattedCanvas(vg.Length(max(11, 4.5*float64(len(panels))))*vg.Inch, 4.5*vg.Inch, strings.TrimPrefix(filepath.Ext(file), "."))
 	if err != nil {
 		return err
 	}
