@@ -206,6 +206,9 @@ func TestAttention(t *testing.T) {
 		{4, 4, 128, 0, 0}, {9, 3, 64, 0, 0}, {4, 1, 256, 200, 0}, {4, 2, 16, 0, 0}, {8, 2, 80, 0, 30}, {6, 6, 96, 64, 0}, {8, 1, 40, 0, 0},
 	} {
 		name := fmt.Sprintf("%d heads, %d KV heads of %d, window %d", shape.heads, shape.kvHeads, shape.dim, shape.window)
+		if leftOut(i, 0, 1, 2) {
+			continue
+		}
 		s := &scene{c: c, rng: rand.New(rand.NewPCG(7, uint64(i))), heads: shape.heads, kvHeads: shape.kvHeads, dim: shape.dim, window: shape.window, softCap: shape.softCap}
 		context := s.span(0, 333)
 		evidence := s.span(-50, 50)
