@@ -3,13 +3,13 @@
 # where it is installed, --verify and nearness to exact compute on a model, and the tables
 # of docs/cuda.md and docs/performance.md.
 #
-#   tools/cuda/check.sh [quick|full] [BIN] [MODEL.gguf [TEXT]]
+#   tools/cuda/check.sh [quick|tests|full] [BIN] [MODEL.gguf [TEXT]]
 #
-# quick is tests alone, about a minute; full, the default, all of it, about ten. BIN is a
-# directory with what `tools/cuda/check.sh build BIN` made elsewhere, for machines without
-# Go; without it everything is built first. TEXT is what perplexity is measured on, such as
-# wikitext2.jsonl.zst. Output goes to standard output: keep it. A step that takes more than
-# LIMIT seconds (120) is ended, and has failed.
+# quick is tests, about a minute; tests adds compute-sanitizer, and full, the default, the
+# tables. BIN is a directory with what `tools/cuda/check.sh build BIN` made elsewhere, for
+# machines without Go; without it everything is built first. TEXT is what perplexity is
+# measured on, such as wikitext2.jsonl.zst. Output goes to standard output: keep it. A step
+# that takes more than LIMIT seconds (120) is ended, and has failed.
 set -uo pipefail
 
 packages=(internal/device/cuda/driver internal/device/cuda/kernel internal/device/cuda internal/engine internal/ralm)
@@ -33,7 +33,7 @@ build)
 	build "${2:?usage: tools/cuda/check.sh build BIN}"
 	exit
 	;;
-quick | full)
+quick | tests | full)
 	what=$1
 	shift
 	;;
@@ -83,7 +83,7 @@ if [ -n "$model" ]; then
 		run "nearness to exact compute" "$bin/nearness" -model "$model" -of wikitext2-test/ "$text"
 	fi
 fi
-[ $what = full ] || exit $failed
+[ $what = quick ] && exit $failed
 if command -v compute-sanitizer >/dev/null; then
 	sanitize() { # tool, tests, package
 		run "compute-sanitizer $1, $2" env -C "$root/$3" compute-sanitizer --tool "$1" --error-exitcode 1 "$bin/${3##*/}.test" -test.short -test.run "$2"
@@ -96,6 +96,7 @@ if command -v compute-sanitizer >/dev/null; then
 else
 	echo "== compute-sanitizer: not installed, skipped"
 fi
+[ $what = tests ] && exit $failed
 f="$bin/flashback bench"
 rounds=${ROUNDS:-7}
 run "kernels' share of what the card can do" "$bin/roofline"
