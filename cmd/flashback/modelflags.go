@@ -54,7 +54,7 @@ func (f *modelFlags) addMemory(cmd *cobra.Command) {
 	fs.StringVar(&f.device, "device", engine.DefaultDevice, "what computes: cpu, cuda, cuda:N for the card of a number, or auto: a card if one is found that the model fits")
 	fs.StringVar(&f.kernels, "kernels", "", "compute path: go; avx2, avx512, avx512vnni or amx; neon or neondot (default: the fastest here)")
 	fs.StringVar(&f.compute, "compute", string(engine.DefaultCompute), "exact: f32 throughout; fast: int8 activations, keys and values in 16 bits")
-	fs.StringVar(&f.quantize, "quantize", "", "round float weights when the model is opened: q8_0, q4_0 or q4_k; on a card fp8 (e4m3, with a scale a row), of any weights")
+	fs.StringVar(&f.quantize, "quantize", "", "round float weights when the model is opened: q8_0, q4_0 or q4_k; on a card fp8 (e4m3 with a scale a row, but for the head), of any weights")
 	fs.StringVar(&f.kv, "kv", "", "store keys and values as f32, f16, i16 (integers, multiplied as such) or q8 (8 bits; half the memory of f16) (default: f32 in exact; i16 or f16 in fast, what the processor multiplies faster)")
 }
 

@@ -115,7 +115,7 @@ func openCard(w *model.Weights, o Options, number int) (device.Device, error) {
 	case o.Kernels != "":
 		return nil, fmt.Errorf("kernels %s are the CPU's: leave them out, or use --device cpu", o.Kernels)
 	}
-	dev, err := cuda.Open(number, cuda.Options{F8: o.Float8})
+	dev, err := cuda.Open(number, cuda.Options{F8: o.Float8, Head: w.Tensors[model.Head].Name})
 	if err != nil {
 		return nil, err
 	}

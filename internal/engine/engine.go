@@ -16,7 +16,7 @@ import (
 type Options struct {
 	// Device is what computes: auto, cpu, cuda or cuda:N; "": DefaultDevice.
 	Device  string
-	Float8  bool   // a card rounds all matrices to 8 bits, with a scale a row
+	Float8  bool   // a card rounds all matrices but the head to 8 bits, with a scale a row
 	Threads int    // threads; 0: one a core
 	Kernels string // compute path by name; "": the fastest that the processor has
 	Compute Compute

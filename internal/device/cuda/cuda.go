@@ -41,8 +41,10 @@ type Device struct {
 
 // Options say how weights are loaded.
 type Options struct {
-	// F8 rounds all matrices to 8 bits (e4m3) with a scale a row.
-	F8 bool
+	// F8 rounds all matrices to 8 bits (e4m3) with a scale a row, but for the one of the name
+	// Head, if there is any: logits suffer most.
+	F8   bool
+	Head string
 }
 
 // Look says in a line which card has the number, counted from 0. Where there is none,

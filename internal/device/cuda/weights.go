@@ -61,11 +61,11 @@ var asStored = map[tensor.Type]kernel.Stored{
 	tensor.Q4_0: kernel.StoredQ4_0, tensor.Q4_1: kernel.StoredQ4_1, tensor.Q4_K: kernel.StoredQ4K, tensor.Q6_K: kernel.StoredQ6K,
 }
 
-// format returns how weights of a type are packed.
-func (d *Device) format(t tensor.Type) kernel.Format {
-	stored, ok := asStored[t]
+// format returns how a matrix is packed.
+func (d *Device) format(m tensor.Matrix) kernel.Format {
+	stored, ok := asStored[m.Type]
 	switch {
-	case d.options.F8:
+	case d.options.F8 && m.Name != d.options.Head:
 		return kernel.F8
 	case ok:
 		return stored.Fits()
@@ -75,14 +75,14 @@ func (d *Device) format(t tensor.Type) kernel.Format {
 
 // MatrixBytes returns the size of what LoadMatrix makes.
 func (d *Device) MatrixBytes(m tensor.Matrix, _ device.Compute) int64 {
-	f := d.format(m.Type)
+	f := d.format(m)
 	return f.Bytes(m.Rows, m.Cols) + scaleBytes(f, m.Rows)
 }
 
 // LoadMatrix packs weights. Those whose type and size are known and whose data is not
 // there are made up on the card, for measurements.
 func (d *Device) LoadMatrix(m tensor.Matrix, _ device.Compute) (device.Matrix, error) {
-	loaded := &matrix{rows: m.Rows, cols: m.Cols, format: d.format(m.Type)}
+	loaded := &matrix{rows: m.Rows, cols: m.Cols, format: d.format(m)}
 	var err error
 	if loaded.at, err = d.zeros(loaded.format.Bytes(m.Rows, m.Cols)); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Name, err)

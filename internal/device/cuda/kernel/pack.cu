@@ -69,9 +69,19 @@ DEVICE u8 to_f8(float f) {
   return (u8)(sign << 7 | q);
 }
 
-// A block packs a row.
+DEVICE float from_f8(u8 q) {
+  u32 e = q >> 3 & 15, m = q & 7;
+  float a = e ? __int_as_float((int)((e + 120) << 23 | m << 20)) : (float)m * 0.001953125f;
+  return q & 128 ? -a : a;
+}
+
+// A block packs a row. Where the row falls between e4m3's steps depends on its scale: the
+// best of some within an octave is taken, in which no number is out of range.
+constexpr int F8_SCALES = 16;
+DEVICE float scale_f8(float least, int i) { return __fmul_rn(least, 1 + i * (1.f / F8_SCALES)); }
+
 KERNEL __launch_bounds__(256) void pack_f8(const __grid_constant__ Pack p) {
-  __shared__ float partial[8];
+  __shared__ float partial[8], errors[8][F8_SCALES];
   const int row = blockIdx.x, units = (p.cols + 63) / 64, g = row % 8;
   const char* from = p.from + (size_t)row * stored_bytes(p.stored, p.cols);
   const bool there = row < p.rows;
@@ -82,7 +92,29 @@ KERNEL __launch_bounds__(256) void pack_f8(const __grid_constant__ Pack p) {
   if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = most;
   __syncthreads();
   for (int i = 0; i < 8; i++) most = fmaxf(most, partial[i]);
-  float scale = most > 0 ? most / 448 : 1;
+  const float least = most > 0 ? __fdiv_rn(most, 448) : 1;
+  float error[F8_SCALES] = {};
+  if (there)
+    for (int k = threadIdx.x; k < p.cols; k += 256) {
+      const float v = stored_number(from, p.stored, k);
+#pragma unroll
+      for (int i = 0; i < F8_SCALES; i++) {
+        const float s = scale_f8(least, i), d = __fmaf_rn(from_f8(to_f8(__fdiv_rn(v, s))), s, -v);
+        error[i] = __fmaf_rn(d, d, error[i]);
+      }
+    }
+#pragma unroll
+  for (int i = 0; i < F8_SCALES; i++) {
+    const float e = warp_sum(error[i]);
+    if (threadIdx.x % 32 == 0) errors[threadIdx.x / 32][i] = e;
+  }
+  __syncthreads();
+  float scale = least, smallest = 0;
+  for (int i = 0; i < F8_SCALES; i++) {
+    float e = 0;
+    for (int w = 0; w < 8; w++) e += errors[w][i];
+    if (i == 0 || e < smallest) scale = scale_f8(least, i), smallest = e;
+  }
   if (threadIdx.x == 0) p.scale[p.first + row] = scale;
   for (int i = threadIdx.x; i < units * 64; i += 256) {
     // The i'th byte of the row: unit, lane of the row, byte.

@@ -114,7 +114,8 @@ func expand(c *fake.Card, p *kernel.Expand) {
 	}
 }
 
-// scaleF8 returns what the greatest of a row is divided by to be the greatest of e4m3.
+// scaleF8 returns by what a row is divided before it is rounded to e4m3: the scale of the
+// smallest error of 16, from that at which the greatest of the row is the greatest of e4m3.
 func scaleF8(numbers []float32) float32 {
 	most := float32(0)
 	for _, v := range numbers {
@@ -123,7 +124,19 @@ func scaleF8(numbers []float32) float32 {
 	if most == 0 {
 		return 1
 	}
-	return most / mostE4M3
+	least := most / mostE4M3
+	scale, smallest := least, float32(math.Inf(1))
+	for i := range 16 {
+		s, e := least*(1+float32(i)/16), float32(0)
+		for _, v := range numbers {
+			d := FromE4M3(ToE4M3(v/s))*s - v
+			e += d * d
+		}
+		if e < smallest {
+			scale, smallest = s, e
+		}
+	}
+	return scale
 }
 
 // mostE4M3 is the greatest number of e4m3.
