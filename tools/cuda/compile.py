@@ -15,7 +15,7 @@ VERSION = "12.8.93"
 WHEEL = "nvidia-cuda-nvrtc-cu12==" + VERSION
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "internal/device/cuda/kernel"
 UNITS = ["common.cuh", "stored.cuh", "expand.cuh", "rows.cu", "pack.cu", "product.cuh", "product_few.cu", "product_many.cu", "attend.cu", "choose.cu"]
-INCLUDED = ["wgmma.cuh"]
+INCLUDED = ["wgmma.cuh", "attend_hopper.cuh"]
 TARGETS = {"sm_80": "cubin", "sm_89": "cubin", "sm_90a": "cubin", "compute_80": "ptx"}
 
 

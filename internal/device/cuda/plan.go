@@ -400,7 +400,7 @@ func (p *planner) attend(nth int) {
 		r.Cos, r.Sin = p.at.turns[s.cos], p.at.turns[s.sin]
 		r.Pairs, r.TurnWidth = int32(s.cos.width), int32(s.cos.width)
 	}
-	fresh := n.many == 0 && !n.mixed
+	fresh := n.many == 0 && !n.mixed && n.fewRows <= kernel.FreshRows
 	if !fresh {
 		p.do(func(s driver.Stream, early bool) error { return k.Rotate(s, r, early) })
 	}
@@ -419,14 +419,14 @@ func (p *planner) attend(nth int) {
 			few.Fresh = *r
 		}
 		few.Groups, few.Count, few.MaxRows, few.MaxSplit = p.at.groups, int32(n.few), int32(n.fewRows), int32(n.fewSplits)
-		few.Parts = p.scratch(parts, kernel.PartBytes(n.few, n.fewRows, n.fewSplits, a.Heads, a.KVHeads, a.HeadDim))
-		few.Counters = p.scratch(counters, 4*int64(kernel.CountersFor(n.few, n.fewRows, a.Heads, a.KVHeads)))
+		few.Parts, few.Counters = p.parts(k.FewRoom(&few))
 		p.do(func(s driver.Stream, early bool) error { return k.AttendFew(s, &few, early) })
 	}
 	if n.many > 0 {
 		many := both
 		many.Groups = p.at.groups + driver.Ptr(n.few*groupBytes)
 		many.Count, many.MaxRows, many.MaxSplit = int32(n.many), int32(n.manyRows), int32(n.manySplits)
+		many.Parts, many.Counters = p.parts(k.ManyRoom(&many))
 		p.do(func(s driver.Stream, early bool) error { return k.AttendMany(s, &many, early) })
 	}
 }
@@ -440,6 +440,11 @@ func (p *planner) choose(s *step) {
 	c := &kernel.Choose{Logits: s.x.full, Choices: p.at.choices, Tokens: at, Finite: at + driver.Ptr(4*n), Rows: int32(n), Vocab: int32(s.x.width), Stride: int32(s.x.width)}
 	p.do(func(s driver.Stream, early bool) error { return k.Choose(s, c, early) })
 	p.do(func(s driver.Stream, _ bool) error { return s.Download(w.chosen[:8*n], at) })
+}
+
+// parts returns room for parts of attention and counters.
+func (p *planner) parts(bytes, counted int64) (at, counter driver.Ptr) {
+	return p.scratch(parts, bytes), p.scratch(counters, counted)
 }
 
 // scratch returns room that the kernels of one forward use one after the other.

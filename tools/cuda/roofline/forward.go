@@ -98,7 +98,7 @@ func (m *machine) attend(i, rows int) {
 	kv := m.kv[i%len(m.kv)]
 	turn := kernel.Rotate{KV: kv, Q: m.q, K: m.k, V: m.v, To: m.queries, Cos: m.cos, Sin: m.sin, Slots: m.slots, Rows: int32(rows),
 		QStride: hidden, KStride: hidden, VStride: hidden, Heads: heads, KVHeads: heads, HeadDim: dim, Pairs: dim / 2, TurnWidth: dim / 2, Halves: 1}
-	if m.maxCount <= kernel.AttendFewRows {
+	if m.maxCount <= kernel.FreshRows {
 		m.attention(kv, turn)
 		return
 	}

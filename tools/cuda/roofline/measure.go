@@ -60,20 +60,22 @@ func (m *machine) steps() {
 
 // attentions measures attention alone, and what each layer has besides products.
 func (m *machine) attentions() {
-	for _, depth := range []int{1024, 2048, 4096} {
-		m.view(1, 1, depth)
-		ms := m.time(9, func() {
-			for i := range layers {
-				m.attention(m.kv[i], kernel.Rotate{})
-			}
-		})
-		with := m.time(9, func() {
-			for i := range layers {
-				m.attend(i, 1)
-			}
-		})
-		floor := float64(depth+1) * layers * 4 * hidden / m.rate
-		fmt.Printf("attention of a row at depth %d: %.3f ms for 32 layers, with rotation %.3f, floor %.3f (%.0f %%)\n", depth, ms, with, floor, floor/ms*100)
+	for _, rows := range []int{1, 8, 17, 32} {
+		for _, depth := range []int{1024, 2048, 4096} {
+			m.view(1, rows, depth)
+			ms := m.time(9, func() {
+				for i := range layers {
+					m.attention(m.kv[i], kernel.Rotate{})
+				}
+			})
+			with := m.time(9, func() {
+				for i := range layers {
+					m.attend(i, rows)
+				}
+			})
+			floor := float64(depth+rows) * layers * 4 * hidden / m.rate
+			fmt.Printf("attention of %d rows at depth %d: %.3f ms for 32 layers, with rotation %.3f, floor %.3f (%.0f %%)\n", rows, depth, ms, with, floor, floor/ms*100)
+		}
 	}
 }
 
@@ -133,5 +135,9 @@ func (m *machine) once() {
 	m.attend(1, 146)
 	m.gate(m.layers[4], 4226)
 	m.o(m.layers[5], 4226)
+	m.view(1, 17, 4096)
+	m.attend(2, 17)
+	m.view(1, 4226, 0)
+	m.attend(3, 4226)
 	m.fail(m.stream.Sync())
 }

@@ -92,10 +92,10 @@ type Attend struct {
 	Out      driver.Ptr // 16 bits [rows, OutStride]
 	Groups   driver.Ptr // [Groups]Group
 	Splits   driver.Ptr // []Split
-	Parts    driver.Ptr // room for AttendFew: PartBytes
-	Counters driver.Ptr // uint32 [CountersFor], zeros before and after; AttendFew
+	Parts    driver.Ptr // as many bytes as FewRoom or ManyRoom says
+	Counters driver.Ptr // so many bytes as well, zeros before and after
 	Count    int32      // groups
-	MaxRows  int32      // at least the rows of any group; AttendFew: the rows that Parts has room for
+	MaxRows  int32      // at least the rows of any group
 	MaxSplit int32      // at least the splits of any group
 	Heads    int32
 	KVHeads  int32
@@ -107,53 +107,103 @@ type Attend struct {
 	Scale     float32
 	SoftCap   float32 // 0: none
 	Half      int32   // of Out: 1 f16, 2 bf16
-	_         int32
+	apart     int32   // 1: AttendMany adds runs that blocks have taken apart
 	// Fresh is for AttendFew: if it has keys, the groups' rows are turned and stored by the
 	// same kernel, with the bits of Rotate, and Q is not read. Only where no group sees what
 	// another's rows write, and all rows' own entries are in their views' last spans.
 	Fresh Rotate
 }
 
-// PartBytes returns the room that AttendFew needs for groups of up to so many rows and splits.
-func PartBytes(groups, maxRows, maxSplits, heads, kvHeads, headDim int) int64 {
-	pairs := min(tileRows, maxRows*(heads/kvHeads))
-	return int64(CountersFor(groups, maxRows, heads, kvHeads)) * int64(pairs) * int64(maxSplits) * int64(ceil(headDim, 16)*16+4) * 4
-}
+// Splits of a run, so many from a view's start on, are added before runs are. Pairs (row, head) of
+// a KV head come in tiles of so many for a block.
+const (
+	runSplits = 4
+	fewPairs  = 16  // of AttendFew
+	manyPairs = 64  // of AttendMany
+	widePairs = 128 // of AttendMany with wgmma
+)
 
-// CountersFor returns how many counters AttendFew needs.
-func CountersFor(groups, maxRows, heads, kvHeads int) int {
-	return groups * kvHeads * ceil(maxRows*(heads/kvHeads), tileRows)
-}
+// pairs returns how many pairs (row, head) of a KV head a group has at most.
+func (p *Attend) pairs() int { return int(p.MaxRows * (p.Heads / p.KVHeads)) }
 
-// tileRows is how many pairs (row, head) share the keys of a KV head in one tile of products.
-const tileRows = 16
+// width returns the columns of a head as they are stored.
+func (p *Attend) width() int { return ceil(int(p.HeadDim), 16) * 16 }
+
+// runs returns how many runs a view has at most.
+func (p *Attend) runs() int { return ceil(int(p.MaxSplit), runSplits) }
+
+// FewRoom returns the bytes of Parts and Counters that AttendFew needs.
+func (s *Set) FewRoom(p *Attend) (parts, counters int64) {
+	tiles := int64(p.Count) * int64(p.KVHeads) * int64(ceil(p.pairs(), fewPairs))
+	return tiles * int64(min(fewPairs, p.pairs())) * int64(p.MaxSplit) * int64(p.width()+4) * 4, tiles * 4
+}
 
 // AttendFew is for groups of few rows: a block takes one split, and the last that is ready
 // adds them in order. The bits are those of AttendMany.
 func (s *Set) AttendFew(stream driver.Stream, p *Attend, early bool) error {
-	tiles := ceil(int(p.MaxRows*p.Heads/p.KVHeads), tileRows)
-	return s.launch(stream, attendName("attend_few", p), [3]int{int(p.MaxSplit), int(p.KVHeads) * tiles, int(p.Count)}, 128, attendShared(int(p.HeadDim)), early, p)
+	tiles := ceil(p.pairs(), fewPairs)
+	return s.launch(stream, attendName("attend_few", p), [3]int{int(p.MaxSplit), int(p.KVHeads) * tiles, int(p.Count)}, 128, 2*SplitKeys*p.width()*2, early, p)
 }
 
-// AttendMany is for groups of many rows: a block takes 64 pairs (row, head) and walks
-// through all splits.
+// wide reports whether wgmma multiplies heads, and whether runs are taken apart: where there are
+// too few tiles to keep a card busy.
+func (s *Set) wide(p *Attend) (wide, apart bool) {
+	if !s.hopper() || p.width() != 64 && p.width() != 128 {
+		return false, false
+	}
+	tiles := int(p.Count) * int(p.KVHeads) * ceil(p.pairs(), widePairs)
+	return true, p.runs() > 1 && 2*tiles < 3*s.card.Multiprocessors
+}
+
+// ManyRoom returns the bytes of Parts and Counters that AttendMany needs.
+func (s *Set) ManyRoom(p *Attend) (parts, counters int64) {
+	tiles := int64(p.Count) * int64(p.KVHeads)
+	kept := int64(p.template()/8+1) * 128 * 16 // sums of 64 pairs
+	switch wide, apart := s.wide(p); {
+	case apart:
+		tiles *= int64(ceil(p.pairs(), widePairs)) * 2
+		return tiles * int64(p.runs()) * kept, tiles * 4
+	case wide || p.runs() <= 1:
+		return 0, 0
+	}
+	return tiles * int64(ceil(p.pairs(), manyPairs)) * kept, 0
+}
+
+// AttendMany is for groups of many rows: a block takes pairs (row, head) and walks
+// through all splits, or through those of a run.
 func (s *Set) AttendMany(stream driver.Stream, p *Attend, early bool) error {
-	tiles := ceil(int(p.MaxRows*p.Heads/p.KVHeads), 4*tileRows)
-	return s.launch(stream, attendName("attend_many", p), [3]int{tiles, int(p.KVHeads), int(p.Count)}, 128, attendShared(int(p.HeadDim)), early, p)
+	slot, row := SplitKeys*p.width()*2, p.template()*2+16
+	wide, apart := s.wide(p)
+	if !wide {
+		return s.launch(stream, attendName("attend_many", p), [3]int{ceil(p.pairs(), manyPairs), int(p.KVHeads), int(p.Count)}, 128, 2*slot+manyPairs*row, early, p)
+	}
+	c := *p
+	blocks, shared := int(p.Count)*int(p.KVHeads)*ceil(p.pairs(), widePairs), 3*slot+widePairs*row
+	if apart {
+		c.apart = 1
+		blocks *= p.runs()
+	} else {
+		shared += 2 * (p.template()/8 + 1) * 128 * 16
+	}
+	return s.launch(stream, attendName("attend_wide", p), [3]int{min(blocks, s.card.Multiprocessors), 1, 1}, 384, shared, early, &c)
 }
 
-// attendShared is the shared memory of a split's keys and values.
-func attendShared(headDim int) int { return 2 * SplitKeys * ceil(headDim, 16) * 16 * 2 }
-
-// attendName names the kernel for a width of heads.
-func attendName(name string, p *Attend) string {
+// template returns the width that a kernel's code is for.
+func (p *Attend) template() int {
 	width := 64
 	for width < int(p.HeadDim) {
 		width *= 2
 	}
-	return fmt.Sprintf("%s_%d", name, width)
+	return width
 }
+
+// attendName names the kernel for a width of heads.
+func attendName(name string, p *Attend) string { return fmt.Sprintf("%s_%d", name, p.template()) }
 
 // AttendFewRows is how many pairs (row, head) of one KV head a group may have for AttendFew to
 // be the faster one: rows · heads / KV heads.
-const AttendFewRows = 16
+const AttendFewRows = 8
+
+// FreshRows is how many rows a group may have for AttendFew to turn and store them as fast as
+// Rotate does.
+const FreshRows = 2

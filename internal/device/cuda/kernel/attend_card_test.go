@@ -36,6 +36,8 @@ type scene struct {
 	views               [][]span // of each group, its own span last
 	q                   [][]float32
 	rows                int
+	counters            int
+	onCard              [2]driver.Ptr // pages and queries, once all groups are there
 }
 
 func (s *scene) width() int { return ceil(s.dim, 16) * 16 }
@@ -151,13 +153,14 @@ func (s *scene) want(group, row int) []float64 {
 // run attends for some of the groups, by either kernel, and returns all rows' results.
 func (s *scene) run(few bool, groups ...Group) []uint16 {
 	c := s.c
-	q := make([]uint16, s.rows*s.heads*s.width())
-	for r := range s.q {
-		for h := range s.heads {
-			for d := range s.dim {
-				q[(r*s.heads+h)*s.width()+d] = halves(s.q[r][h*s.dim+d:][:1], 1, 1)[0]
+	if s.onCard == [2]driver.Ptr{} {
+		q := make([]uint16, s.rows*s.heads*s.width())
+		for r := range s.q {
+			for h := range s.heads {
+				copy(q[(r*s.heads+h)*s.width():], halves(s.q[r][h*s.dim:][:s.dim], 1, s.dim)[:s.dim])
 			}
 		}
+		s.onCard = [2]driver.Ptr{put(c, s.pages), put(c, q)}
 	}
 	most, splits := 0, 0
 	for _, g := range groups {
@@ -166,25 +169,32 @@ func (s *scene) run(few bool, groups ...Group) []uint16 {
 	splits += 2 // a launch for more splits than there are
 	stride := Pad(s.heads * s.dim)
 	p := &Attend{
-		KV: KV{put(c, s.pages), uint64(s.pageBytes())}, Q: put(c, q), Out: c.alloc(int64(s.rows*stride*2), 0xff),
+		KV: KV{s.onCard[0], uint64(s.pageBytes())}, Q: s.onCard[1], Out: c.alloc(int64(s.rows*stride*2), 0xff),
 		Groups: put(c, groups), Splits: put(c, s.splits), Count: int32(len(groups)), MaxRows: int32(most), MaxSplit: int32(splits),
 		Heads: int32(s.heads), KVHeads: int32(s.kvHeads), HeadDim: int32(s.dim), OutStride: int32(stride),
 		Window: int32(s.window), Scale: float32(1 / math.Sqrt(float64(s.dim))), SoftCap: float32(s.softCap), Half: 1,
 	}
-	launch := c.set.AttendMany
+	launch, room := c.set.AttendMany, c.set.ManyRoom
 	if few {
-		launch = c.set.AttendFew
-		n := CountersFor(len(groups), most, s.heads, s.kvHeads)
-		p.Counters = c.alloc(int64(4*n), 0)
-		p.Parts = c.alloc(PartBytes(len(groups), most, splits, s.heads, s.kvHeads, s.dim), 0xff)
-		defer func() {
-			if slices.Max(get[uint32](c, p.Counters, n)) != 0 {
-				c.t.Error("counters are not zeros afterwards")
-			}
-		}()
+		launch, room = c.set.AttendFew, c.set.FewRoom
 	}
+	s.room(p, room)
+	defer s.counted(p)
 	c.check(launch(c.stream, p, false))
 	return get[uint16](c, p.Out, s.rows*stride)
+}
+
+// room takes the memory that a kernel needs besides; what is not written there is no number.
+func (s *scene) room(p *Attend, of func(*Attend) (int64, int64)) {
+	parts, counters := of(p)
+	p.Parts, p.Counters, s.counters = s.c.alloc(max(parts, 16), 0xff), s.c.alloc(max(counters, 16), 0), int(counters/4)
+}
+
+// counted fails unless counters are zeros again.
+func (s *scene) counted(p *Attend) {
+	if n := get[uint32](s.c, p.Counters, s.counters); n != nil && slices.Max(append(n, 0)) != 0 {
+		s.c.t.Error("counters are not zeros afterwards")
+	}
 }
 
 func floats(h []uint16) []float32 {
@@ -204,6 +214,7 @@ func TestAttention(t *testing.T) {
 		softCap                     float64
 	}{
 		{4, 4, 128, 0, 0}, {9, 3, 64, 0, 0}, {4, 1, 256, 200, 0}, {4, 2, 16, 0, 0}, {8, 2, 80, 0, 30}, {6, 6, 96, 64, 0}, {8, 1, 40, 0, 0},
+		{4, 2, 64, 150, 30}, {6, 2, 128, 200, 0}, {3, 3, 120, 0, 0},
 	} {
 		name := fmt.Sprintf("%d heads, %d KV heads of %d, window %d", shape.heads, shape.kvHeads, shape.dim, shape.window)
 		if leftOut(i, 0, 1, 2) {
@@ -220,6 +231,10 @@ func TestAttention(t *testing.T) {
 		s.group(16/(shape.heads/shape.kvHeads), context, s.span(333, 129))
 		s.group(1, s.span(0, 1))
 		s.group(33, s.span(0, 33))
+		if i == 0 {
+			s.group(2, s.span(0, 4300))
+			s.group(17, s.span(0, 40), s.span(40, 2000))
+		}
 		all := s.run(false, s.groups...)
 		stride := Pad(s.heads * s.dim)
 		for g, group := range s.groups {
@@ -227,10 +242,15 @@ func TestAttention(t *testing.T) {
 				near(t, fmt.Sprintf("%s: group %d, row %d", name, g, r), floats(all[(int(group.First)+r)*stride:][:s.heads*s.dim]), s.want(g, r), 2e-3)
 			}
 			for _, few := range []bool{true, false} {
-				alone := s.run(few, group)
-				for r := range int(group.Count) {
-					at := (int(group.First) + r) * stride
-					same(t, fmt.Sprintf("%s: group %d, row %d alone, few %v", name, g, r, few), alone[at:][:s.heads*s.dim], all[at:][:s.heads*s.dim])
+				// The fewer multiprocessors, the more does a block do.
+				for _, n := range []int{c.d.Info().Multiprocessors, 2} {
+					c.set.card.Multiprocessors = n
+					alone := s.run(few, group)
+					c.set.card.Multiprocessors = c.d.Info().Multiprocessors
+					for r := range int(group.Count) {
+						at := (int(group.First) + r) * stride
+						same(t, fmt.Sprintf("%s: group %d, row %d alone, few %v, %d multiprocessors", name, g, r, few, n), alone[at:][:s.heads*s.dim], all[at:][:s.heads*s.dim])
+					}
 				}
 			}
 			// The last row alone, as a later forward would have it.
@@ -248,9 +268,13 @@ func TestAttention(t *testing.T) {
 			}
 			s.splits = splits
 		}
-		together := s.run(true, s.groups...)
-		for r := range s.rows {
-			same(t, fmt.Sprintf("%s: row %d of all, few", name, r), together[r*stride:][:s.heads*s.dim], all[r*stride:][:s.heads*s.dim])
+		for _, few := range []bool{true, false} {
+			c.set.card.Multiprocessors = 3
+			together := s.run(few, s.groups...)
+			c.set.card.Multiprocessors = c.d.Info().Multiprocessors
+			for r := range s.rows {
+				same(t, fmt.Sprintf("%s: row %d of all, few %v", name, r, few), together[r*stride:][:s.heads*s.dim], all[r*stride:][:s.heads*s.dim])
+			}
 		}
 	}
 }
@@ -331,6 +355,7 @@ func TestFresh(t *testing.T) {
 		s := &scene{c: c, rng: rand.New(rand.NewPCG(12, uint64(i))), heads: shape[0], kvHeads: shape[1], dim: shape[2]}
 		s.group(1, s.span(0, 700))
 		s.group(5, s.span(0, 100), s.span(100, 130)) // behind a split's end
+		s.group(20, s.span(0, 100), s.span(100, 130))
 		s.group(1, s.span(0, 1))
 		kvWidth, stride := s.kvHeads*s.dim, Pad(s.heads*s.dim)
 		slots := make([]int32, s.rows)
@@ -347,7 +372,7 @@ func TestFresh(t *testing.T) {
 			QStride: int32(s.heads * s.dim), KStride: int32(kvWidth), VStride: int32(kvWidth),
 			Heads: int32(s.heads), KVHeads: int32(s.kvHeads), HeadDim: int32(s.dim), Pairs: int32(shape[3]), TurnWidth: int32(shape[3]), Halves: 1,
 		}
-		most, splits := 5, 8
+		most, splits := 20, 8
 		var outs, stored [2][]uint16
 		for fresh := range 2 {
 			kv := KV{put(c, s.pages), uint64(s.pageBytes())}
@@ -355,15 +380,16 @@ func TestFresh(t *testing.T) {
 			p := &Attend{
 				KV: kv, Q: turn.To, Out: c.alloc(int64(s.rows*stride*2), 0), Groups: put(c, s.groups), Splits: put(c, s.splits),
 				Count: int32(len(s.groups)), MaxRows: int32(most), MaxSplit: int32(splits), Heads: int32(s.heads), KVHeads: int32(s.kvHeads), HeadDim: int32(s.dim),
-				OutStride: int32(stride), Scale: 0.1, Half: 1, Counters: c.alloc(int64(4*CountersFor(len(s.groups), most, s.heads, s.kvHeads)), 0),
-				Parts: c.alloc(PartBytes(len(s.groups), most, splits, s.heads, s.kvHeads, s.dim), 0xff),
+				OutStride: int32(stride), Scale: 0.1, Half: 1,
 			}
+			s.room(p, c.set.FewRoom)
 			if fresh == 1 {
 				p.Fresh = turn
 			} else {
 				c.check(c.set.Rotate(c.stream, &turn, false))
 			}
 			c.check(c.set.AttendFew(c.stream, p, true))
+			s.counted(p)
 			outs[fresh], stored[fresh] = get[uint16](c, p.Out, s.rows*stride), get[uint16](c, kv.Base, len(s.pages)/2)
 		}
 		same(t, fmt.Sprintf("%v: attention", shape), outs[1], outs[0])

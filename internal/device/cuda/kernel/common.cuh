@@ -92,6 +92,12 @@ DEVICE void barrier_expect(u64* b, u32 bytes) { asm volatile("mbarrier.arrive.ex
 DEVICE void barrier_wait(u64* b, u32 phase) {
   asm volatile("{.reg .pred p; AGAIN: mbarrier.try_wait.parity.shared.b64 p, [%0], %1; @p bra DONE; bra AGAIN; DONE: }" ::"r"(shared_address(b)), "r"(phase) : "memory");
 }
+// The same by addresses in shared memory, which are made once.
+DEVICE void arrive_at(u32 barrier) { asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory"); }
+DEVICE void expect_at(u32 barrier, u32 bytes) { asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory"); }
+DEVICE void wait_at(u32 barrier, u32 phase) {
+  asm volatile("{.reg .pred p; AGAIN: mbarrier.try_wait.parity.shared.b64 p, [%0], %1; @p bra DONE; bra AGAIN; DONE: }" ::"r"(barrier), "r"(phase) : "memory");
+}
 // A copy of a multiple of 16 bytes that the barrier sees arrive.
 DEVICE void copy_bulk(u32 to, const void* from, u32 bytes, u64* b) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"

@@ -9,7 +9,8 @@
 //
 // The promise that all of them keep: a row's bits depend on that row alone. Products are
 // one chain of mma.m16n8k16 over k in order for each weight row, whatever the number of
-// rows, and attention is computed in splits of 128 keys that are added in order.
+// rows, and attention is computed in splits of 128 keys, of which runs of four are added in
+// order and then the runs.
 package kernel
 
 import (
@@ -70,7 +71,12 @@ func Names(card driver.Info) []string {
 		}
 	}
 	for _, width := range []int{64, 128, 256} {
-		names = append(names, fmt.Sprintf("attend_few_%d", width), fmt.Sprintf("attend_many_%d", width))
+		for _, name := range []string{"few", "many"} {
+			names = append(names, fmt.Sprintf("attend_%s_%d", name, width))
+		}
+		if card.Major == 9 && width <= 128 {
+			names = append(names, fmt.Sprintf("attend_wide_%d", width))
+		}
 	}
 	return names
 }
