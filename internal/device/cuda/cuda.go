@@ -33,7 +33,6 @@ type Device struct {
 	failed error // of work that could not report it
 
 	memory      *memory
-	meetings    driver.Ptr // where the blocks of chained products meet
 	staging     *staging
 	weightBytes atomic.Int64
 	seed        atomic.Uint64 // of made-up weights
@@ -83,9 +82,6 @@ func New(card driver.Driver, o Options) (*Device, error) {
 		return nil, err
 	}
 	if d.stream, err = card.NewStream(); err != nil {
-		return nil, err
-	}
-	if d.meetings, err = d.zeros(8); err != nil {
 		return nil, err
 	}
 	return d, nil

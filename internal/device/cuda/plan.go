@@ -20,7 +20,6 @@ type planner struct {
 	at    layout
 
 	launches []launch
-	chain    []*kernel.Product // not launched yet: what follows may join them
 	holds    map[*buffer]forms // in which forms what a buffer holds is there
 	bytes    int64             // of weights that are read
 	err      error
@@ -44,29 +43,8 @@ func halfNumber(f forms) int32 {
 	return 0
 }
 
-// do plans a launch, behind the products that wait.
-func (p *planner) do(l launch) {
-	p.flush()
-	p.launches = append(p.launches, l)
-}
-
-// multiplyLater plans products, which those behind them may join.
-func (p *planner) multiplyLater(k *kernel.Product) {
-	if len(p.chain) == kernel.ChainLength {
-		p.flush()
-	}
-	p.chain = append(p.chain, k)
-}
-
-// flush launches the products that wait.
-func (p *planner) flush() {
-	if len(p.chain) == 0 {
-		return
-	}
-	chain, set, at := p.chain, p.w.d.kernels, p.w.d.meetings
-	p.chain = nil
-	p.launches = append(p.launches, func(s driver.Stream, early bool) error { return set.Chain(s, chain, at, early) })
-}
+// do plans a launch.
+func (p *planner) do(l launch) { p.launches = append(p.launches, l) }
 
 // readers returns the steps behind the nth that read what it writes to a buffer, and in
 // which forms.
@@ -134,7 +112,6 @@ func (p *planner) run() error {
 			return p.err
 		}
 	}
-	p.flush()
 	return nil
 }
 
@@ -271,11 +248,11 @@ func (p *planner) multiply(nth int, fused *step) int {
 			}
 			p.bytes += q.w.bytes()
 		}
-		if bytes := scratchBytes(rest[:n]); bytes > 0 && !p.w.d.kernels.InPlace(k) {
-			p.flush() // the room is for one product at a time
+		if bytes := scratchBytes(rest[:n]); bytes > 0 && p.w.d.kernels.Expands(k) {
 			k.Scratch = p.scratch(expanded, bytes)
 		}
-		p.multiplyLater(k)
+		set := p.w.d.kernels
+		p.do(func(s driver.Stream, early bool) error { return set.Product(s, k, early) })
 		rest = rest[n:]
 	}
 	return used
@@ -308,7 +285,7 @@ func (p *planner) product(s *step, products []product, fused *step) *kernel.Prod
 // normalises reports whether the kernels of a step's products can do the norm in front of it.
 func (p *planner) normalises(s, norm *step) bool {
 	for rest := s.products; len(rest) > 0; rest = rest[together(rest):] {
-		if !p.w.d.kernels.InPlace(p.product(s, rest[:together(rest)], norm)) {
+		if !p.w.d.kernels.Normalises(p.product(s, rest[:together(rest)], norm)) {
 			return false
 		}
 	}

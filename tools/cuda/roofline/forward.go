@@ -58,25 +58,10 @@ func (m *machine) product(rows int, norm bool, x driver.Ptr, outs []driver.Ptr, 
 	if norm && rows <= kernel.FewRows {
 		p.X, p.Norm = m.x, m.ones
 	} else if norm {
-		m.flush()
 		m.fail(m.set.Norm(m.stream, &kernel.Norm{X: m.x, To: m.normed, Scale: m.ones, Rows: int32(rows), Width: hidden, XStride: hidden, ToStride: hidden, Eps: 1e-5, Half: 1}, true))
 		p.X = m.normed
 	}
-	if !m.chained {
-		m.fail(m.set.Product(m.stream, p, true))
-		return
-	}
-	if m.chain = append(m.chain, p); len(m.chain) == kernel.ChainLength {
-		m.flush()
-	}
-}
-
-// flush launches the products that wait for others.
-func (m *machine) flush() {
-	if len(m.chain) > 0 {
-		m.fail(m.set.Chain(m.stream, m.chain, m.meetings, true))
-		m.chain = nil
-	}
+	m.fail(m.set.Product(m.stream, p, true))
 }
 
 func (m *machine) qkv(l layer, rows int) {
@@ -94,7 +79,6 @@ func (m *machine) down(l layer, rows int) {
 
 // attend launches the attention of a layer over the view.
 func (m *machine) attend(i, rows int) {
-	m.flush()
 	kv := m.kv[i%len(m.kv)]
 	turn := kernel.Rotate{KV: kv, Q: m.q, K: m.k, V: m.v, To: m.queries, Cos: m.cos, Sin: m.sin, Slots: m.slots, Rows: int32(rows),
 		QStride: hidden, KStride: hidden, VStride: hidden, Heads: heads, KVHeads: heads, HeadDim: dim, Pairs: dim / 2, TurnWidth: dim / 2, Halves: 1}
@@ -128,6 +112,5 @@ func (m *machine) forward(rows, wanted int) {
 		m.down(l, rows)
 	}
 	m.product(wanted, true, 0, []driver.Ptr{m.logits}, kernel.Store, m.head)
-	m.flush()
 	m.fail(m.set.Choose(m.stream, &kernel.Choose{Logits: m.logits, Choices: m.choices, Tokens: m.chosen, Finite: m.chosen + 64*4, Rows: int32(wanted), Vocab: vocab, Stride: vocab}, true))
 }

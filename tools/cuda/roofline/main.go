@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/flashback-lm/flashback/internal/device/cuda/driver"
@@ -27,9 +28,10 @@ const (
 func main() {
 	what := flag.String("what", "products,step,prefill,batch", "what to measure")
 	formats := flag.String("formats", "f16,f8,q8,q4", "formats of weights")
+	rows := flag.String("rows", "1,8,16,32,64,146,512,1154,4226", "of products")
 	rate := flag.Float64("rate", 4.4, "what the card's memory gives, TB/s")
 	flag.Parse()
-	if err := run(*what, *formats, *rate*1e9); err != nil {
+	if err := run(*what, *formats, *rows, *rate*1e9); err != nil {
 		fmt.Fprintln(os.Stderr, "roofline:", err)
 		os.Exit(1)
 	}
@@ -37,7 +39,15 @@ func main() {
 
 var names = []string{"f16", "bf16", "f8", "q8", "q6", "q4"}
 
-func run(what, formats string, rate float64) error {
+func run(what, formats, rows string, rate float64) error {
+	var counts []int
+	for n := range strings.SplitSeq(rows, ",") {
+		count, err := strconv.Atoi(n)
+		if err != nil || count < 1 || count > maxRows {
+			return fmt.Errorf("-rows: %q is not a number from 1 to %d", n, maxRows)
+		}
+		counts = append(counts, count)
+	}
 	d, err := driver.Open(0)
 	if err != nil {
 		return err
@@ -53,7 +63,7 @@ func run(what, formats string, rate float64) error {
 		return err
 	}
 	for name := range strings.SplitSeq(formats, ",") {
-		m := &machine{d: d, set: set, stream: stream, format: kernel.Format(slices.Index(names, name)), rate: rate}
+		m := &machine{d: d, set: set, stream: stream, format: kernel.Format(slices.Index(names, name)), rate: rate, rows: counts}
 		if err := m.load(); err != nil {
 			return err
 		}
@@ -96,6 +106,7 @@ type machine struct {
 	stream driver.Stream
 	format kernel.Format
 	rate   float64 // bytes a millisecond
+	rows   []int   // of products
 	err    error
 
 	taken  []driver.Ptr
@@ -109,10 +120,6 @@ type machine struct {
 	kv                                                                        []kernel.KV
 	groupList                                                                 []kernel.Group
 	maxSplit, maxCount                                                        int
-
-	chained  bool // products without anything in between are one launch
-	chain    []*kernel.Product
-	meetings driver.Ptr
 }
 
 func (m *machine) fail(err error) {
@@ -178,7 +185,6 @@ func (m *machine) load() error {
 	m.random(m.cos, maxRows*dim/2, 1, kernel.StoredF32)
 	m.random(m.sin, maxRows*dim/2, 1, kernel.StoredF32)
 	m.tokens, m.slots, m.choices, m.chosen = m.alloc(maxRows*4), m.alloc(maxRows*4), m.alloc(64*24), m.alloc(64*8)
-	m.meetings = m.alloc(8)
 	m.groups, m.splits = m.alloc(64*32), m.alloc(1<<20)
 	m.parts, m.counters = m.alloc(512<<20), m.alloc(1<<20)
 	if m.format > kernel.BF16 {

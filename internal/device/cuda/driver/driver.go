@@ -36,6 +36,8 @@ type Driver interface {
 	Write(to Ptr, from []byte) error
 	// Read copies from the card; what streams still have to do is not waited for.
 	Read(to []byte, from Ptr) error
+	// Map describes an array to kernels that copy pieces of it.
+	Map(a Array) (TensorMap, error)
 	// Load loads code: a cubin, or PTX that ends with a zero.
 	Load(image []byte) (Module, error)
 	// NewStream returns an order of work of its own.
@@ -45,6 +47,22 @@ type Driver interface {
 	// Close ends the use of the card. What it gave out is gone.
 	Close() error
 }
+
+// Array is up to three dimensions of numbers in a card's memory, of which pieces of one size are
+// copied to shared memory; what lies behind the end comes as zeros. The first dimension is
+// the one whose numbers lie beside each other.
+type Array struct {
+	At      Ptr
+	Bytes   int // of a number: 2 or 4
+	Size    []int
+	Strides []int // bytes from one to the next, of all dimensions but the first
+	Piece   []int // at most 256 each
+	// Swizzled changes the places of 16 bytes within each 128 of a piece as products want it.
+	Swizzled bool
+}
+
+// TensorMap is an array as the card's copy engine knows it.
+type TensorMap [128]byte
 
 // Module is loaded code.
 type Module interface {

@@ -52,6 +52,7 @@ type library struct {
 	cuMemcpyDtoHAsync           func(to unsafe.Pointer, from Ptr, bytes uint64, stream uintptr) int32
 	cuMemcpyDtoDAsync           func(to, from Ptr, bytes uint64, stream uintptr) int32
 	cuMemsetD8Async             func(at Ptr, value uint8, bytes uint64, stream uintptr) int32
+	cuTensorMapEncodeTiled      func(to unsafe.Pointer, kind, rank uint32, at Ptr, size, strides *uint64, piece, steps *uint32, interleave, swizzle, promotion, fill uint32) int32
 	cuModuleLoadData            func(module *uintptr, image unsafe.Pointer) int32
 	cuModuleGetFunction         func(function *uintptr, module uintptr, name string) int32
 	cuFuncSetAttribute          func(function uintptr, attribute, value int32) int32
@@ -129,6 +130,7 @@ func (l *library) functions() []symbol {
 		{&l.cuMemcpyDtoHAsync, "cuMemcpyDtoHAsync_v2"},
 		{&l.cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2"},
 		{&l.cuMemsetD8Async, "cuMemsetD8Async"},
+		{&l.cuTensorMapEncodeTiled, "cuTensorMapEncodeTiled"},
 		{&l.cuModuleLoadData, "cuModuleLoadData"},
 		{&l.cuModuleGetFunction, "cuModuleGetFunction"},
 		{&l.cuFuncSetAttribute, "cuFuncSetAttribute"},

@@ -169,6 +169,34 @@ func (c *card) Read(to []byte, from Ptr) error {
 	})
 }
 
+func (c *card) Map(a Array) (TensorMap, error) {
+	var m TensorMap
+	if n := len(a.Size); n < 1 || n > 3 || len(a.Strides) != n-1 || len(a.Piece) != n {
+		return m, fmt.Errorf("an array of %d dimensions, %d strides and pieces of %d dimensions", n, len(a.Strides), len(a.Piece))
+	}
+	var size, strides [3]uint64
+	piece, steps := [3]uint32{}, [3]uint32{1, 1, 1}
+	for i, n := range a.Size {
+		size[i], piece[i] = uint64(n), uint32(a.Piece[i])
+	}
+	for i, n := range a.Strides {
+		strides[i] = uint64(n)
+	}
+	const plain, by128, wide = 0, 3, 3 // CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B
+	swizzle := uint32(plain)
+	if a.Swizzled {
+		swizzle = by128
+	}
+	// The driver wants 64 bytes' alignment, which an array of Go does not have.
+	room := make([]byte, 192)
+	at := unsafe.Pointer(&room[-uintptr(unsafe.Pointer(&room[0]))&63])
+	err := c.do("cuTensorMapEncodeTiled", func() int32 {
+		return c.cuTensorMapEncodeTiled(at, uint32(a.Bytes)/2, uint32(len(a.Size)), a.At, &size[0], &strides[0], &piece[0], &steps[0], 0, swizzle, wide, 0)
+	})
+	copy(m[:], unsafe.Slice((*byte)(at), len(m)))
+	return m, err
+}
+
 func (c *card) Load(image []byte) (Module, error) {
 	m := &module{c: c}
 	err := c.do("cuModuleLoadData", func() int32 { return c.cuModuleLoadData(&m.handle, unsafe.Pointer(unsafe.SliceData(image))) })

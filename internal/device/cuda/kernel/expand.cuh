@@ -1,11 +1,11 @@
 // Packed weights in registers: what a lane 4g + t holds of a unit of 8 rows and 64 columns,
 // as the second operand of four products: b[2j] columns 16j+2t and +1, b[2j+1] 16j+2t+8
 // and +9, of row g.
-// Products take so many units at once, or twice as many of quantised weights.
+// Products of few rows copy so many units at once, twice as many of 8 bits, four times of 4.
 #if HOPPER
-#define STAGE 4
-#else
 #define STAGE 2
+#else
+#define STAGE 1
 #endif
 template <int F> struct Unit;
 template <> struct Unit<F16> { static const int bytes = 1024, stage = STAGE; };
@@ -13,7 +13,7 @@ template <> struct Unit<BF16> { static const int bytes = 1024, stage = STAGE; };
 template <> struct Unit<F8> { static const int bytes = 512, stage = 2 * STAGE; };
 template <> struct Unit<Q8> { static const int bytes = 544, stage = 2 * STAGE; };
 template <> struct Unit<Q6> { static const int bytes = 576, stage = 2 * STAGE; };
-template <> struct Unit<Q4> { static const int bytes = 320, stage = 2 * STAGE; };
+template <> struct Unit<Q4> { static const int bytes = 320, stage = 4 * STAGE; };
 
 DEVICE u32 unit_bytes(int f) { return f <= BF16 ? 1024 : f == F8 ? 512 : f == Q8 ? 544 : f == Q6 ? 576 : 320; }
 
@@ -35,44 +35,64 @@ DEVICE void pairs_q8(u32 w, u32& a, u32& b) {
   b = sub2(__byte_perm(w, 0x64646464, 0x4342), 0x64806480);
 }
 
-// 16 bytes of a lane's codes of 8 bits: byte 4j+i is b[2j + i/2], element i%2.
-template <int F> DEVICE void expand_unit(u32* b, const char* unit, int lane) {
-  if (F == F16 || F == BF16) {
-    load_blocks(b, shared_address(unit) + swizzled(lane % 8, lane / 8));
-    load_blocks(b + 4, shared_address(unit) + swizzled(lane % 8, lane / 8 + 4));
-  } else if (F == F8) {
-    uint4 v = *(const uint4*)(unit + lane * 16);
-    u32 w[4] = {v.x, v.y, v.z, v.w};
+// Up to four words of shared memory.
+DEVICE void shared_get(u32* v, u32 at, int count) {
+  if (count == 4) asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(at) : "memory");
+  else if (count == 2) asm volatile("ld.shared.v2.u32 {%0,%1}, [%2];" : "=r"(v[0]), "=r"(v[1]) : "r"(at) : "memory");
+  else asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v[0]) : "r"(at) : "memory");
+}
+
+// A lane's share of a unit as it is stored, of formats that have codes. 16 bytes of codes of 8 bits: byte 4j+i is b[2j + i/2],
+// element i%2.
+template <int F> struct Codes { u32 w[4], s[2]; };
+
+// From shared memory.
+template <int F> DEVICE void load_codes(Codes<F>& c, u32 unit, int lane) {
+  if (F == Q4) {
+    shared_get(c.w, unit + lane * 8, 2);
+    shared_get(c.s, unit + 256 + lane / 4 * 8, 2);
+  } else {
+    shared_get(c.w, unit + lane * 16, 4);
+    if (F == Q8) shared_get(c.s, unit + 512 + lane / 4 * 4, 1);
+    if (F == Q6) shared_get(c.s, unit + 512 + lane / 4 * 8, 2);
+  }
+}
+
+// From any memory.
+template <int F> DEVICE void load_codes(Codes<F>& c, const char* unit, int lane) {
+  const u32 *w = (const u32*)(unit + lane * (F == Q4 ? 8 : 16)), *s = (const u32*)(unit + (F == Q4 ? 256 : 512) + lane / 4 * (F == Q8 ? 4 : 8));
 #pragma unroll
-    for (int j = 0; j < 4; j++) { b[2 * j] = pair_f8((u16)w[j]); b[2 * j + 1] = pair_f8((u16)(w[j] >> 16)); }
-  } else if (F == Q8 || F == Q6) {
-    uint4 v = *(const uint4*)(unit + lane * 16);
-    u32 w[4] = {v.x, v.y, v.z, v.w}, d[4];
-    if (F == Q8) {
-      u32 s = *(const u32*)(unit + 512 + lane / 4 * 4);
-      d[0] = d[1] = __byte_perm(s, s, 0x1010);
-      d[2] = d[3] = __byte_perm(s, s, 0x3232);
-    } else {
-      uint2 s = *(const uint2*)(unit + 512 + lane / 4 * 8);
-      d[0] = __byte_perm(s.x, s.x, 0x1010);
-      d[1] = __byte_perm(s.x, s.x, 0x3232);
-      d[2] = __byte_perm(s.y, s.y, 0x1010);
-      d[3] = __byte_perm(s.y, s.y, 0x3232);
-    }
+  for (int i = 0; i < (F == Q4 ? 2 : 4); i++) c.w[i] = w[i];
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-      pairs_q8(w[j], b[2 * j], b[2 * j + 1]);
-      b[2 * j] = mul2(b[2 * j], d[j]);
-      b[2 * j + 1] = mul2(b[2 * j + 1], d[j]);
-    }
+  for (int i = 0; i < (F == F8 ? 0 : F == Q8 ? 1 : 2); i++) c.s[i] = s[i];
+}
+
+// (a & b) | c, which has no room for two constants where they are written as such.
+DEVICE u32 and_or(u32 a, u32 b, u32 c) { u32 r; asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(r) : "r"(a), "r"(b), "r"(c)); return r; }
+
+// A half twice, and both with the other sign: as the assembler can fold them into products.
+DEVICE u32 twice(u32 s, int half) {
+  u32 r;
+  if (half) asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; mov.b32 %0, {h, h};}" : "=r"(r) : "r"(s));
+  else asm("{.reg .b16 l, h; mov.b32 {l, h}, %1; mov.b32 %0, {l, l};}" : "=r"(r) : "r"(s));
+  return r;
+}
+DEVICE u32 negative2(u32 a) { u32 r; asm("neg.f16x2 %0, %1;" : "=r"(r) : "r"(a)); return r; }
+
+// The second operand of product k of a unit: a is b[2k], b is b[2k+1].
+template <int F> DEVICE void expand_step(u32& a, u32& b, const Codes<F>& c, int k) {
+  if constexpr (F == F8) {
+    a = pair_f8((u16)c.w[k]);
+    b = pair_f8((u16)(c.w[k] >> 16));
+  } else if constexpr (F == Q8 || F == Q6) {
+    const u32 s = F == Q8 ? c.s[0] : c.s[k / 2], d = twice(s, F == Q8 ? k / 2 : k % 2);
+    pairs_q8(c.w[k], a, b);
+    a = mul2(a, d);
+    b = mul2(b, d);
   } else { // Q4: bits 4i and 4i+16 of word h are a pair of b[4h + i]
-    uint2 v = *(const uint2*)(unit + lane * 8), s = *(const uint2*)(unit + 256 + lane / 4 * 8);
-    u32 w[2] = {v.x, v.y}, p[2] = {s.x, s.y};
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-      u32 d = __byte_perm(p[h], p[h], 0x1010), m = __byte_perm(p[h], p[h], 0x3232) ^ 0x80008000;
-#pragma unroll
-      for (int i = 0; i < 4; i++) b[4 * h + i] = fma2(sub2((w[h] >> 4 * i & 0x000f000f) | 0x64006400, 0x64006400), d, m);
-    }
+    const u32 s = c.s[k / 2], d = twice(s, 0), m = negative2(twice(s, 1)), w = c.w[k / 2] >> k % 2 * 8;
+    // 1024 + code, or 1024 + 16 code, which needs no shift: either way the code, exactly.
+    a = fma2(sub2(and_or(w, 0x000f000f, 0x64006400), 0x64006400), d, m);
+    b = fma2(fma2(and_or(w, 0x00f000f0, 0x64006400), 0x2c002c00, 0xd400d400), d, m);
   }
 }

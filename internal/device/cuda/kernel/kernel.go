@@ -7,10 +7,10 @@
 // as driver.Ptr. A method looks at sizes only, so a launch may be recorded in a graph and
 // run again; what changes from one forward to the next is read from the card's memory.
 //
-// The promise that all of them keep: a row's bits depend on that row alone. Products are
-// one chain of mma.m16n8k16 over k in order for each weight row, whatever the number of
-// rows, and attention is computed in splits of 128 keys, of which runs of four are added in
-// order and then the runs.
+// The promise that all of them keep: a row's bits depend on that row alone. Whatever the
+// number of rows, a sum over k is four chains of mma.m16n8k16, each of a quarter of the units
+// of 64 columns in order, from 0, and the chains are added in order; attention is computed in
+// splits of 128 keys, of which runs of four are added in order and then the runs.
 package kernel
 
 import (
@@ -22,6 +22,7 @@ import (
 // Set is the kernels, loaded on one card. It is safe for concurrent use.
 type Set struct {
 	card      driver.Info
+	driver    driver.Driver
 	functions map[string]driver.Function
 }
 
@@ -36,7 +37,7 @@ func Load(d driver.Driver) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the kernels for %s (compute capability %d.%d): %w", card.Name, card.Major, card.Minor, err)
 	}
-	s := &Set{card: card, functions: map[string]driver.Function{}}
+	s := &Set{card: card, driver: d, functions: map[string]driver.Function{}}
 	for _, name := range Names(card) {
 		f, err := module.Function(name)
 		if err != nil {
@@ -57,16 +58,21 @@ func Names(card driver.Info) []string {
 		"pack", "pack_f8", "expand", "random", "rotate", "choose",
 	}
 	for _, f := range formatNames {
-		for _, rows := range []int{16, 32} {
+		for _, rows := range fewRows {
 			names = append(names, fmt.Sprintf("product_%s_%d", f, rows))
 		}
 	}
-	for _, f := range formatNames[:2] {
-		if card.Major == 9 {
-			for _, rows := range manyRows {
-				names = append(names, fmt.Sprintf("product_%s_many_%d", f, rows))
+	if card.Major == 9 {
+		for i, f := range formatNames {
+			for _, rows := range dividedRows {
+				names = append(names, fmt.Sprintf("product_%s_divided_%d", f, rows))
 			}
-		} else {
+			for _, rows := range wholeRows(Format(i)) {
+				names = append(names, fmt.Sprintf("product_%s_whole_%d", f, rows))
+			}
+		}
+	} else {
+		for _, f := range formatNames[:2] {
 			names = append(names, fmt.Sprintf("product_%s_many", f))
 		}
 	}

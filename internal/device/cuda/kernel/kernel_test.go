@@ -30,3 +30,38 @@ func TestManySizes(t *testing.T) {
 		}
 	}
 }
+
+// TestCut looks at products that are launched in two parts: together they are the whole.
+func TestCut(t *testing.T) {
+	s := &Set{card: driver.Info{Major: 9, Multiprocessors: 132, Shared: 227 << 10}}
+	cuts := 0
+	for _, format := range []Format{F16, Q8, Q4} {
+		for _, epilogue := range []Epilogue{Add, Gated} {
+			for _, rows := range []int{11008, 22016, 17008, 4096} {
+				p := &Product{Count: 1, Rows: 146, Cols: 4096, Format: format, Epilogue: epilogue}
+				size := 4
+				if epilogue == Gated {
+					p.Count, size = 2, 2
+				}
+				for i := range p.Segments[:p.Count] {
+					p.Segments[i] = Segment{W: 1 << 40, Scale: 1 << 41, Out: 1 << 42, Rows: int32(rows)}
+				}
+				a, b, ok := s.cut(p)
+				if !ok {
+					continue
+				}
+				cuts++
+				for i := range p.Segments[:p.Count] {
+					x, y := a.Segments[i], b.Segments[i]
+					want := Segment{W: 1<<40 + driver.Ptr(format.Bytes(int(x.Rows), 4096)), Scale: 1<<41 + driver.Ptr(4*x.Rows), Out: 1<<42 + driver.Ptr(size*int(x.Rows)), Rows: int32(rows) - x.Rows}
+					if x.W != 1<<40 || x.Rows%8 != 0 || x.Rows <= 0 || y != want {
+						t.Errorf("%d rows of %s: %+v and %+v", rows, formatNames[format], x, y)
+					}
+				}
+			}
+		}
+	}
+	if cuts == 0 {
+		t.Error("nothing was cut")
+	}
+}

@@ -12,7 +12,7 @@ import (
 
 // mirrored are the structs that Go and the .cu files share.
 var mirrored = []any{
-	KV{}, Group{}, Split{}, Rotate{}, Attend{}, Segment{}, Product{}, Products{}, Norm{}, Embed{}, Gather{}, Elementwise{},
+	KV{}, Group{}, Split{}, Rotate{}, Attend{}, Segment{}, Product{}, Share{}, Few{}, Norm{}, Embed{}, Gather{}, Elementwise{},
 	Update{}, LowRank{}, Pack{}, Expand{}, Random{}, Choice{}, Choose{},
 }
 
@@ -92,5 +92,13 @@ func TestStructsMirror(t *testing.T) {
 		if g.Size() != c[len(c)-1].offset {
 			t.Errorf("%s has %d bytes here and %d in the .cu files", g.Name(), g.Size(), c[len(c)-1].offset)
 		}
+	}
+}
+
+// TestManyMirrors: maps are aligned to 64 bytes in C++, so the whole is a multiple of that.
+func TestManyMirrors(t *testing.T) {
+	var m Many
+	if at, size := reflect.TypeFor[Many]().Field(2).Offset, reflect.TypeFor[Many]().Size(); at != 4*128 || size%64 != 0 || size-reflect.TypeOf(m.Product).Size()-at >= 64 {
+		t.Errorf("the product is at %d of %d bytes", at, size)
 	}
 }

@@ -127,10 +127,15 @@ KERNEL __launch_bounds__(256) void pack_f8(const __grid_constant__ Pack p) {
 struct Expand { const char* from; char* to; int rows, cols, format, _; };
 
 template <int F> DEVICE void expand_one(const char* from, char* to, int lane) {
-  u32 b[8];
-  expand_unit<F>(b, from, lane);
+  Codes<F> c;
+  load_codes<F>(c, from, lane);
 #pragma unroll
-  for (int i = 0; i < 8; i++) *(u32*)(to + swizzled(lane / 4, i) + lane % 4 * 4) = b[i];
+  for (int k = 0; k < 4; k++) {
+    u32 b[2];
+    expand_step<F>(b[0], b[1], c, k);
+#pragma unroll
+    for (int i = 0; i < 2; i++) *(u32*)(to + swizzled(lane / 4, 2 * k + i) + lane % 4 * 4) = b[i];
+  }
 }
 
 KERNEL __launch_bounds__(256) void expand(const __grid_constant__ Expand p) {

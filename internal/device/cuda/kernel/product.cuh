@@ -11,6 +11,11 @@ struct Product {
   int slots, streamed; // of many rows: of shared memory; of few rows: does the input come in pieces?
 };
 
+#define CHAINS 4 // of a sum, see product_few.cu
+
+// What a sum becomes before it is added to something or activated.
+DEVICE float scaled(float y, float scale, float bias) { return __fadd_rn(__fmul_rn(y, scale), bias); }
+
 // finish writes the sums y of row m of the input and rows n, n+1 of a segment, n even; up is
 // the other half of a gate, old what a residual was.
 DEVICE void finish(const Product& p, const Segment& s, const float* y, const float* up, const float* old, int m, int n) {
@@ -20,12 +25,12 @@ DEVICE void finish(const Product& p, const Segment& s, const float* y, const flo
 #pragma unroll
   for (int e = 0; e < 2; e++) {
     if (e && !both) { v[e] = 0; break; }
-    v[e] = __fadd_rn(__fmul_rn(y[e], s.scale ? s.scale[n + e] : 1), s.bias ? s.bias[n + e] : 0);
+    v[e] = scaled(y[e], s.scale ? s.scale[n + e] : 1, s.bias ? s.bias[n + e] : 0);
     if (p.epilogue == ADD) v[e] = __fadd_rn(old[e], v[e]);
     if (p.epilogue >= GATED) v[e] = activate(p.activation, v[e]);
     if (p.epilogue == GATED) {
       const Segment& other = p.segments[1];
-      v[e] = __fmul_rn(v[e], __fadd_rn(__fmul_rn(up[e], other.scale ? other.scale[n + e] : 1), other.bias ? other.bias[n + e] : 0));
+      v[e] = __fmul_rn(v[e], scaled(up[e], other.scale ? other.scale[n + e] : 1, other.bias ? other.bias[n + e] : 0));
     }
   }
   const size_t at = (size_t)m * s.stride + n;

@@ -1,425 +1,548 @@
-// Products of few rows: each warp takes tiles of 8 weight rows, one chain of products over
-// k a tile. On Hopper other warps copy weights ahead into a ring in shared memory and never wait
-// for the input, so that the weights of the next product arrive while the one in front of it
-// ends. A stream is one tile that is being read; its slots belong to the warp that reads it.
-//
-// A launch may have several products of the same rows, each of which may read what those in
-// front of it wrote: blocks meet in between, and the ring goes on being filled meanwhile. All
-// blocks must be on the card at once for that, one a multiprocessor.
+// Products of few rows. A sum over k is four chains, of a quarter of the columns each, added in
+// order. A group of four warps takes two tiles of 8 weight rows, each warp one chain of both: they
+// are the 16 rows of the first operand, and 8 rows of the input are the second. On Hopper other
+// warps copy weights ahead into a ring in shared memory and never wait for the input, so that the
+// weights of the next product arrive while the one in front of it ends. A stream is what one warp
+// reads; its slots belong to that warp, since a wait cannot tell two rounds of a slot apart.
 
 #if HOPPER
-#define WARPS 12
-#define COPIERS 3 // with the one for the input, 16 warps: 128 registers each
+#define GROUPS 3
+#define COPIERS 2   // of weights
+#define X_COPIERS 2 // of an input in pieces
 #else
-#define WARPS 8
+#define GROUPS 2
 #endif
+#define WARPS (GROUPS * CHAINS)
 #define THREADS (WARPS * 32)
 #if HOPPER
-#define BLOCK (THREADS + COPIERS * 32 + 32)
+#define BLOCK (THREADS + (COPIERS + X_COPIERS) * 32) // 16 warps of 128 registers
 #else
 #define BLOCK THREADS
 #endif
 #define MAX_SLOTS 96
-#define X_SLOTS 4
+#define X_PIECE 272 // bytes of a row in a piece of the input: 128 columns, and 16 bytes that spread the banks
 
-struct Products { Product products[4]; u64* meetings; int count, ring; };
+// How a product's items are shared out: the first blocks have one more than the others, and divide
+// their items among so many groups, with slots of so many stages.
+struct Share { int items, more, active, depth, active_more, depth_more; };
 
-struct Item { const char* tile[2]; int segment, row; };
+struct Few { Product p; Share share; int ring, _; };
 
-// The item'th tile, counted through the segments; with a gate an item is a tile of both.
+struct Item { const char* tile[2]; int segment, index, tiles; };
+
+// The item'th two tiles, counted through the segments: of a gate one of each matrix. The second
+// of a segment that ends with one is the first again, whose sums nobody writes.
 DEVICE Item item_at(const Product& p, int item, size_t tile_bytes) {
-  Item r;
+  Item r{{}, 0, item, (p.segments[0].rows + 7) / 8};
   if (p.epilogue == GATED) {
-    r.segment = 0;
     r.tile[0] = p.segments[0].w + item * tile_bytes;
     r.tile[1] = p.segments[1].w + item * tile_bytes;
-  } else {
-    r.segment = 0;
-    for (int n; r.segment + 1 < p.count && item >= (n = (p.segments[r.segment].rows + 7) / 8); r.segment++) item -= n;
-    r.tile[0] = r.tile[1] = p.segments[r.segment].w + item * tile_bytes;
+    return r;
   }
-  r.row = item * 8;
-  return r;
-}
-
-// How a block divides its tiles among its warps: the same for the one that copies and those
-// that compute.
-struct Plan { int first, items, active, streams, depth, steps, units; };
-
-template <int F> DEVICE Plan plan(const Product& p, int slots) {
-  Plan r;
-  int all = 0, a = (p.epilogue == GATED) ? 1 : p.count;
-  for (int i = 0; i < a; i++) all += (p.segments[i].rows + 7) / 8;
-  r.first = blockIdx.x * (u32)all / gridDim.x; // a few thousand tiles, a few hundred blocks
-  r.items = (blockIdx.x + 1) * (u32)all / gridDim.x - r.first;
-  // With a gate a warp has two streams.
-  const int most = p.epilogue != GATED ? WARPS : WARPS / 2, rounds = (r.items + most - 1) / most;
-  r.active = rounds ? (r.items + rounds - 1) / rounds : 1;
-  r.streams = r.active * (p.epilogue == GATED ? 2 : 1);
-  r.depth = min(slots / r.streams, 16);
-  r.units = (p.cols + 63) / 64;
-  r.steps = (r.units + Unit<F>::stage - 1) / Unit<F>::stage;
-  return r;
-}
-
-// A row's norm, by 256 threads, into the input's place in shared memory. What needs no input is
-// in scale: HELD times four numbers that a thread keeps.
-#define HELD 4
-template <bool BF> DEVICE void put_norm(const Product& p, const float4* scale, u16* to, int m, int width, float (*partial)[8]) {
-  const int thread = threadIdx.x;
-  const float *x = (const float*)p.x + (size_t)m * p.x_stride, *norm = (const float*)p.norm;
-  float4 v[HELD];
-  float sum = 0;
-#pragma unroll
-  for (int j = 0; j < HELD; j++) v[j] = four_at(x, (j * 256 + thread) * 4, p.cols);
-  if (p.cols <= NARROW) sum = square_narrow(x, p.cols, 0);
-  else {
-#pragma unroll
-    for (int j = 0; j < HELD; j++) {
-      const int k = (j * 256 + thread) * 4;
-      if (k < p.cols) sum = add_squares(sum, v[j], k, p.cols, 0);
-    }
-    for (int k = (HELD * 256 + thread) * 4; k < p.cols; k += 1024) sum = add_squares(sum, four_at(x, k, p.cols), k, p.cols, 0);
-    sum = warp_sum(sum);
-    if (thread % 32 == 0) partial[m & 1][thread / 32] = sum;
-    asm volatile("bar.sync 3, 256;" ::: "memory");
-    sum = add_parts(partial[m & 1]);
-  }
-  const float root = inverse_root(sum, p.cols, p.eps);
-  auto put = [&](int k, float4 v, float4 w) { // zeros behind the end stay zeros
-    *(uint2*)(to + k) = make_uint2(pair_half(normalised(v.x, root, w.x), normalised(v.y, root, w.y), BF), pair_half(normalised(v.z, root, w.z), normalised(v.w, root, w.w), BF));
-  };
-#pragma unroll
-  for (int j = 0; j < HELD; j++)
-    if ((j * 256 + thread) * 4 < width) put((j * 256 + thread) * 4, v[j], scale[j]);
-  for (int k = (HELD * 256 + thread) * 4; k < width; k += 1024) put(k, four_at(x, k, p.cols), four_at(norm, k, p.cols));
-}
-
-// What a warp multiplies at once: a unit of V tiles, and the input's rows and 64 columns.
-template <int B, int V> struct Operands {
-  u32 b[V][8], a[B / 16][16];
-};
-
-template <int F, int B, int V> DEVICE void load_operands(Operands<B, V>& o, const char* from, int apart, u32 x, const u32* x_at, int u, int lane) {
-#pragma unroll
-  for (int v = 0; v < V; v++) expand_unit<F>(o.b[v], from + v * apart + u * Unit<F>::bytes, lane);
-#pragma unroll
-  for (int j = 0; j < B / 16; j++)
-#pragma unroll
-    for (int k = 0; k < 4; k++) load_blocks(o.a[j] + 4 * k, x + x_at[j] + u * 128 + k * 32);
-}
-
-// A chain over the columns for each tile and every 16 rows of the input.
-template <int F, int B, int V> DEVICE void multiply(float (*c)[B / 16][4], const Operands<B, V>& o) {
-#pragma unroll
-  for (int k = 0; k < 4; k++)
-#pragma unroll
-    for (int j = 0; j < B / 16; j++)
-#pragma unroll
-      for (int v = 0; v < V; v++) mma<F == BF16>(c[v][j], o.a[j] + 4 * k, o.b[v][2 * k], o.b[v][2 * k + 1]);
-}
-
-// A stage of a tile, or of the two of a gate, which lie apart. The operands of its first unit are
-// there already, and where load_next says so those of the next stage's first are at the end.
-template <int F, int B, int V, class Next> DEVICE void take(float (*c)[B / 16][4], Operands<B, V>& o, const char* from, int apart, u32 x, const u32* x_at, int units, int lane, Next load_next) {
-  constexpr int stage = Unit<F>::stage;
-  if (B * V < 32 && units == stage) { // more have no registers for two units, and chains beside each other
-    Operands<B, V> other;
-#pragma unroll
-    for (int u = 0; u < stage; u += 2) {
-      load_operands<F, B, V>(other, from, apart, x, x_at, u + 1, lane);
-      multiply<F, B, V>(c, o);
-      if (u + 2 < stage) load_operands<F, B, V>(o, from, apart, x, x_at, u + 2, lane);
-      else load_next(o);
-      multiply<F, B, V>(c, other);
-    }
-  } else {
 #pragma unroll 1
-    for (int u = 0; u < units; u++) {
-      multiply<F, B, V>(c, o);
-      if (u + 1 < units) load_operands<F, B, V>(o, from, apart, x, x_at, u + 1, lane);
+  while (r.segment + 1 < p.count && 2 * r.index >= r.tiles) {
+    r.index -= (r.tiles + 1) / 2;
+    r.tiles = (p.segments[++r.segment].rows + 7) / 8;
+  }
+  r.tile[0] = p.segments[r.segment].w + 2 * r.index * tile_bytes;
+  r.tile[1] = 2 * r.index + 1 < r.tiles ? r.tile[0] + tile_bytes : r.tile[0];
+  return r;
+}
+
+// The one behind it, if there is one.
+DEVICE void next_item(Item& r, const Product& p, size_t tile_bytes) {
+  r.index++;
+  if (p.epilogue == GATED) {
+    r.tile[0] += tile_bytes;
+    r.tile[1] += tile_bytes;
+    return;
+  }
+  if (2 * r.index < r.tiles) r.tile[0] += 2 * tile_bytes;
+  else if (r.segment + 1 < p.count) {
+    const Segment& s = p.segments[++r.segment];
+    r.index = 0;
+    r.tiles = (s.rows + 7) / 8;
+    r.tile[0] = s.w;
+  }
+  r.tile[1] = 2 * r.index + 1 < r.tiles ? r.tile[0] + tile_bytes : r.tile[0];
+}
+
+// A block's share: the same for those that copy and those that compute.
+struct Plan { int first, items, active, depth, units; };
+
+DEVICE Plan plan(const Product& p, const Share& s) {
+  const int block = blockIdx.x;
+  const bool more = block < s.more;
+  return Plan{block * s.items + min(block, s.more), s.items + more, more ? s.active_more : s.active, more ? s.depth_more : s.depth, (p.cols + 63) / 64};
+}
+
+// Where a chain begins, and where the one in front of it ends.
+DEVICE int chain_at(int chain, int units) { return chain * units / CHAINS; }
+
+// An address in shared memory as a number that is not made again wherever it is needed, which takes
+// longer than what it is needed for.
+DEVICE u32 kept(const void* p) { return __shfl_sync(~0u, shared_address(p), 0); }
+
+#if HOPPER
+// What this thread has copied (copy16) arrives, at a barrier that counts 32 threads.
+DEVICE void arrive_copied(u32 barrier) { asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory"); }
+DEVICE void copy_once(u32 to, const void* from, u32 bytes, u32 barrier, u64 policy) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
+               ::"r"(to), "l"(from), "r"(bytes), "r"(barrier), "l"(policy) : "memory");
+}
+#endif
+
+// The norms of all rows, by 256 threads, into the input's place in shared memory. Where rows are
+// whole 16 bytes a thread keeps HELD times four numbers.
+#define HELD 4
+template <bool BF, bool EVEN> DEVICE void put_norms(const float* x, const float* norm, int rows, int cols, int x_stride, float eps, char* to, int x_row, float (*partial)[8]) {
+  constexpr int held = EVEN ? HELD : 0, room = HELD;
+  const int first = threadIdx.x * 4, width = (cols + 63) / 64 * 64;
+  auto get = [&](const float* from, int k) { return !EVEN ? four_at(from, k, cols) : k < cols ? __ldcg((const float4*)(from + k)) : make_float4(0, 0, 0, 0); };
+  float4 v[room], scale[room];
+#pragma unroll 1
+  for (int m = 0; m < rows; m++, x += x_stride, to += x_row) {
+#pragma unroll
+    for (int j = 0; j < held; j++) v[j] = get(x, j * 1024 + first);
+    if (m == 0)
+#pragma unroll
+      for (int j = 0; j < held; j++) scale[j] = get(norm, j * 1024 + first);
+    float sum = 0;
+    if (cols <= NARROW) sum = square_narrow(x, cols, 0);
+    else {
+#pragma unroll
+      for (int j = 0; j < held; j++)
+        if (j * 1024 + first < cols) sum = add_squares(sum, v[j], j * 1024 + first, cols, 0);
+#pragma unroll 1
+      for (int k = held * 1024 + first; k < cols; k += 1024) sum = add_squares(sum, get(x, k), k, cols, 0);
+      sum = warp_sum(sum);
+      if (threadIdx.x % 32 == 0) partial[m & 1][threadIdx.x / 32] = sum;
+      asm volatile("bar.sync 3, 256;" ::: "memory");
+      sum = add_parts(partial[m & 1]);
     }
+    const float root = inverse_root(sum, cols, eps);
+    auto put = [&](int k, float4 v, float4 w) { // zeros behind the end stay zeros
+      *(uint2*)(to + k * 2) = make_uint2(pair_half(normalised(v.x, root, w.x), normalised(v.y, root, w.y), BF), pair_half(normalised(v.z, root, w.z), normalised(v.w, root, w.w), BF));
+    };
+#pragma unroll
+    for (int j = 0; j < held; j++)
+      if (j * 1024 + first < width) put(j * 1024 + first, v[j], scale[j]);
+#pragma unroll 1
+    for (int k = held * 1024 + first; k < width; k += 1024) put(k, get(x, k), get(norm, k));
   }
 }
 
-// B rows at most: 16 or 32. Shared memory: the ring, then the input, whole [rows][cols+8]
-// or (streamed) slots of [rows][stage columns + 8].
-template <int F, int B> DEVICE void few(const Products& all) {
-  constexpr int stage = Unit<F>::stage, slot_bytes = Unit<F>::bytes * stage, columns = stage * 64;
-  constexpr int tiles = B / 16; // of 16 rows
+// What a warp multiplies at once: a unit of both tiles, and the input's rows and 64 columns.
+template <int F> struct Pair { Codes<F> tile[2]; };
+template <> struct Pair<F16> { u32 w[4][4]; };
+template <> struct Pair<BF16> { u32 w[4][4]; };
+template <int F, int B> struct Operands { Pair<F> w; u32 x[B / 8][8]; };
+
+template <int F, int B> DEVICE void load_operands(Operands<F, B>& o, u32 w, u32 x, const u32* x_at, int lane) {
+  constexpr int apart = Unit<F>::stage * Unit<F>::bytes;
+  if constexpr (F == F16 || F == BF16) {
+    w += lane / 8 % 2 * apart + swizzled(lane % 8, lane / 16);
+#pragma unroll
+    for (int k = 0; k < 4; k++) load_blocks(o.w.w[k], w ^ 32 * k); // two blocks further each
+  } else {
+    load_codes<F>(o.w.tile[0], w, lane);
+    load_codes<F>(o.w.tile[1], w + apart, lane);
+  }
+#pragma unroll
+  for (int j = 0; j < B / 8; j++) {
+    load_blocks(o.x[j], x + x_at[j]);
+    load_blocks(o.x[j] + 4, x + x_at[j] + 64);
+  }
+}
+
+// c[j]: of 8 rows of the input, weight rows g and g + 8, as mma says.
+template <int F, int B> DEVICE void multiply(float (*c)[4], const Operands<F, B>& o) {
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    u32 w[4];
+    if constexpr (F == F16 || F == BF16) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) w[i] = o.w.w[k][i];
+    } else {
+      expand_step<F>(w[0], w[2], o.w.tile[0], k);
+      expand_step<F>(w[1], w[3], o.w.tile[1], k);
+    }
+#pragma unroll
+    for (int j = 0; j < B / 8; j++) mma<F == BF16>(c[j], w, o.x[j][2 * k], o.x[j][2 * k + 1]);
+  }
+}
+
+// What a lane that finishes sums needs besides them, of its two weight rows: it is read before.
+struct End { float old[4], scale[2], bias[2]; };
+
+#if HOPPER
+struct Barriers {
+  u64 full[MAX_SLOTS], empty[MAX_SLOTS], x_full[CHAINS * 4], x_empty[CHAINS * 4];
+};
+#define OFFSET(field) (u32)(size_t)&((Barriers*)0)->field
+#endif
+
+// B rows at most: 8 or 16. Shared memory: the ring, then the input, whole [rows][cols + 8] or
+// (streamed) in pieces, [chains][slots][rows][X_PIECE].
+template <int F, int B> DEVICE void few(const Few& all) {
+  constexpr int stage = Unit<F>::stage, tile_slot = Unit<F>::bytes * stage, slot_bytes = 2 * tile_slot;
   extern __shared__ __align__(1024) char memory[];
 #if HOPPER
-  __shared__ u64 full[MAX_SLOTS], empty[MAX_SLOTS], x_full[X_SLOTS], x_empty[X_SLOTS], x_whole;
-  __shared__ u32 filled[MAX_SLOTS], taken[MAX_SLOTS]; // how often, modulo 2, when a product begins
+  constexpr int x_slots = 4;
+  __shared__ Barriers barriers;
 #endif
   __shared__ float partial[2][8];
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, slots = min(all.ring / slot_bytes, MAX_SLOTS);
-  char* xs = memory + all.ring;
-  auto x_row_of = [&](const Product& p, const Plan& work) { return (p.streamed ? columns : work.units * 64) * 2 + 16; }; // bytes; 16 more spread the banks
+  __shared__ u32 place[WARPS];
+  const int warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32; // the compiler shall see that it is one number
+  const u32 base = kept(memory);
+#if HOPPER
+  const int x_offset = all.ring;
+#else
+  const int x_offset = all.ring + WARPS * B * 64; // sums have a place of their own
+#endif
+  const u32 xb = base + x_offset;
+  const Product& p = all.p;
+  const Plan work = plan(p, all.share);
+  const bool streamed = HOPPER && p.streamed;
+  const int rows = p.rows, x_row = streamed ? X_PIECE : work.units * 128 + 16; // bytes; 16 more spread the banks
+  const size_t tile_bytes = (size_t)work.units * Unit<F>::bytes, x_stride = (size_t)p.x_stride * 2;
 
 #if HOPPER
-  if (threadIdx.x < MAX_SLOTS) {
-    barrier_init(full + threadIdx.x, 1);
-    barrier_init(empty + threadIdx.x, 1);
-    filled[threadIdx.x] = taken[threadIdx.x] = 0;
-  }
-  if (threadIdx.x < X_SLOTS) { barrier_init(x_full + threadIdx.x, 1); barrier_init(x_empty + threadIdx.x, WARPS); }
-  if (threadIdx.x == 0) barrier_init(&x_whole, 1);
+  const u32 at_full = kept(&barriers), at_x_full = at_full + OFFSET(x_full), at_x_empty = at_full + OFFSET(x_empty);
+  // One barrier an instruction: those of many lanes at once take turns all the same.
+  const bool copies = warp >= WARPS && warp < WARPS + COPIERS;
+  if (warp < WARPS && lane == 0)
+#pragma unroll 1
+    for (int i = warp, slots = min(all.ring / slot_bytes, MAX_SLOTS); i < slots; i += WARPS) {
+      barrier_init(barriers.full + i, 1);
+      barrier_init(barriers.empty + i, 1);
+    }
+  if (warp >= WARPS + COPIERS && lane == 0)
+#pragma unroll 1
+    for (int i = warp - WARPS - COPIERS; i < CHAINS * x_slots; i += X_COPIERS) {
+      barrier_init(barriers.x_full + i, 32);
+      barrier_init(barriers.x_empty + i, GROUPS);
+    }
   barriers_ready();
-  __syncthreads();
-  let_next_begin();
+  if (!copies) {
+    __syncthreads();
+    let_next_begin();
+  }
 
-  if (warp >= WARPS && warp < WARPS + COPIERS) { // a lane copies a stream: more warps, since a copy takes them long
+  if (copies) { // one thread copies the weights of two chains: it is what copies cost
+    constexpr int own = CHAINS / COPIERS;
+    const int copier = warp - WARPS;
     const u64 policy = read_once();
-    for (int n = 0; n < all.count; n++) {
-      const Product& p = all.products[n];
-      const Plan work = plan<F>(p, slots);
-      const bool gated = p.epilogue == GATED;
-      const size_t tile_bytes = (size_t)work.units * Unit<F>::bytes;
-      const int stream = lane * COPIERS + warp - WARPS;
-      if (stream < work.streams) {
-        const int own = gated ? stream / 2 : stream, first = stream * work.depth;
-        int slot = 0, copied = 0;
-        u32 round = 1; // nothing is in the slots at first
-        for (int i = own; i < work.items; i += work.active) {
-          const Item item = item_at(p, work.first + i, tile_bytes);
-          const char* from = gated && stream & 1 ? item.tile[1] : item.tile[0];
-          for (int q = 0; q < work.steps; q++, from += slot_bytes, copied++) {
-            const int at = first + slot;
-            barrier_wait(empty + at, filled[at] ^ round);
-            u32 bytes = min(stage, work.units - q * stage) * Unit<F>::bytes;
-            barrier_expect(full + at, bytes);
-            copy_bulk_once(shared_address(memory + at * slot_bytes), from, bytes, full + at, policy);
-            if (++slot == work.depth) { slot = 0; round ^= 1; }
-          }
+    Item item = item_at(p, work.first, tile_bytes);
+    __syncthreads(); // until then the others have made the barriers
+    let_next_begin();
+    const int longest = (work.units + CHAINS - 1) / CHAINS;
+    int slot[own] = {};
+    u32 phases[own][GROUPS] = {}; // a bit each slot
+    for (int begun = 0; begun < work.items; begun += work.active) {
+      const int here = min(work.active, work.items - begun);
+      const char* tile[GROUPS][2];
+#pragma unroll
+      for (int a = 0; a < GROUPS; a++)
+        if (a < here) {
+          tile[a][0] = item.tile[0];
+          tile[a][1] = item.tile[1];
+          next_item(item, p, tile_bytes);
         }
-        for (int c = 0; c < work.depth && c < copied; c++) filled[first + c] ^= (copied - c + work.depth - 1) / work.depth & 1;
-      }
-      if (all.count > 1) asm volatile("bar.sync 4, %0;" ::"n"(COPIERS * 32) : "memory"); // the next product may divide the slots otherwise
-      __syncwarp();
+#pragma unroll 1
+      for (int v = 0; v < longest; v += stage)
+#pragma unroll
+        for (int h = 0; h < own; h++) {
+          const int chain = copier + h * COPIERS, u = chain_at(chain, work.units) + v, units = min(stage, chain_at(chain + 1, work.units) - u);
+          if (units <= 0) continue;
+          const u32 bytes = units * Unit<F>::bytes, from = u * Unit<F>::bytes;
+#pragma unroll
+          for (int a = 0; a < GROUPS; a++)
+            if (a < here) {
+              const int at = (a * CHAINS + chain) * work.depth + slot[h];
+              const u32 to = base + at * slot_bytes, barrier = at_full + at * 8;
+              wait_at(barrier + OFFSET(empty), (phases[h][a] >> slot[h] & 1) ^ 1);
+              phases[h][a] ^= 1u << slot[h];
+              if (lane == 0) {
+                expect_at(barrier, 2 * bytes);
+                copy_once(to, tile[a][0] + from, bytes, barrier, policy);
+                copy_once(to + tile_slot, tile[a][1] + from, bytes, barrier, policy);
+              }
+            }
+          if (++slot[h] == work.depth) slot[h] = 0;
+        }
     }
     wait_for_input();
     return;
   }
 
-  if (warp == WARPS + COPIERS) { // and a warp copies the input: whole, or where it is too large in pieces
+  if (warp >= WARPS + COPIERS) { // others copy an input in pieces, which all groups of a chain read
+    constexpr int own = CHAINS / X_COPIERS;
+    const int copier = warp - WARPS - COPIERS, half = lane / 16, k = lane % 16 * 16;
+    int slot[own] = {};
+    u32 phase[own];
+#pragma unroll
+    for (int h = 0; h < own; h++) phase[h] = 1;
     wait_for_input();
-    int slot = 0;
-    u32 phase = 1;
-    for (int n = 0; n < all.count; n++) {
-      const Product& p = all.products[n];
-      const Plan work = plan<F>(p, slots);
-      const int x_row = x_row_of(p, work);
-      if (n) {
-        asm volatile("bar.sync 2, %0;" ::"n"(THREADS + 32) : "memory");
-        asm volatile("fence.proxy.async;" ::: "memory");
-      }
-      if (p.norm) continue;
-      if (!p.streamed) {
-        if (lane == 0) barrier_expect(&x_whole, p.rows * work.units * 128);
-        __syncwarp();
-        for (int m = lane; m < p.rows; m += 32) copy_bulk(shared_address(xs + m * x_row), p.x + (size_t)m * p.x_stride * 2, work.units * 128, &x_whole);
-        continue;
-      }
-      for (int i = 0; i < work.items; i += work.active)
-        for (int q = 0; q < work.steps; q++) {
-          u32 bytes = min(stage, work.units - q * stage) * 128;
-          if (lane == 0) { barrier_wait(x_empty + slot, phase); barrier_expect(x_full + slot, bytes * p.rows); }
-          __syncwarp();
-          for (int m = lane; m < p.rows; m += 32)
-            copy_bulk(shared_address(xs + (slot * p.rows + m) * x_row), p.x + ((size_t)m * p.x_stride + q * columns) * 2, bytes, x_full + slot);
-          if (++slot == X_SLOTS) { slot = 0; phase ^= 1; }
+    if (!streamed) return;
+    const int longest = (work.units + CHAINS - 1) / CHAINS;
+    int there[own]; // those that compute have copied the first ones
+#pragma unroll
+    for (int h = 0; h < own; h++) there[h] = x_slots;
+    for (int begun = 0; begun < work.items; begun += work.active)
+#pragma unroll 1
+      for (int v = 0; v < longest; v += 2)
+#pragma unroll
+        for (int h = 0; h < own; h++) {
+          const int chain = copier + h * X_COPIERS, u = chain_at(chain, work.units) + v, bytes = min(2, chain_at(chain + 1, work.units) - u) * 128;
+          if (bytes <= 0) continue;
+          const int at = chain * x_slots + slot[h];
+          if (there[h]) there[h]--;
+          else {
+            wait_at(at_x_empty + at * 8, phase[h]);
+            if (k < bytes) {
+              const u32 to = xb + (at * rows + half) * X_PIECE + k;
+              const char* from = p.x + u * 128 + k + half * x_stride;
+#pragma unroll
+              for (int m = 0; m < B; m += 2)
+                if (m + half < rows) copy16(to + m * X_PIECE, from + m * x_stride);
+            }
+            arrive_copied(at_x_full + at * 8);
+          }
+          if (++slot[h] == x_slots) { slot[h] = 0; phase[h] ^= 1; }
         }
-    }
     return;
   }
 #else
   let_next_begin();
 #endif
 
-  const int g = lane / 4, t = lane % 4;
-  int x_slot = 0;
+  const int group = warp / CHAINS, chain = warp % CHAINS, g = lane / 4, t = lane % 4;
 #if HOPPER
-  u32 x_phase = 0, whole_phase = 0;
+  int x_slot = 0; // of the input in pieces
+  u32 x_phase = 0;
 #endif
-  for (int n = 0; n < all.count; n++) {
-    const Product& p = all.products[n];
-    const Plan work = plan<F>(p, slots);
-    const int rows = p.rows;
-    const bool gated = p.epilogue == GATED, adds = p.epilogue == ADD, streamed = p.streamed;
-    const size_t tile_bytes = (size_t)work.units * Unit<F>::bytes;
-    const int x_row = x_row_of(p, work);
-    float4 scale[HELD];
-    if (p.norm && warp < 8)
+  const int first_unit = chain_at(chain, work.units), units = chain_at(chain + 1, work.units) - first_unit;
+  const bool gated = p.epilogue == GATED, adds = p.epilogue == ADD;
+  const char* x_from = p.x + first_unit * 128;
+  // Rows that are not there read the last one: what they give is never written.
+  u32 x_at[B / 8];
 #pragma unroll
-      for (int j = 0; j < HELD; j++) scale[j] = four_at((const float*)p.norm, (j * 256 + threadIdx.x) * 4, p.cols);
-    if (n == 0) wait_for_input();
-#if HOPPER
-    else { // all blocks meet
-      __threadfence();
-      asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
-      if (threadIdx.x == 0) {
-        const u64 here = atomicAdd(all.meetings, 1), until = (here / gridDim.x + 1) * gridDim.x;
-        u64 now;
-        do asm volatile("ld.acquire.gpu.u64 %0, [%1];" : "=l"(now) : "l"(all.meetings) : "memory");
-        while (now < until);
-        __threadfence();
-      }
-      asm volatile("bar.sync 2, %0;" ::"n"(THREADS + 32) : "memory");
+  for (int j = 0; j < B / 8; j++) x_at[j] = min(j * 8 + lane % 8, rows - 1) * x_row + lane / 8 * 16;
+  const int first_slot = warp * work.depth;
+  const u32 first_place = base + first_slot * slot_bytes;
+  int slot = 0;
+  if (p.norm && threadIdx.x * 32 < p.cols) asm volatile("prefetch.global.L2 [%0];" ::"l"(p.norm + threadIdx.x * 128));
+  wait_for_input();
+  if (p.norm) {
+    if (warp < 8) {
+      const bool even = p.cols % 4 == 0 && p.x_stride % 4 == 0 && ((size_t)p.x | (size_t)p.norm) % 16 == 0;
+      if (even) put_norms<F == BF16, true>((const float*)p.x, (const float*)p.norm, rows, p.cols, p.x_stride, p.eps, memory + x_offset, x_row, partial);
+      else put_norms<F == BF16, false>((const float*)p.x, (const float*)p.norm, rows, p.cols, p.x_stride, p.eps, memory + x_offset, x_row, partial);
     }
+  } else if (!streamed) {
+    for (int m = group; m < rows; m += GROUPS) {
+      const u32 to = xb + m * x_row + first_unit * 128;
+      const char* from = x_from + m * x_stride;
+#pragma unroll 4
+      for (int k = lane * 16; k < units * 128; k += 512) copy16(to + k, from + k);
+    }
+    asm volatile("cp.async.wait_all;" ::: "memory");
+  }
+#if HOPPER
+  // Of an input in pieces all copy the first ones, since they have nothing else to do.
+  const int pieces = streamed ? min(x_slots, (work.items + work.active - 1) / work.active * ((units + 1) / 2)) : 0;
+  for (int i = 0, v = 0; i < pieces; i++, v = v + 2 < units ? v + 2 : 0) {
+    const int at = chain * x_slots + (x_slot + i) % x_slots, k = lane % 16 * 16;
+    if (k < min(2, units - v) * 128)
+#pragma unroll 4
+      for (int m = 2 * group + lane / 16; m < rows; m += 2 * GROUPS) copy16(xb + (at * rows + m) * X_PIECE + k, x_from + v * 128 + k + m * x_stride);
+  }
+  if (streamed) asm volatile("cp.async.wait_all;" ::: "memory");
 #endif
-    if (p.norm) {
-      if (warp < 8)
-        for (int m = 0; m < rows; m++) put_norm<F == BF16>(p, scale, (u16*)(xs + m * x_row), m, work.units * 64, partial);
-      asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
-    }
+  asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
 #if HOPPER
-    else if (!p.streamed) {
-      barrier_wait(&x_whole, whole_phase);
-      whole_phase ^= 1;
-    }
-#else
-    else {
-      for (int m = 0; m < p.rows; m++)
-        for (int i = threadIdx.x; i < work.units * 8; i += 256) *(uint4*)(xs + m * x_row + i * 16) = __ldcg((const uint4*)(p.x + (size_t)m * p.x_stride * 2) + i);
-      asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
-    }
+  if (group == 0)
+    for (int i = 0; i < pieces; i++) arrive_at(at_x_full + (chain * x_slots + (x_slot + i) % x_slots) * 8);
 #endif
 
-    // Rows that are not there read the last one: what they give is never written.
-    u32 x_at[tiles];
-    for (int i = 0; i < tiles; i++) x_at[i] = min(i * 16 + lane % 16, rows - 1) * x_row + lane / 16 * 16;
-    const u32 xb = shared_address(xs);
-    const int first_slot = (gated ? 2 * warp : warp) * work.depth;
-    int slot = 0, stages = 0;
-    u32 round = 0;
 #if HOPPER
-    // How often each slot was taken before, modulo 2: bits, since a warp has 32 slots at most.
-    u32 before = 0;
-    if (all.count > 1)
-      for (int c = 0; c < work.depth * (gated ? 2 : 1); c++) before |= taken[(first_slot + c) % MAX_SLOTS] << c;
-    auto taken_before = [&](int c) { return before >> c & 1; };
-#endif
-
-#if !HOPPER
-    // Without bulk copies each warp copies its own tiles ahead.
-    int ahead_item = warp, ahead_step = 0, ahead_slot = 0;
-    auto copy_next = [&]() {
-      if (ahead_item < work.items && warp < work.active) {
-        Item item = item_at(p, work.first + ahead_item, tile_bytes);
-        int bytes = min(stage, work.units - ahead_step * stage) * Unit<F>::bytes;
-        for (int v = 0; v < (gated ? 2 : 1); v++) {
-          u32 to = shared_address(memory + (first_slot + v * work.depth + ahead_slot) * slot_bytes);
-          const char* from = (v ? item.tile[1] : item.tile[0]) + (size_t)ahead_step * slot_bytes;
-          for (int i = lane * 16; i < bytes; i += 512) copy16(to + i, from + i);
-        }
-        if (++ahead_step == work.steps) { ahead_step = 0; ahead_item += work.active; }
-        if (++ahead_slot == work.depth) ahead_slot = 0;
-      }
-      copies_end();
-    };
-    for (int i = 0; i < 3; i++) copy_next(); // the depth is 3 at least
-#endif
-
-    for (int begun = 0; begun < work.items; begun += work.active) {
-      const int i = begun + warp;
-      const bool real = warp < work.active && i < work.items; // a warp without a tile of its own still passes the input on
-      if (!real && !streamed) break;
-      const Item item = item_at(p, work.first + min(i, work.items - 1), tile_bytes);
-      const Segment& s = p.segments[item.segment];
-      const int column = item.row + 2 * t;
-      float c[2][tiles][4] = {}, old[tiles][4];
-      if (adds && real) // the residual is on its way meanwhile
-#pragma unroll
-        for (int j = 0; j < tiles; j++)
-#pragma unroll
-          for (int e = 0; e < 4; e++) {
-            int m = j * 16 + g + e / 2 * 8;
-            old[j][e] = m < rows && column + e % 2 < s.rows ? __ldcg((const float*)s.out + (size_t)m * s.stride + column + e % 2) : 0;
-          }
-      auto walk = [&](auto& o) {
-        constexpr int V = sizeof(o.b) / sizeof(o.b[0]);
-        auto wait = [&](int slot, u32 round) {
-#if HOPPER
-#pragma unroll
-          for (int v = 0; v < V; v++) barrier_wait(full + first_slot + v * work.depth + slot, taken_before(v * work.depth + slot) ^ round);
+  const u32 first_full = at_full + first_slot * 8;
+  u32 phases = 0; // a bit each slot
 #else
-          copies_wait<2>();
-          __syncwarp();
-#endif
-        };
-        for (int q = 0; q < work.steps; q++) {
-          const int units = min(stage, work.units - q * stage);
-          const char* from = memory + (first_slot + slot) * slot_bytes;
-          u32 x = xb + (streamed ? x_slot * rows * x_row : q * columns * 2);
-#if HOPPER
-          if (streamed) barrier_wait(x_full + x_slot, x_phase);
-#endif
-          const int next_slot = slot + 1 == work.depth ? 0 : slot + 1;
-          const u32 next_round = slot + 1 == work.depth ? round ^ 1 : round;
-          if (real) {
-            // Where the next stage needs nothing but weights, its first unit comes early.
-            const bool ahead = HOPPER && B * V < 32 && !streamed, last = q + 1 == work.steps;
-            if (!ahead || q == 0) {
-              wait(slot, round);
-              load_operands<F, B, V>(o, from, work.depth * slot_bytes, x, x_at, 0, lane);
-            }
-            take<F, B, V>(c, o, from, work.depth * slot_bytes, x, x_at, units, lane, [&](auto& o) {
-              if (!ahead || last) return;
-              wait(next_slot, next_round);
-              load_operands<F, B, V>(o, memory + (first_slot + next_slot) * slot_bytes, work.depth * slot_bytes, x + columns * 2, x_at, 0, lane);
-            });
-            __syncwarp();
-#if HOPPER
-            if (lane < V) barrier_arrive(empty + first_slot + lane * work.depth + slot);
-#else
-            copy_next();
-#endif
-            stages++;
-            slot = next_slot;
-            round = next_round;
-          }
-          if (streamed) {
-#if HOPPER
-            __syncwarp();
-            if (lane == 0) barrier_arrive(x_empty + x_slot);
-            if (++x_slot == X_SLOTS) { x_slot = 0; x_phase ^= 1; }
-#endif
-          }
-        }
-      };
-      if (gated) {
-        Operands<B, 2> o;
-        walk(o);
-      } else {
-        Operands<B, 1> o;
-        walk(o);
+  // Without bulk copies each warp copies its own stream ahead.
+  int ahead_item = group, ahead_unit = 0, ahead_slot = 0;
+  auto copy_next = [&]() {
+    if (group < work.active && ahead_item < work.items && units) {
+      const Item item = item_at(p, work.first + ahead_item, tile_bytes);
+      const int bytes = min(stage, units - ahead_unit) * Unit<F>::bytes;
+      for (int v = 0; v < 2; v++) {
+        const u32 to = first_place + ahead_slot * slot_bytes + v * tile_slot;
+        const char* from = item.tile[v] + (size_t)(first_unit + ahead_unit) * Unit<F>::bytes;
+        for (int i = lane * 16; i < bytes; i += 512) copy16(to + i, from + i);
       }
-      if (!real) continue;
-#pragma unroll
-      for (int j = 0; j < tiles; j++)
-#pragma unroll
-        for (int e = 0; e < 4; e += 2) {
-          const int m = j * 16 + g + e / 2 * 8;
-          if (m >= rows) continue;
-          finish(p, s, c[0][j] + e, c[1][j] + e, old[j] + e, m, column);
-        }
+      if ((ahead_unit += stage) >= units) { ahead_unit = 0; ahead_item += work.active; }
+      if (++ahead_slot == work.depth) ahead_slot = 0;
     }
-#if HOPPER
+    copies_end();
+  };
+  for (int i = 0; i < 3; i++) copy_next(); // the depth is 3 at least
+#endif
+  // The slot that was read may be filled again.
+  auto release = [&]() {
     __syncwarp();
-    if (all.count > 1) // the next product may divide the slots otherwise
-      for (int c = lane; c < work.depth && c < stages; c += 32) {
-        const u32 often = (stages - c + work.depth - 1) / work.depth & 1;
-        taken[first_slot + c] ^= often;
-        if (gated) taken[first_slot + work.depth + c] ^= often;
+#if HOPPER
+    if (lane == 0) arrive_at(first_full + (MAX_SLOTS + slot) * 8);
+    phases ^= 1u << slot;
+#else
+    copy_next();
+#endif
+    if (++slot == work.depth) slot = 0;
+  };
+#if HOPPER
+  auto pass_input = [&]() {
+    __syncwarp();
+    if (lane == 0) arrive_at(at_x_empty + (chain * x_slots + x_slot) * 8);
+    if (++x_slot == x_slots) { x_slot = 0; x_phase ^= 1; }
+  };
+#endif
+
+  for (int begun = 0; begun < work.items; begun += work.active) {
+    const int i = begun + group;
+    if (group >= work.active || i >= work.items) { // without an item it still passes the input on
+      if (!streamed) break;
+#if HOPPER
+      for (int v = 0; v < units; v += 2) {
+        wait_at(at_x_full + (chain * x_slots + x_slot) * 8, x_phase);
+        pass_input();
       }
 #endif
+      continue;
+    }
+    const Item item = item_at(p, work.first + i, tile_bytes);
+    const int m0 = chain * 8 + 2 * t, first_row = item.index * (gated ? 8 : 16) + g;
+    const bool finishes = chain * 8 < rows;
+    End end;
+    if (finishes)
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        const Segment& s = p.segments[gated ? h : item.segment];
+        const int row = first_row + (gated ? 0 : 8 * h);
+        const bool there = row < s.rows;
+        end.scale[h] = there && s.scale ? s.scale[row] : 1;
+        end.bias[h] = there && s.bias ? s.bias[row] : 0;
+#pragma unroll
+        for (int e = 0; e < 2; e++) end.old[2 * h + e] = adds && there && m0 + e < rows ? __ldcg((const float*)s.out + (size_t)(m0 + e) * s.stride + row) : 0;
+      }
+
+    float c[B / 8][4] = {};
+    u32 x = xb + first_unit * 128; // and 128 bytes a unit
+    auto wait_for_stage = [&]() {
+#if HOPPER
+      wait_at(first_full + slot * 8, phases >> slot & 1);
+#else
+      copies_wait<2>();
+      __syncwarp();
+#endif
+    };
+    // Unit v, the u'th of its stage.
+    auto load = [&](Operands<F, B>& o, int v, int u) {
+#if HOPPER
+      if (streamed && u % 2 == 0) {
+        wait_at(at_x_full + (chain * x_slots + x_slot) * 8, x_phase);
+        x = xb + (chain * x_slots + x_slot) * rows * X_PIECE - v * 128;
+      }
+#endif
+      load_operands<F, B>(o, first_place + slot * slot_bytes + u * Unit<F>::bytes, x + v * 128, x_at, lane);
+#if HOPPER
+      if (streamed && (u % 2 || v + 1 == units)) pass_input();
+#endif
+    };
+    Operands<F, B> o;
+    int v = 0;
+    if constexpr (B < 32 && stage > 1) { // more rows have no registers for what comes next
+      Operands<F, B> other;
+#pragma unroll 1
+      for (; v + stage <= units; v += stage) {
+        wait_for_stage();
+#pragma unroll
+        for (int u = 0; u < stage; u += 2) {
+          load(o, v + u, u);
+          if (u || v) multiply<F, B>(c, other);
+          load(other, v + u + 1, u + 1);
+          if (u + 2 == stage && v + stage < units) release(); // the last slot stays: it has room for sums
+          multiply<F, B>(c, o);
+        }
+      }
+      if (v) multiply<F, B>(c, other);
+    } else {
+#pragma unroll 1
+      for (; v + stage <= units; v += stage) {
+        wait_for_stage();
+#pragma unroll
+        for (int u = 0; u < stage; u++) {
+          load(o, v + u, u);
+          if (u + 1 == stage && v + stage < units) release();
+          multiply<F, B>(c, o);
+        }
+      }
+    }
+    if (v < units) {
+      wait_for_stage();
+#pragma unroll 1
+      for (int u = 0; v < units; v++, u++) {
+        load(o, v, u);
+        multiply<F, B>(c, o);
+      }
+    }
+#if HOPPER
+    const u32 mine = first_place + slot * slot_bytes;
+#else
+    const u32 mine = base + all.ring + warp * B * 64;
+#endif
+    // The chains meet. One without columns has no slot, and nothing in it.
+    if (units) {
+#pragma unroll
+      for (int j = 0; j < B / 8; j++)
+        if (j * 8 < rows) asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" ::"r"(mine + j * 512 + lane * 16), "f"(c[j][0]), "f"(c[j][1]), "f"(c[j][2]), "f"(c[j][3]) : "memory");
+      if (lane == 0) place[warp] = mine;
+#if HOPPER
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+    }
+    asm volatile("bar.sync %0, 128;" ::"r"(6 + group) : "memory");
+    float y[4] = {};
+    if (finishes)
+#pragma unroll
+      for (int i = 0; i < CHAINS; i++)
+        if (chain_at(i, work.units) < chain_at(i + 1, work.units)) {
+          float d[4];
+          asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3]) : "r"(place[group * CHAINS + i] + chain * 512 + lane * 16) : "memory");
+#pragma unroll
+          for (int e = 0; e < 4; e++) y[e] = __fadd_rn(y[e], d[e]);
+        }
+    asm volatile("bar.sync %0, 128;" ::"r"(6 + group) : "memory");
+    if (units) release();
+    if (!finishes) continue;
+    const Segment& s = p.segments[item.segment];
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+      const int m = m0 + e % 2, row = first_row + (gated ? 0 : e / 2 * 8);
+      if (m >= rows || row >= s.rows || (gated && e >= 2)) continue;
+      float v = scaled(y[e], end.scale[e / 2], end.bias[e / 2]);
+      if (adds) v = __fadd_rn(end.old[e], v);
+      if (p.epilogue >= GATED) v = activate(p.activation, v);
+      if (gated) v = __fmul_rn(v, scaled(y[(e + 2) % 4], end.scale[1], end.bias[1]));
+      const size_t at = (size_t)m * s.stride + row;
+      if (p.epilogue >= GATED) ((u16*)s.out)[at] = to_half(v, F == BF16);
+      else ((float*)s.out)[at] = v;
+    }
   }
 }
 
 #define FEW(name, F) \
-  KERNEL __launch_bounds__(BLOCK) void product_##name##_16(const __grid_constant__ Products p) { few<F, 16>(p); } \
-  KERNEL __launch_bounds__(BLOCK) void product_##name##_32(const __grid_constant__ Products p) { few<F, 32>(p); }
+  KERNEL __launch_bounds__(BLOCK, 1) void product_##name##_8(const __grid_constant__ Few p) { few<F, 8>(p); } \
+  KERNEL __launch_bounds__(BLOCK, 1) void product_##name##_16(const __grid_constant__ Few p) { few<F, 16>(p); }
 FEW(f16, F16)
 FEW(bf16, BF16)
 FEW(f8, F8)

@@ -175,6 +175,10 @@ func (c *Card) Read(to []byte, from driver.Ptr) error {
 }
 
 // Load returns all kernels, whatever the image.
+func (c *Card) Map(driver.Array) (driver.TensorMap, error) {
+	return driver.TensorMap{}, c.fail("cuTensorMapEncodeTiled")
+}
+
 func (c *Card) Load([]byte) (driver.Module, error) { return module{c}, c.fail("cuModuleLoadData") }
 
 type module struct{ c *Card }

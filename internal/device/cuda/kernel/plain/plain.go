@@ -38,10 +38,10 @@ func run(c *fake.Card, _ driver.Shape, params any) {
 		expand(c, p)
 	case *kernel.Product:
 		product(c, p)
-	case *kernel.Products:
-		for i := range p.Count {
-			product(c, &p.Products[i])
-		}
+	case *kernel.Many:
+		product(c, &p.Product)
+	case *kernel.Few:
+		product(c, &p.Product)
 	case *kernel.Norm:
 		norm(c, p)
 	case *kernel.Embed:
