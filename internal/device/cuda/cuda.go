@@ -87,13 +87,14 @@ func New(card driver.Driver, o Options) (*Device, error) {
 	return d, nil
 }
 
-// fastRows is how many rows of a forward keep a card busy while it reads the weights once.
-const fastRows = 1024
+// rowsOf returns how many rows a forward has at most: products are the faster the more they are,
+// up to some two thousand, and their buffers should be a few hundredths of the card's memory.
+func rowsOf(i driver.Info) int { return min(2304, max(512, int(i.Memory>>24))) }
 
 // Info says what the card is.
 func (d *Device) Info() device.Info {
 	i := d.card.Info()
-	return device.Info{Name: i.Name, Kernels: fmt.Sprintf("cuda sm_%d%d", i.Major, i.Minor), Threads: runtime.GOMAXPROCS(0), Memory: i.Memory, Rows: fastRows}
+	return device.Info{Name: i.Name, Kernels: fmt.Sprintf("cuda sm_%d%d", i.Major, i.Minor), Threads: runtime.GOMAXPROCS(0), Memory: i.Memory, Rows: rowsOf(i)}
 }
 
 // Free returns how many bytes of the card's memory nobody has taken.
