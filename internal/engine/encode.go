@@ -46,13 +46,12 @@ func (w *workspace) encode(chunk []piece, wanted func() bool) error {
 // place says at which position a row stands.
 func (w *workspace) place(row, position int, long bool) {
 	w.in.Positions = append(w.in.Positions, int32(position+w.weights.Config.PositionOffset))
-	ropes := w.loaded.Ropes
+	ropes := w.ropes
 	if long {
-		ropes = w.loaded.LongRopes
+		ropes = w.longRopes
 	}
-	for i, r := range ropes {
-		cos, sin := w.cos[:r.Pairs()], w.sin[:r.Pairs()]
-		r.Angles(cos, sin, position)
+	for i := range ropes {
+		cos, sin := ropes[i].Angles(position)
 		w.turns[i].Cos.Write(row, cos)
 		w.turns[i].Sin.Write(row, sin)
 	}

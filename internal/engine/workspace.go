@@ -25,14 +25,14 @@ type workspace struct {
 	logits device.Buffer     // [headRows, vocabulary]
 
 	// Kept from one forward to the next, so that decoding allocates nothing.
-	adapted  []nn.Adapted
-	toHead   []headRow
-	cos, sin []float32 // of a row
-	in       device.Input
-	wanted   func() bool            // the chunk is
-	ownHead  *nn.Head               // of the adapter whose rows go through the head; nil: the model's
-	blocks   func(device.Ops) error // runBlocks and runHead, bound once
-	head     func(device.Ops) error
+	adapted          []nn.Adapted
+	toHead           []headRow
+	ropes, longRopes []nn.Turns
+	in               device.Input
+	wanted           func() bool            // the chunk is
+	ownHead          *nn.Head               // of the adapter whose rows go through the head; nil: the model's
+	blocks           func(device.Ops) error // runBlocks and runHead, bound once
+	head             func(device.Ops) error
 }
 
 // newWorkspace allocates the buffers of forwards of up to batch rows at once, over
@@ -43,7 +43,7 @@ func (c *core) newWorkspace(batch int, kv kvcache.Storage) (*workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &workspace{core: c, device: dw, batch: batch, turns: make([]device.Rotation, len(c.loaded.Ropes)), cos: make([]float32, cfg.HeadDim/2), sin: make([]float32, cfg.HeadDim/2)}
+	w := &workspace{core: c, device: dw, batch: batch, turns: make([]device.Rotation, len(c.loaded.Ropes))}
 	w.chooser, _ = dw.(device.Chooser)
 	w.blocks, w.head = w.runBlocks, w.runHead
 	buffer := func(to *device.Buffer, rows, width int) {
@@ -51,7 +51,11 @@ func (c *core) newWorkspace(batch int, kv kvcache.Storage) (*workspace, error) {
 			*to, err = dw.NewBuffer(rows, width)
 		}
 	}
+	for _, r := range c.loaded.LongRopes {
+		w.longRopes = append(w.longRopes, nn.Turns{Rope: r})
+	}
 	for i, r := range c.loaded.Ropes {
+		w.ropes = append(w.ropes, nn.Turns{Rope: r})
 		buffer(&w.turns[i].Cos, batch, r.Pairs())
 		buffer(&w.turns[i].Sin, batch, r.Pairs())
 	}

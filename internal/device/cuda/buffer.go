@@ -16,9 +16,11 @@ type buffer struct {
 	rows, width int
 	full        driver.Ptr // f32 [rows, width]
 	half        driver.Ptr // 16 bits [rows, kernel.Pad(width)]
-	// mirror has the rows that Write has set, on the host. Those of dirty are not on the card.
+	// mirror has the rows that Write has set, on the host. Those of dirty are not on the card,
+	// and marked among all rows.
 	mirror []float32
 	dirty  []int
+	marked []bool
 	// out is pinned memory with the rows that have been read since the last forward.
 	out     []byte
 	fetched int
@@ -54,12 +56,21 @@ func (b *buffer) halfBytes() int64 { return 2 * int64(b.rows) * int64(kernel.Pad
 // Write keeps the row until the next forward takes it to the card.
 func (b *buffer) Write(row int, values []float32) {
 	if b.mirror == nil {
-		b.mirror = make([]float32, b.rows*b.width)
+		b.mirror, b.marked = make([]float32, b.rows*b.width), make([]bool, b.rows)
 	}
 	copy(b.mirror[row*b.width:(row+1)*b.width], values)
-	if !slices.Contains(b.dirty, row) {
+	if !b.marked[row] {
+		b.marked[row] = true
 		b.dirty = append(b.dirty, row)
 	}
+}
+
+// clean notes that all rows are on the card.
+func (b *buffer) clean() {
+	for _, row := range b.dirty {
+		b.marked[row] = false
+	}
+	b.dirty = b.dirty[:0]
 }
 
 // flush takes the rows that were written to the card.
@@ -69,7 +80,7 @@ func (b *buffer) flush() error {
 			return err
 		}
 	}
-	b.dirty = b.dirty[:0]
+	b.clean()
 	return nil
 }
 

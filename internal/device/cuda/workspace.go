@@ -425,7 +425,7 @@ func (i *input) fill(w *workspace, l layout, in *device.Input) error {
 			return fmt.Errorf("a forward of %d rows turns by angles that nobody wrote", len(in.Tokens))
 		}
 		set(l.turns[b], bytesOf(b.mirror[:len(in.Tokens)*b.width]))
-		b.dirty = b.dirty[:0]
+		b.clean()
 	}
 	return nil
 }
