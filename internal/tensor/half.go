@@ -34,3 +34,10 @@ func ToHalf(x float32) uint16 {
 	b += 1<<12 - 1 + (b >> 13 & 1) // a carry into the exponent is right
 	return sign | uint16(b>>13)
 }
+
+// ToBF16 rounds a number to the nearest of 16 bits with the exponents of f32 (BF16), ties to even.
+// What is no number may become infinite.
+func ToBF16(x float32) uint16 {
+	b := math.Float32bits(x)
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}

@@ -55,3 +55,14 @@ func TestHalves(t *testing.T) {
 		t.Errorf("NaN becomes %v", got)
 	}
 }
+
+// TestToBF16 rounds to the nearer of two neighbours, ties to the even one.
+func TestToBF16(t *testing.T) {
+	for x, want := range map[float32]uint16{
+		0: 0, 1: 0x3f80, -2.5: 0xc020, 1 + 0x1p-8: 0x3f80, 1 + 0x1p-8 + 0x1p-20: 0x3f81, 1 + 3*0x1p-8: 0x3f82, 0x1p-130: 0x0008,
+	} {
+		if got := ToBF16(x); got != want {
+			t.Errorf("%v becomes %#04x, want %#04x", x, got, want)
+		}
+	}
+}

@@ -31,6 +31,7 @@ import (
 	"github.com/flashback-lm/flashback/internal/engine"
 	"github.com/flashback-lm/flashback/internal/model"
 	"github.com/flashback-lm/flashback/internal/placement"
+	"github.com/flashback-lm/flashback/internal/sample"
 	"github.com/flashback-lm/flashback/internal/tensor"
 	"github.com/flashback-lm/flashback/internal/tensor/quant"
 )
@@ -140,7 +141,7 @@ func (c *comparison) compare(window []int32) ([]float64, error) {
 	losses := make([]float64, len(want))
 	logs := make([]float64, len(want))
 	for i, row := range want {
-		logs[i] = logSum(row)
+		logs[i] = sample.LogSumExp(row)
 		losses[i] = logs[i] - float64(row[window[i+1]])
 	}
 	for _, o := range c.others {
@@ -153,7 +154,7 @@ func (c *comparison) compare(window []int32) ([]float64, error) {
 		work.SetLimit(runtime.GOMAXPROCS(0))
 		for i, row := range got {
 			work.Go(func() error {
-				q := logSum(row)
+				q := sample.LogSumExp(row)
 				for v, x := range row {
 					p := float64(want[i][v]) - logs[i]
 					kl[i] += math.Exp(p) * (p - (float64(x) - q))
@@ -216,8 +217,7 @@ func rounded(w *model.Weights, name string) (*model.Weights, error) {
 				}
 			case to == tensor.BF16:
 				for _, v := range row {
-					b := math.Float32bits(v)
-					expanded.Data = binary.LittleEndian.AppendUint16(expanded.Data, uint16((b+0x7fff+b>>16&1)>>16))
+					expanded.Data = binary.LittleEndian.AppendUint16(expanded.Data, tensor.ToBF16(v))
 				}
 			case quant.CanQuantize(to):
 				data, err := quant.Quantize(to, row)
@@ -246,14 +246,6 @@ func logits(e *engine.Engine, window []int32) (rows [][]float32, err error) {
 		err = errors.New("logits are missing")
 	}
 	return rows, err
-}
-
-func logSum(row []float32) float64 {
-	most, sum := float64(slices.Max(row)), 0.0
-	for _, x := range row {
-		sum += math.Exp(float64(x) - most)
-	}
-	return most + math.Log(sum)
 }
 
 func best(row []float32) int { return slices.Index(row, slices.Max(row)) }

@@ -70,8 +70,7 @@ func half(v float32, kind int32) float32 { return fromHalf(toHalf(v, kind), kind
 
 func toHalf(v float32, kind int32) uint16 {
 	if kind == 2 {
-		bits := math.Float32bits(v)
-		return uint16((bits + 0x7fff + bits>>16&1) >> 16)
+		return tensor.ToBF16(v)
 	}
 	return tensor.ToHalf(v)
 }
