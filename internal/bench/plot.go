@@ -64,9 +64,7 @@ func ratioPanel(x axis, all []*curve) (*plot.Plot, error) {
 	}
 	paper.LineStyle = draw.LineStyle{Color: color.Gray{96}, Width: vg.Points(1), Dashes: []vg.Length{vg.Points(2), vg.Points(3)}}
 	p.Add(paper)
-	p.Legend = plot.NewLegend()
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.Padding, p.Legend.ThumbnailWidth = vg.Points(2), vg.Points(28)
+	p.Legend = corner()
 	p.Legend.Add("at most, in the paper", paper)
 	p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, 0.08)
 	return p, nil
@@ -79,6 +77,14 @@ type axis struct {
 	ticks plot.ConstantTicks
 }
 
+// corner returns a legend at the top on the left.
+func corner() plot.Legend {
+	l := plot.NewLegend()
+	l.Top, l.Left = true, true
+	l.Padding, l.ThumbnailWidth = vg.Points(2), vg.Points(28)
+	return l
+}
+
 // panel draws one quantity of the curves.
 func panel(x axis, label string, all []*curve, values func(*curve) (ours, peer plotter.XYs)) (*plot.Plot, error) {
 	p := plot.New()
@@ -89,8 +95,7 @@ func panel(x axis, label string, all []*curve, values func(*curve) (ours, peer p
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{225}, color.Gray{225}
 	p.Add(grid)
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.Padding, p.Legend.ThumbnailWidth = vg.Points(2), vg.Points(28)
+	p.Legend = corner()
 	for i, c := range all {
 		ours, peer := values(c)
 		if len(ours) == 0 {
