@@ -9,19 +9,27 @@ import (
 
 	"github.com/flashback-lm/flashback/internal/device"
 	"github.com/flashback-lm/flashback/internal/device/cuda/driver"
+	"github.com/flashback-lm/flashback/internal/device/cuda/driver/fake"
 	"github.com/flashback-lm/flashback/internal/device/cuda/kernel/plain"
 	"github.com/flashback-lm/flashback/internal/tensor"
 )
 
-// TestStaging: tables that are loaded side by side, in more than one chunk each, arrive as
-// they are, and the memory in between is given back.
-func TestStaging(t *testing.T) {
+// onPlainCard returns a device on a fake card, until the test's end.
+func onPlainCard(t *testing.T) (*fake.Card, *Device) {
+	t.Helper()
 	card := plain.New(1 << 30)
 	d, err := New(card, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
+	t.Cleanup(d.Close)
+	return card, d
+}
+
+// TestStaging: tables that are loaded side by side, in more than one chunk each, arrive as
+// they are, and the memory in between is given back.
+func TestStaging(t *testing.T) {
+	card, d := onPlainCard(t)
 	before := card.Used()
 	const cols = 4096
 	random := rand.NewChaCha8([32]byte{})
@@ -55,12 +63,7 @@ func TestStaging(t *testing.T) {
 
 // TestStagingFails: what fails is reported, and the next load does not miss it.
 func TestStagingFails(t *testing.T) {
-	card := plain.New(1 << 30)
-	d, err := New(card, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
+	card, d := onPlainCard(t)
 	m := tensor.Matrix{Name: "table", Type: tensor.F16, Rows: 3, Cols: 64, Data: make([]byte, 3*2*64)}
 	for _, call := range []string{"cuMemHostAlloc", "cuEventCreate", "cuStreamCreate", "cuMemcpyHtoDAsync"} {
 		before := card.Used()

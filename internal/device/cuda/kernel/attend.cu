@@ -269,7 +269,6 @@ DEVICE void clear_values(char* values, int count, int width) {
     for (int d = 0; d < width / 8; d++) *(uint4*)(values + i / PAGE * width * PAGE * 2 + (d * PAGE + i % PAGE) * 16) = make_uint4(0, 0, 0, 0);
 }
 
-
 // Loads a struct of 32 bytes.
 template <class T> DEVICE T load32(const T* from) {
   union { int4 part[2]; T whole; } r;
@@ -440,7 +439,7 @@ template <int WIDTH> DEVICE void few(const Attend& p, char* memory) {
         expect_at(v ? values_full : keys_full, pages * page_bytes);
 #pragma unroll
         for (int i = 0; i < 4; i++)
-          if (i < pages) copy_bulk_at(to + (v * 4 + i) * page_bytes, page_at(p, split, kv_head, i, v, width), page_bytes, v ? values_full : keys_full);
+          if (i < pages) copy_bulk(to + (v * 4 + i) * page_bytes, page_at(p, split, kv_head, i, v, width), page_bytes, v ? values_full : keys_full);
       }
     }
 #else
@@ -621,7 +620,7 @@ template <int WIDTH> DEVICE void many(const Attend& p, const Group& group, char*
       if (lane == 0) {
         fence_copies();
         if (warp == 0) expect_at(bars_at + v * 8, pages * page_bytes);
-        if (warp < pages) copy_bulk_at(shared_address((v ? values : keys) + warp * page_bytes), page_at(p, split, kv_head, warp, v, width), page_bytes, bars_at + v * 8);
+        if (warp < pages) copy_bulk(shared_address((v ? values : keys) + warp * page_bytes), page_at(p, split, kv_head, warp, v, width), page_bytes, bars_at + v * 8);
       }
       __syncwarp();
 #else
@@ -816,7 +815,7 @@ template <int WIDTH> DEVICE void wide(const Attend& p, char* memory) {
           expect_at(bar, pages * page_bytes);
 #pragma unroll
           for (int i = 0; i < 4; i++)
-            if (i < pages) copy_bulk_at(to + i * page_bytes, page_at(p, piece.split, piece.kv_head, i, v, WIDTH), page_bytes, bar);
+            if (i < pages) copy_bulk(to + i * page_bytes, page_at(p, piece.split, piece.kv_head, i, v, WIDTH), page_bytes, bar);
         } else arrive_at(bar);
         turn.next(WIDE_SLOTS);
       }
@@ -915,16 +914,17 @@ template <int WIDTH> DEVICE void wide(const Attend& p, char* memory) {
           float s[SPLIT / 8][4];
 #pragma unroll
           for (int k = 0; k < WIDTH / 16; k++) load_blocks(q[k], queries + lane % 16 * q_row + k * 32 + lane / 16 * 16);
-          held<SPLIT / 2>(s[0]);
+          sums_held<SPLIT / 2>(s[0]);
           const u64 at = blocks_at(keys, PAGE * 16, 128);
-          products_begin();
+          wgmma_begin();
 #pragma unroll
           for (int k = 0; k < WIDTH / 16; k++)
 #pragma unroll
             for (int i = 0; i < SPLIT / PAGE; i++)
               multiply_page(s[i * PAGE / 8], q[k], at + ((i * page_bytes + k * 2 * PAGE * 16) >> 4), k > 0);
-          products_end();
-          held<SPLIT / 2>(s[0]);
+          wgmma_asked();
+          wgmma_wait<0>();
+          sums_held<SPLIT / 2>(s[0]);
           if (lane == 0) arrive_at(keys_empty);
           scores_of<SPLIT / 8>(p, group, split, pairs, s, 0, seen_by_all(p, group, split, first_row, last_row));
           weigh(p, w, most, s);
@@ -936,18 +936,19 @@ template <int WIDTH> DEVICE void wide(const Attend& p, char* memory) {
           asm volatile("bar.sync %0, 128;" ::"r"(team + 1) : "memory");
         }
         float now[WIDTH / 8][4], l[4];
-        held<WIDTH / 2>(now[0]);
-        held<4>(l);
+        sums_held<WIDTH / 2>(now[0]);
+        sums_held<4>(l);
         const u64 at = blocks_at(values, 128, PAGE * 16);
-        products_begin();
+        wgmma_begin();
 #pragma unroll
         for (int k = 0; k < SPLIT / 16; k++) {
           multiply_across<WIDTH>(now[0], w[k], at + ((k / 2 * page_bytes + k % 2 * 256) >> 4), k > 0);
           multiply_ones(l, w[k], ones_at, k > 0);
         }
-        products_end();
-        held<WIDTH / 2>(now[0]);
-        held<4>(l);
+        wgmma_asked();
+        wgmma_wait<0>();
+        sums_held<WIDTH / 2>(now[0]);
+        sums_held<4>(l);
         if (lane == 0) arrive_at(values_empty);
         const Merge by[2] = {grow(sums.of[0], most[0], l[0]), grow(sums.of[1], most[1], l[2])};
 #pragma unroll

@@ -129,12 +129,18 @@ func (p *Attend) pairs() int { return int(p.MaxRows * (p.Heads / p.KVHeads)) }
 // width returns the columns of a head as they are stored.
 func (p *Attend) width() int { return ceil(int(p.HeadDim), 16) * 16 }
 
+// tiles returns the tiles of so many pairs, of all groups and KV heads.
+func (p *Attend) tiles(pairs int) int { return int(p.Count) * int(p.KVHeads) * ceil(p.pairs(), pairs) }
+
+// keptBytes is what the sums of 64 pairs take.
+func (p *Attend) keptBytes() int { return (p.template()/8 + 1) * 128 * 16 }
+
 // runs returns how many runs a view has at most.
 func (p *Attend) runs() int { return ceil(int(p.MaxSplit), runSplits) }
 
 // FewRoom returns the bytes of Parts and Counters that AttendFew needs.
 func (s *Set) FewRoom(p *Attend) (parts, counters int64) {
-	tiles := int64(p.Count) * int64(p.KVHeads) * int64(ceil(p.pairs(), fewPairs))
+	tiles := int64(p.tiles(fewPairs))
 	return tiles * int64(min(fewPairs, p.pairs())) * int64(p.MaxSplit) * int64(p.width()+4) * 4, tiles * 4
 }
 
@@ -151,22 +157,20 @@ func (s *Set) wide(p *Attend) (wide, apart bool) {
 	if !s.hopper() || p.width() != 64 && p.width() != 128 {
 		return false, false
 	}
-	tiles := int(p.Count) * int(p.KVHeads) * ceil(p.pairs(), widePairs)
-	return true, p.runs() > 1 && 2*tiles < 3*s.card.Multiprocessors
+	return true, p.runs() > 1 && 2*p.tiles(widePairs) < 3*s.card.Multiprocessors
 }
 
 // ManyRoom returns the bytes of Parts and Counters that AttendMany needs.
 func (s *Set) ManyRoom(p *Attend) (parts, counters int64) {
-	tiles := int64(p.Count) * int64(p.KVHeads)
-	kept := int64(p.template()/8+1) * 128 * 16 // sums of 64 pairs
+	kept := int64(p.keptBytes())
 	switch wide, apart := s.wide(p); {
 	case apart:
-		tiles *= int64(ceil(p.pairs(), widePairs)) * 2
+		tiles := 2 * int64(p.tiles(widePairs)) // of a team
 		return tiles * int64(p.runs()) * kept, tiles * 4
 	case wide || p.runs() <= 1:
 		return 0, 0
 	}
-	return tiles * int64(ceil(p.pairs(), manyPairs)) * kept, 0
+	return int64(p.tiles(manyPairs)) * kept, 0
 }
 
 // AttendMany is for groups of many rows: a block takes pairs (row, head) and walks
@@ -178,12 +182,12 @@ func (s *Set) AttendMany(stream driver.Stream, p *Attend, early bool) error {
 		return s.launch(stream, attendName("attend_many", p), [3]int{ceil(p.pairs(), manyPairs), int(p.KVHeads), int(p.Count)}, 128, 2*slot+manyPairs*row, early, p)
 	}
 	c := *p
-	blocks, shared := int(p.Count)*int(p.KVHeads)*ceil(p.pairs(), widePairs), 3*slot+widePairs*row
+	blocks, shared := p.tiles(widePairs), 3*slot+widePairs*row
 	if apart {
 		c.apart = 1
 		blocks *= p.runs()
 	} else {
-		shared += 2 * (p.template()/8 + 1) * 128 * 16
+		shared += 2 * p.keptBytes()
 	}
 	return s.launch(stream, attendName("attend_wide", p), [3]int{min(blocks, s.card.Multiprocessors), 1, 1}, 384, shared, early, &c)
 }

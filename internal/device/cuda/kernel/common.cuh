@@ -87,26 +87,23 @@ template <int N> DEVICE void copies_wait() { asm volatile("cp.async.wait_group %
 // two phases apart, so nobody may be two phases behind.
 DEVICE void barrier_init(u64* b, int count) { asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(b)), "r"(count) : "memory"); }
 DEVICE void barriers_ready() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
-DEVICE void barrier_arrive(u64* b) { asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(shared_address(b)) : "memory"); }
-DEVICE void barrier_expect(u64* b, u32 bytes) { asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes) : "memory"); }
-DEVICE void barrier_wait(u64* b, u32 phase) {
-  asm volatile("{.reg .pred p; AGAIN: mbarrier.try_wait.parity.shared.b64 p, [%0], %1; @p bra DONE; bra AGAIN; DONE: }" ::"r"(shared_address(b)), "r"(phase) : "memory");
-}
-// The same by addresses in shared memory, which are made once.
+// Addresses in shared memory are made once, since making one takes longer than what it is for.
 DEVICE void arrive_at(u32 barrier) { asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory"); }
 DEVICE void expect_at(u32 barrier, u32 bytes) { asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory"); }
 DEVICE void wait_at(u32 barrier, u32 phase) {
   asm volatile("{.reg .pred p; AGAIN: mbarrier.try_wait.parity.shared.b64 p, [%0], %1; @p bra DONE; bra AGAIN; DONE: }" ::"r"(barrier), "r"(phase) : "memory");
 }
+// Between other accesses and those of copies and of wgmma.
+DEVICE void fence_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 // A copy of a multiple of 16 bytes that the barrier sees arrive.
-DEVICE void copy_bulk(u32 to, const void* from, u32 bytes, u64* b) {
+DEVICE void copy_bulk(u32 to, const void* from, u32 bytes, u32 barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
-               ::"r"(to), "l"(from), "r"(bytes), "r"(shared_address(b)) : "memory");
+               ::"r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
 }
 // The same, of what nobody will read again soon.
-DEVICE void copy_bulk_once(u32 to, const void* from, u32 bytes, u64* b, u64 policy) {
+DEVICE void copy_bulk_once(u32 to, const void* from, u32 bytes, u32 barrier, u64 policy) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
-               ::"r"(to), "l"(from), "r"(bytes), "r"(shared_address(b)), "l"(policy) : "memory");
+               ::"r"(to), "l"(from), "r"(bytes), "r"(barrier), "l"(policy) : "memory");
 }
 DEVICE u64 read_once() { u64 p; asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(p)); return p; }
 #endif

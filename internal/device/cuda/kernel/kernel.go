@@ -63,12 +63,12 @@ func Names(card driver.Info) []string {
 		}
 	}
 	if card.Major == 9 {
-		for i, f := range formatNames {
+		for f := range formats {
 			for _, rows := range dividedRows {
-				names = append(names, fmt.Sprintf("product_%s_divided_%d", f, rows))
+				names = append(names, many{divided: true, rows: rows}.name(f))
 			}
-			for _, rows := range wholeRows(Format(i)) {
-				names = append(names, fmt.Sprintf("product_%s_whole_%d", f, rows))
+			for _, rows := range wholeRows(f) {
+				names = append(names, many{rows: rows}.name(f))
 			}
 		}
 	} else {

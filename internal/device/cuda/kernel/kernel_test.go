@@ -46,10 +46,11 @@ func TestCut(t *testing.T) {
 				for i := range p.Segments[:p.Count] {
 					p.Segments[i] = Segment{W: 1 << 40, Scale: 1 << 41, Out: 1 << 42, Rows: int32(rows)}
 				}
-				a, b, ok := s.cut(p)
-				if !ok {
+				parts, _ := s.cut(p)
+				if len(parts) == 1 {
 					continue
 				}
+				a, b := parts[0], parts[1]
 				cuts++
 				for i := range p.Segments[:p.Count] {
 					x, y := a.Segments[i], b.Segments[i]

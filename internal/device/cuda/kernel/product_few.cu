@@ -86,10 +86,6 @@ DEVICE u32 kept(const void* p) { return __shfl_sync(~0u, shared_address(p), 0); 
 #if HOPPER
 // What this thread has copied (copy16) arrives, at a barrier that counts 32 threads.
 DEVICE void arrive_copied(u32 barrier) { asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory"); }
-DEVICE void copy_once(u32 to, const void* from, u32 bytes, u32 barrier, u64 policy) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
-               ::"r"(to), "l"(from), "r"(bytes), "r"(barrier), "l"(policy) : "memory");
-}
 #endif
 
 // The norms of all rows, by 256 threads, into the input's place in shared memory. Where rows are
@@ -265,8 +261,8 @@ template <int F, int B> DEVICE void few(const Few& all) {
               phases[h][a] ^= 1u << slot[h];
               if (lane == 0) {
                 expect_at(barrier, 2 * bytes);
-                copy_once(to, tile[a][0] + from, bytes, barrier, policy);
-                copy_once(to + tile_slot, tile[a][1] + from, bytes, barrier, policy);
+                copy_bulk_once(to, tile[a][0] + from, bytes, barrier, policy);
+                copy_bulk_once(to + tile_slot, tile[a][1] + from, bytes, barrier, policy);
               }
             }
           if (++slot[h] == work.depth) slot[h] = 0;
@@ -507,7 +503,7 @@ template <int F, int B> DEVICE void few(const Few& all) {
         if (j * 8 < rows) asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" ::"r"(mine + j * 512 + lane * 16), "f"(c[j][0]), "f"(c[j][1]), "f"(c[j][2]), "f"(c[j][3]) : "memory");
       if (lane == 0) place[warp] = mine;
 #if HOPPER
-      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+      fence_copies();
 #endif
     }
     asm volatile("bar.sync %0, 128;" ::"r"(6 + group) : "memory");

@@ -72,7 +72,7 @@ template <int F, int N> struct Copier {
 
   DEVICE Copier(const Many& m, const Ring& r, const Tile& tile, int teams, int m0, int first, int steps, bool once) : m(m), r(r), tile(tile), teams(teams), m0(m0), first(first), steps(steps), next(0) {
     // Weights that only this tile of the input reads are read once.
-    if (once) asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    if (once) policy = read_once();
     else asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
   }
   DEVICE void weights(int q) {
@@ -127,7 +127,7 @@ template <int F, int N, class Freed> DEVICE void chain(float* c, Ring& r, int te
       load_codes<F>(low, r.memory + offset + own, lane);
       load_codes<F>(high, r.memory + offset + own + Unit<F>::bytes, lane);
       // Registers are read until the products of the step before have ended.
-      asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+      wgmma_wait<0>();
       if (before >= 0) freed(before);
       u32 w[4][4];
 #pragma unroll
@@ -135,23 +135,24 @@ template <int F, int N, class Freed> DEVICE void chain(float* c, Ring& r, int te
         expand_step<F>(w[k][0], w[k][2], low, k);
         expand_step<F>(w[k][1], w[k][3], high, k);
       }
-      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+      wgmma_begin();
 #pragma unroll
       for (int k = 0; k < K_STEP / 16; k++) wgmma_held<N>(c, w[k], x + 2 * k);
-      asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+      wgmma_asked();
     } else {
       const u64 w = matrix_at(r.memory + offset + own);
-      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+      wgmma_begin();
 #pragma unroll
       for (int k = 0; k < K_STEP / 16; k++) wgmma<N, F == BF16>(c, w + 2 * k, x + 2 * k);
-      asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-      asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+      wgmma_asked();
+      wgmma_wait<1>();
       if (before >= 0) freed(before);
     }
     before = r.slot;
     r.next();
   }
-  wgmma_end<N>(c);
+  wgmma_wait<0>();
+  sums_held<N / 2>(c);
   if (before >= 0) freed(before);
 }
 
@@ -186,7 +187,7 @@ template <int KIND, int ONCE, class Read> DEVICE void finish_kind(const Product&
   }
   auto two = [&](const float* from, float missing) { return from ? make_float2(from[n], from[n + 1]) : make_float2(missing, missing); };
   const float2 scale = two(s.scale, 1), bias = two(s.bias, 0), up_scale = two(KIND == GATED ? p.segments[1].scale : 0, 1), up_bias = two(KIND == GATED ? p.segments[1].bias : 0, 0);
-  auto scaled = [](float2 y, float2 scale, float2 bias) { return make_float2(__fadd_rn(__fmul_rn(y.x, scale.x), bias.x), __fadd_rn(__fmul_rn(y.y, scale.y), bias.y)); };
+  auto both_scaled = [](float2 y, float2 scale, float2 bias) { return make_float2(scaled(y.x, scale.x, bias.x), scaled(y.y, scale.y, bias.y)); };
   char* out = s.out + ((size_t)m0 * s.stride + n) * (KIND >= GATED ? 2 : 4);
   for (int i = from; i < to; i += ONCE * step) {
     float2 old[ONCE];
@@ -198,11 +199,11 @@ template <int KIND, int ONCE, class Read> DEVICE void finish_kind(const Product&
     for (int j = 0; j < ONCE; j++) {
       const int row = i + j * step;
       if (row >= to) break;
-      float2 v = scaled(read(row, at), scale, bias);
+      float2 v = both_scaled(read(row, at), scale, bias);
       if (KIND == ADD) v = make_float2(__fadd_rn(old[j].x, v.x), __fadd_rn(old[j].y, v.y));
       if (KIND >= GATED) v = make_float2(activate(p.activation, v.x), activate(p.activation, v.y));
       if (KIND == GATED) {
-        const float2 up = scaled(read(row, at + 32), up_scale, up_bias);
+        const float2 up = both_scaled(read(row, at + 32), up_scale, up_bias);
         v = make_float2(__fmul_rn(v.x, up.x), __fmul_rn(v.y, up.y));
       }
       if (KIND >= GATED) *(u32*)(out + (size_t)row * s.stride * 2) = pair_half(v.x, v.y, bf);

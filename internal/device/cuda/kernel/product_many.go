@@ -18,12 +18,21 @@ type Many struct {
 // many is how a product of many rows is launched on Hopper: a block takes 64 weight rows a team,
 // or with a gate 32 of both matrices, and so many of the input.
 type many struct {
-	name          string
+	divided       bool // four blocks share a tile
 	rows, teams   int
 	slots, shared int
 	threads       int
 	blocks        [3]int
 	time          float64 // that it will take, ns
+}
+
+// name returns the kernel's.
+func (c many) name(f Format) string {
+	kind := "whole"
+	if c.divided {
+		kind = "divided"
+	}
+	return fmt.Sprintf("product_%s_%s_%d", formatNames[f], kind, c.rows)
 }
 
 const (
@@ -48,22 +57,25 @@ func (s *Set) launchMany(stream driver.Stream, p *Product, early bool) error {
 		const rows, shared = 64, 3 * (16384 + 64*128)
 		return s.launch(stream, fmt.Sprintf("product_%s_many", formatNames[p.Format]), [3]int{ceil(int(p.Rows), rows), ceil(p.groups(), 16), 1}, 256, shared, early, p)
 	}
-	if first, rest, ok := s.cut(p); ok {
-		if err := s.launchTiles(stream, first, early); err != nil {
+	parts, ways := s.cut(p)
+	for i, part := range parts {
+		if err := s.launchTiles(stream, part, ways[i], early || i > 0); err != nil {
 			return err
 		}
-		return s.launchTiles(stream, rest, true)
 	}
-	return s.launchTiles(stream, p, early)
+	return nil
 }
 
-// cut divides a product of one matrix, or of a gate's two, in two launches where its blocks would
-// be some waves of the card and a few more that keep it waiting: the few go otherwise.
-func (s *Set) cut(p *Product) (first, rest *Product, ok bool) {
+// cut returns a product and how it is launched, or one of one matrix, or of a gate's two, in two
+// where its blocks would be some waves of the card and a few more that keep it waiting: the
+// few go otherwise.
+func (s *Set) cut(p *Product) (parts []*Product, ways []many) {
+	whole := s.many(p)
+	parts, ways = []*Product{p}, []many{whole}
 	if p.Count > 1 && p.Epilogue != Gated || p.Rows > 160 {
-		return nil, nil, false
+		return parts, ways
 	}
-	least := s.many(p).time
+	least := whole.time
 	for teams := 2; teams <= 3; teams++ {
 		rows := teams * teamRows
 		if p.Epilogue == Gated {
@@ -74,11 +86,12 @@ func (s *Set) cut(p *Product) (first, rest *Product, ok bool) {
 			continue
 		}
 		a, b := p.part(0, head), p.part(head, int(p.Segments[0].Rows))
-		if time := s.many(a).time + s.many(b).time; time < least {
-			first, rest, ok, least = a, b, true, time
+		first, rest := s.many(a), s.many(b)
+		if time := first.time + rest.time; time < least {
+			parts, ways, least = []*Product{a, b}, []many{first, rest}, time
 		}
 	}
-	return first, rest, ok
+	return parts, ways
 }
 
 // part returns the product of weight rows from … to, multiples of 8, of each matrix.
@@ -106,8 +119,7 @@ func (p *Product) part(from, to int) *Product {
 }
 
 // launchTiles launches a product as many says.
-func (s *Set) launchTiles(stream driver.Stream, p *Product, early bool) error {
-	c := s.many(p)
+func (s *Set) launchTiles(stream driver.Stream, p *Product, c many, early bool) error {
 	m := &Many{Product: *p}
 	m.slots = int32(c.slots)
 	tiles := teamRows / 8
@@ -130,20 +142,20 @@ func (s *Set) launchTiles(stream driver.Stream, p *Product, early bool) error {
 	if err != nil {
 		return err
 	}
-	return s.launch(stream, c.name, c.blocks, c.threads, c.shared, early, m)
+	return s.launch(stream, c.name(p.Format), c.blocks, c.threads, c.shared, early, m)
 }
 
 // many chooses how: what takes the least time by what was measured of a block on an H200, which
 // needs some microseconds to begin and to end, and takes in so many bytes a nanosecond.
 func (s *Set) many(p *Product) many {
-	var best many
-	consider := func(kind string, rows, teams, threads, slots int, together, rate, ends float64) {
+	best := many{time: math.Inf(1)}
+	consider := func(divided bool, rows, teams, threads, slots int, together, rate, ends float64) {
 		slot := slotBytes(p.Format, rows, teams)
-		c := many{fmt.Sprintf("product_%s_%s_%d", formatNames[p.Format], kind, rows), rows, teams, slots, max(slots*slot, teams*rows*sumRow*4), threads, [3]int{}, 0}
+		c := many{divided: divided, rows: rows, teams: teams, slots: slots, shared: max(slots*slot, teams*rows*sumRow*4), threads: threads}
 		tiles, inputs := p.tiles(teams), ceil(int(p.Rows), rows)
 		steps := float64(ceil(int(p.Cols), padding))
 		c.blocks = [3]int{tiles, inputs, 1}
-		if kind == "divided" {
+		if divided {
 			c.blocks, steps = [3]int{chains, tiles, inputs}, math.Ceil(steps/chains)
 		}
 		// Codes are fewer bytes than f16, and expanding them takes as long as those would.
@@ -158,25 +170,25 @@ func (s *Set) many(p *Product) many {
 		case inputs <= 4:
 			c.time = max(c.time, n*bytes/8500+ends)
 		}
-		if kind == "divided" && waves > 1 {
+		if divided && waves > 1 {
 			c.time += waves * 3000
 		}
-		if best.name == "" || c.time <= best.time {
+		if c.time <= best.time {
 			best = c
 		}
 	}
 	room := s.card.Shared - static
 	for _, rows := range dividedRows {
 		// Two blocks a multiprocessor, or one of three teams. Clusters of four do not fill a card.
-		consider("divided", rows, 2, 256, min(8, room/2/slotBytes(p.Format, rows, 2)), 1.87, 41, 9000)
-		consider("divided", rows, 3, 384, min(8, room/slotBytes(p.Format, rows, 3)), 0.91, 67, 7500)
+		consider(true, rows, 2, 256, min(8, room/2/slotBytes(p.Format, rows, 2)), 1.87, 41, 9000)
+		consider(true, rows, 3, 384, min(8, room/slotBytes(p.Format, rows, 3)), 0.91, 67, 7500)
 	}
 	for _, rows := range wholeRows(p.Format) {
 		for teams := 2; teams <= 3; teams++ {
 			if teams == 3 && rows > 96 {
 				continue // more sums than registers
 			}
-			consider("whole", rows, teams, 128*(teams+1), min(8, room/slotBytes(p.Format, rows, teams)), 1, 67, 4000)
+			consider(false, rows, teams, 128*(teams+1), min(8, room/slotBytes(p.Format, rows, teams)), 1, 67, 4000)
 		}
 	}
 	return best

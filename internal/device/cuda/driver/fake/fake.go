@@ -174,11 +174,12 @@ func (c *Card) Read(to []byte, from driver.Ptr) error {
 	return nil
 }
 
-// Load returns all kernels, whatever the image.
+// Map returns nothing: kernels have addresses besides.
 func (c *Card) Map(driver.Array) (driver.TensorMap, error) {
 	return driver.TensorMap{}, c.fail("cuTensorMapEncodeTiled")
 }
 
+// Load returns all kernels, whatever the image.
 func (c *Card) Load([]byte) (driver.Module, error) { return module{c}, c.fail("cuModuleLoadData") }
 
 type module struct{ c *Card }
